@@ -1,0 +1,190 @@
+// The journal: one ordered, durable sequence of records per engine.
+//
+// Producers encode records into buffers of their own and push a whole buffer with one 128-bit
+// compare-and-swap; that fixes the records' LSNs (1, 2, 3 ... over the engine's life). One writer
+// takes all that was pushed, writes it as one group of 4 KiB blocks, syncs, and publishes the
+// durable LSN. A group is written only after the one before it is synced.
+//
+// Life: create -> recover -> start -> (producers append, the writer steps) -> stop -> destroy.
+// The caller supplies the threads: everything that blocks is a step function.
+//
+// Errors are final: after HF_IO or HF_DAMAGED the journal is stopped, appends answer BUSY, nothing
+// more becomes durable, and the process must end and recover.
+#ifndef HOLDFAST_JOURNAL_JOURNAL_H
+#define HOLDFAST_JOURNAL_JOURNAL_H
+
+#include "base/status.h"
+#include "journal/record.h"
+#include "sys/clock.h"
+#include "sys/storage.h"
+
+#include <stdint.h>
+
+enum journal_mode {
+    JOURNAL_SYNC,  // every group is synced before it counts as durable (default)
+    JOURNAL_GROUP, // the writer syncs every group_ms; callers are told not to wait
+    JOURNAL_NONE,  // never synced: for benchmarks
+};
+
+struct journal_options {
+    struct storage *storage; // borrowed; outlives the journal
+    struct clock *clock;     // borrowed
+    uint64_t segment_bytes;  // file size of a segment, multiple of HF_BLOCK, >= 4 blocks.
+                             // default 64 MiB
+    uint32_t segments_max;   // at most that many segment files at once, >= 3. default 64
+    uint32_t segments_ready; // zero-written ahead of the writer. default 2
+    uint32_t group_bytes_max;  // body of one group, multiple of HF_BLOCK. default 1 MiB;
+                               // must hold HF_RECORD_BYTES_MAX and fit a segment,
+                               // or, in tests, the largest record that will be appended
+    uint32_t buffer_bytes;   // of one producer buffer; default 64 KiB
+    uint32_t buffers_per_producer; // default 8
+    uint32_t producers_max;  // <= HF_THREADS_MAX
+    enum journal_mode mode;
+    uint32_t group_ms;       // for JOURNAL_GROUP
+    uint32_t space_margin_blocks; // kept out of every credit: group overhead and lone syncs.
+                                  // default 64
+};
+void journal_options_default(struct journal_options *o);
+
+struct journal;
+struct journal_producer;
+
+// What a start found. Offsets and file names are for messages.
+struct journal_report {
+    uint64_t first_lsn, last_lsn;   // of what was replayed; last_lsn 0: nothing
+    uint64_t groups, records, bytes;
+    uint64_t epoch;                 // the one this start will write
+    uint64_t engine_time_ms;        // of the last accepted group
+    bool torn_tail;                 // an unfinished last group was cut
+    char where[STORAGE_NAME_BYTES]; // file of the damage or of the cut
+    uint64_t offset;                // in that file, bytes
+    char why[160];                  // one sentence, empty when all is well
+};
+
+// Takes the folder's lock; reads or (in an empty folder) makes the meta file with a new engine id
+// from `fresh_id`. HF_LOCKED, HF_TOO_NEW, HF_DAMAGED (with report->where), HF_IO, HF_INVALID,
+// HF_NO_MEMORY. Set-up, blocking.
+enum hf_status journal_create(const struct journal_options *o, struct hf_uuid fresh_id,
+                              struct journal **out, struct journal_report *report) HF_CHECKED;
+void journal_destroy(struct journal *j); // after its threads have ended
+
+// The engine's id (made at init) as the data folder's name in every header and file.
+struct hf_uuid journal_engine_id(const struct journal *j);
+
+// Called once a record, in LSN order. time_ms: engine time of its group. Anything but HF_OK ends
+// the walk with that status. `r` is valid during the call only, 8-byte aligned, already checked.
+typedef enum hf_status (*journal_visit)(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                        const struct journal_record *r);
+
+// Walks all records with lsn > after that the folder holds, cuts a torn tail, syncs what it
+// accepted. HF_DAMAGED when the middle is bad, a segment is missing, or records right after
+// `after` are gone. Once, before start.
+enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit, void *ctx,
+                               struct journal_report *report) HF_CHECKED;
+
+// Raises the epoch durably, makes the first segment ready, opens for appending. HF_NO_SPACE, HF_IO.
+enum hf_status journal_start(struct journal *j) HF_CHECKED;
+
+// ------------------------------------------------------------------------------- producers
+// A producer belongs to one thread at a time. Created at set-up, owned by the journal.
+struct journal_producer *journal_producer_create(struct journal *j);
+
+// Room for one record of `bytes` (a multiple of 8): the caller writes every byte. Moves on to the
+// next free buffer when the open one is short (both are pushed together, in order).
+// NULL: no buffer is free now (BUSY). Wait-free.
+void *journal_reserve(struct journal_producer *p, uint32_t bytes);
+// Bytes that journal_reserve is sure to grant before the next push, over the open and free buffers
+// (counting the worst tail loss of a buffer for records up to HF_RECORD_BYTES_MAX only when
+// `bytes` exceeds what the open buffer has).
+bool journal_has_room(struct journal_producer *p, uint32_t bytes);
+// Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc.
+static inline void journal_seal(struct journal_record *r)
+{
+    r->crc = journal_record_crc(r);
+}
+// Takes back the last reservation of the open buffer (nothing was pushed since).
+void journal_unreserve(struct journal_producer *p, uint32_t bytes);
+
+// Pushes everything reserved since the last push. Returns the LSN of the first of `*count`
+// records (0 and *count 0: there was none). Records keep their order. Lock-free; wakes the writer
+// if it sleeps (at most one system call).
+uint64_t journal_push(struct journal_producer *p, uint32_t *count);
+
+// ------------------------------------------------------------------------------- durability
+uint64_t journal_durable(const struct journal *j);  // any thread, wait-free
+uint64_t journal_appended(const struct journal *j); // highest LSN given out; wait-free
+// Blocks until durable >= lsn, the journal stopped (HF_STOPPED) or timeout_ms passed (HF_AGAIN).
+enum hf_status journal_wait(struct journal *j, uint64_t lsn, uint32_t timeout_ms);
+enum hf_status journal_status(const struct journal *j); // HF_OK, or why it stopped; wait-free
+
+// ------------------------------------------------------------------------------- the writer
+// Writes and syncs at most one group, stamped with engine_time_ms. HF_OK: did one; HF_AGAIN: had
+// nothing to do, or waits for more to fill a block because space is short. An empty group vouches
+// for the last one once the journal has been quiet (called with quiet = true). One thread.
+enum hf_status journal_writer_step(struct journal *j, uint64_t engine_time_ms, bool quiet);
+// Sleeps until a producer pushes, or timeout_ms. The writer's thread.
+void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
+
+// ------------------------------------------------------------------------------- space
+// Credits are bytes of record bodies as they will be appended. The journal counts a credit double,
+// which covers block padding as long as blocks are at least half full; see docs/journal-format.md.
+// take: false when free space less all that is promised would fall below the margin.
+bool journal_credit_take(struct journal *j, uint64_t bytes); // any thread, lock-free
+void journal_credit_give(struct journal *j, uint64_t bytes); // unused credit back
+// Credit for live holds found by recovery: never refused, may leave the journal over-promised
+// (then takes fail until space is freed).
+void journal_credit_force(struct journal *j, uint64_t bytes);
+struct journal_space {
+    uint64_t usable_bytes, promised_bytes; // both in block bytes
+    uint32_t segments, segments_free;
+    bool pressure; // lone records wait for company before they are synced
+};
+void journal_space(const struct journal *j, struct journal_space *out);
+
+// Makes segments ready ahead of the writer and recycles those that hold only records with
+// lsn <= keep_after and are closed. Blocking; one housekeeping thread. HF_NO_SPACE is remembered
+// and retried, not final. Returns HF_OK if it did something, HF_AGAIN if not.
+enum hf_status journal_maintain(struct journal *j, uint64_t keep_after);
+
+// ------------------------------------------------------------------------------- readers
+// Reads the durable prefix while the journal runs: checkpointer, archive, flusher, watchers. Each
+// belongs to one thread. A reader must be ahead of keep_after (else HF_NOT_FOUND).
+struct journal_reader;
+enum hf_status journal_reader_create(struct journal *j, uint64_t after,
+                                     struct journal_reader **out) HF_CHECKED;
+void journal_reader_destroy(struct journal_reader *r);
+// Visits the records of at most max_groups further groups. HF_AGAIN: nothing more is durable yet.
+enum hf_status journal_reader_step(struct journal_reader *r, uint32_t max_groups,
+                                   journal_visit visit, void *ctx);
+// One record by its LSN out of the segments: copied to buffer (HF_RECORD_BYTES_MAX). Blocking.
+// HF_NOT_FOUND: not durable yet, or in the archive only.
+enum hf_status journal_read_one(struct journal *j, uint64_t lsn, struct journal_record *buffer,
+                                uint32_t buffer_bytes);
+
+// First LSN and last LSN of each closed segment, oldest first, for the archive. Returns the count.
+struct journal_segment {
+    uint64_t number, first_lsn, last_lsn;
+    char name[STORAGE_NAME_BYTES];
+};
+uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max);
+
+// ------------------------------------------------------------------------------- offline tools
+// Reads a folder without locking or changing it. Calls on_group for every valid group header and
+// visit for every record (either may be NULL); fills the report, damage located to the byte.
+struct journal_group_info {
+    uint64_t number, epoch, first_lsn, time_ms, offset;
+    uint32_t records, body_bytes;
+    char segment[STORAGE_NAME_BYTES];
+};
+enum hf_status journal_inspect(struct storage *s,
+                               void (*on_group)(void *ctx, const struct journal_group_info *g),
+                               journal_visit visit, void *ctx, struct journal_report *report);
+
+// ------------------------------------------------------------------------------- metrics
+struct journal_metrics {
+    uint64_t groups, records, bytes_written, syncs, sync_ns_total, sync_ns_max, group_bytes_max;
+    uint64_t pressure_waits;
+};
+void journal_metrics(const struct journal *j, struct journal_metrics *out); // any thread
+
+#endif

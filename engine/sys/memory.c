@@ -1,0 +1,45 @@
+#include "sys/memory.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+bool sys_memory_map(struct sys_memory *m, size_t bytes, bool try_huge)
+{
+    size_t whole = (bytes + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+    *m = (struct sys_memory){NULL, 0, false};
+    if (whole < bytes || whole == 0)
+        return false;
+    if (try_huge && bytes >= HUGE_BYTES) {
+        void *p = mmap(NULL, whole, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+        if (p != MAP_FAILED) {
+            *m = (struct sys_memory){p, whole, true};
+            return true;
+        }
+    }
+    // One huge page more, so that the aligned part can be backed by transparent huge pages.
+    size_t span = bytes >= HUGE_BYTES ? whole + HUGE_BYTES : whole;
+    char *p = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    char *base = (char *)(((uintptr_t)p + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1));
+    if (span == whole)
+        base = p;
+    if (base > p)
+        munmap(p, (size_t)(base - p));
+    if (p + span > base + whole)
+        munmap(base + whole, (size_t)(p + span - (base + whole)));
+    if (try_huge && bytes >= HUGE_BYTES)
+        madvise(base, whole, MADV_HUGEPAGE);
+    *m = (struct sys_memory){base, whole, false};
+    return true;
+}
+
+void sys_memory_unmap(struct sys_memory *m)
+{
+    if (m->base)
+        munmap(m->base, m->bytes);
+    *m = (struct sys_memory){NULL, 0, false};
+}

@@ -1,0 +1,116 @@
+#include "sys/clock.h"
+#include "sys/memory.h"
+#include "sys/park.h"
+#include "sys/storage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[] = "/tmp/holdfast-test-sys-XXXXXX";
+
+static int folder_make(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int folder_remove(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+}
+
+static void count_name(void *ctx, const char *name)
+{
+    (void)name;
+    ++*(int *)ctx;
+}
+
+static void files_are_made_written_renamed_removed(void **state)
+{
+    (void)state;
+    struct storage *s;
+    assert_int_equal(storage_os_create(folder, false, &s), HF_OK);
+    int f, names = 0;
+    unsigned flags = STORAGE_READ | STORAGE_WRITE | STORAGE_CREATE | STORAGE_DIRECT;
+    assert_int_equal(s->ops->open(s, "missing", STORAGE_READ, &f), HF_NOT_FOUND);
+    assert_int_equal(s->ops->open(s, "a", flags, &f), HF_OK);
+    void *block = aligned_alloc(4096, 4096);
+    memset(block, 7, 4096);
+    assert_int_equal(s->ops->pwrite(s, f, block, 4096, 4096), HF_OK);
+    assert_int_equal(s->ops->sync(s, f), HF_OK);
+    uint64_t bytes;
+    assert_int_equal(s->ops->size(s, f, &bytes), HF_OK);
+    assert_int_equal(bytes, 8192);
+    memset(block, 0, 4096);
+    size_t done;
+    assert_int_equal(s->ops->pread(s, f, block, 4096, 4096, &done), HF_OK);
+    assert_int_equal(done, 4096);
+    assert_int_equal(((unsigned char *)block)[4095], 7);
+    s->ops->close(s, f);
+    int g;
+    assert_int_equal(s->ops->open(s, "a", flags, &g), HF_EXISTS);
+    assert_int_equal(s->ops->rename(s, "a", "b"), HF_OK);
+    assert_int_equal(s->ops->list(s, count_name, &names), HF_OK);
+    assert_int_equal(names, 1);
+    assert_int_equal(s->ops->unlink(s, "b"), HF_OK);
+    assert_int_equal(s->ops->unlink(s, "b"), HF_NOT_FOUND);
+    free(block);
+    storage_destroy(s);
+}
+
+static void a_second_lock_is_refused(void **state)
+{
+    (void)state;
+    struct storage *a, *b;
+    assert_int_equal(storage_os_create(folder, false, &a), HF_OK);
+    assert_int_equal(storage_os_create(folder, false, &b), HF_OK);
+    assert_int_equal(a->ops->lock(a), HF_OK);
+    assert_int_equal(b->ops->lock(b), HF_LOCKED);
+    storage_destroy(a);
+    assert_int_equal(b->ops->lock(b), HF_OK);
+    assert_int_equal(b->ops->unlink(b, "lock"), HF_OK);
+    storage_destroy(b);
+}
+
+static void memory_is_zero_and_aligned(void **state)
+{
+    (void)state;
+    struct sys_memory m;
+    assert_true(sys_memory_map(&m, 3u << 20, true));
+    assert_int_equal((uintptr_t)m.base % (2u << 20), 0);
+    for (size_t i = 0; i < (3u << 20); i += 4096)
+        assert_int_equal(((char *)m.base)[i], 0);
+    sys_memory_unmap(&m);
+    assert_null(m.base);
+}
+
+static void a_park_times_out_and_a_wake_is_not_lost(void **state)
+{
+    (void)state;
+    struct park p = {0};
+    uint64_t before = clock_monotonic_ns(clock_os());
+    park_wait(&p, park_prepare(&p), 5);
+    assert_true(clock_monotonic_ns(clock_os()) - before >= 4000000);
+    uint32_t key = park_prepare(&p);
+    park_wake(&p);
+    before = clock_monotonic_ns(clock_os());
+    park_wait(&p, key, 10000); // the epoch has moved on: returns at once
+    assert_true(clock_monotonic_ns(clock_os()) - before < 5000000000u);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_made_written_renamed_removed),
+        cmocka_unit_test(a_second_lock_is_refused),
+        cmocka_unit_test(memory_is_zero_and_aligned),
+        cmocka_unit_test(a_park_times_out_and_a_wake_is_not_lost),
+    };
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}
