@@ -2,10 +2,10 @@
 #ifndef HOLDFAST_BASE_HASH_H
 #define HOLDFAST_BASE_HASH_H
 
+#include "base/uuid.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/uuid.h"
 
 // Any thread, wait-free.
 uint64_t hf_hash(const void *data, size_t bytes, uint64_t seed);

@@ -223,7 +223,8 @@ struct core_report {
 // HF_FULL (the options are smaller than what the folder holds), HF_NO_MEMORY, HF_NO_SPACE, HF_IO.
 enum hf_status core_open(const struct core_options *o, struct core **out,
                          struct core_report *report) HF_CHECKED;
-// After all workers are destroyed and all steps have returned. Writes nothing: stopping is crashing.
+// After all workers are destroyed and all steps have returned. Writes nothing: stopping is
+// crashing.
 void core_close(struct core *c);
 
 // A worker belongs to one thread at a time; the calling thread is registered with it. At most

@@ -54,8 +54,9 @@ static inline enum hf_status failing_pread(struct storage *s, int file, void *bu
                                            uint64_t offset, size_t *done)
 {
     struct failing_storage *f = failing_of(s);
-    return failing_now(f, false) ? f->error
-                                 : f->below->ops->pread(f->below, file, buffer, bytes, offset, done);
+    if (failing_now(f, false))
+        return f->error;
+    return f->below->ops->pread(f->below, file, buffer, bytes, offset, done);
 }
 
 static inline enum hf_status failing_pwrite(struct storage *s, int file, const void *buffer,
