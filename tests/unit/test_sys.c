@@ -1,5 +1,5 @@
 #include "sys/clock.h"
-#include "sys/memory.h"
+#include "base/memory.h"
 #include "sys/park.h"
 #include "sys/storage.h"
 
@@ -81,12 +81,12 @@ static void a_second_lock_is_refused(void **state)
 static void memory_is_zero_and_aligned(void **state)
 {
     (void)state;
-    struct sys_memory m;
-    assert_true(sys_memory_map(&m, 3u << 20, true));
+    struct hf_memory m;
+    assert_true(hf_memory_map(&m, 3u << 20, true));
     assert_int_equal((uintptr_t)m.base % (2u << 20), 0);
     for (size_t i = 0; i < (3u << 20); i += 4096)
         assert_int_equal(((char *)m.base)[i], 0);
-    sys_memory_unmap(&m);
+    hf_memory_unmap(&m);
     assert_null(m.base);
 }
 

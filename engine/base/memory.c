@@ -1,21 +1,21 @@
-#include "sys/memory.h"
+#include "base/memory.h"
 
 #include <stdint.h>
 #include <sys/mman.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-bool sys_memory_map(struct sys_memory *m, size_t bytes, bool try_huge)
+bool hf_memory_map(struct hf_memory *m, size_t bytes, bool try_huge)
 {
     size_t whole = (bytes + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
-    *m = (struct sys_memory){NULL, 0, false};
+    *m = (struct hf_memory){NULL, 0, false};
     if (whole < bytes || whole == 0)
         return false;
     if (try_huge && bytes >= HUGE_BYTES) {
         void *p = mmap(NULL, whole, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
         if (p != MAP_FAILED) {
-            *m = (struct sys_memory){p, whole, true};
+            *m = (struct hf_memory){p, whole, true};
             return true;
         }
     }
@@ -33,13 +33,13 @@ bool sys_memory_map(struct sys_memory *m, size_t bytes, bool try_huge)
         munmap(base + whole, (size_t)(p + span - (base + whole)));
     if (try_huge && bytes >= HUGE_BYTES)
         madvise(base, whole, MADV_HUGEPAGE);
-    *m = (struct sys_memory){base, whole, false};
+    *m = (struct hf_memory){base, whole, false};
     return true;
 }
 
-void sys_memory_unmap(struct sys_memory *m)
+void hf_memory_unmap(struct hf_memory *m)
 {
     if (m->base)
         munmap(m->base, m->bytes);
-    *m = (struct sys_memory){NULL, 0, false};
+    *m = (struct hf_memory){NULL, 0, false};
 }

@@ -1,0 +1,54 @@
+// A pool of equal objects in one array, named by index: 1 .. max; 0 is nobody.
+//
+// Free objects travel in chunks: each thread keeps a few in a cache of its own, and whole chunks
+// go over a lock-free stack that threads share (Treiber's, with a counter beside the head). The
+// links live in the free objects themselves. Objects are type-stable: an index may be read at any
+// time, its content is validated by whoever reads it.
+#ifndef HOLDFAST_STOCK_POOL_H
+#define HOLDFAST_STOCK_POOL_H
+
+#include "base/atomics.h"
+
+#include <stdint.h>
+
+#define STOCK_POOL_CHUNK 64
+
+struct stock_pool {
+    char *base; // of object 0, which is never used
+    uint32_t stride, link_offset, chunk_offset; // two u32 fields that a free object lends
+    uint32_t max;
+    uint64_t fresh; // next index that was never used; may run past max
+    int64_t chunks; // on the stack
+    struct hf_word128 head __attribute__((aligned(64))); // {chunk's first index, counter}
+};
+
+struct stock_cache {
+    struct stock_pool *pool;
+    uint32_t count;
+    uint32_t index[2 * STOCK_POOL_CHUNK];
+};
+
+void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t link_offset,
+                     uint32_t chunk_offset, uint32_t max);
+// Slow half of acquire: 0 when the pool is empty. Lock-free.
+uint32_t stock_pool_refill(struct stock_cache *c);
+void stock_pool_spill(struct stock_cache *c);
+
+// The cache belongs to the calling thread. 0: none left. Lock-free, mostly wait-free.
+static inline uint32_t stock_acquire(struct stock_cache *c)
+{
+    return __builtin_expect(c->count > 0, 1) ? c->index[--c->count] : stock_pool_refill(c);
+}
+// Nobody else can name the object any more, or everybody validates.
+static inline void stock_release(struct stock_cache *c, uint32_t index)
+{
+    if (c->count == 2 * STOCK_POOL_CHUNK)
+        stock_pool_spill(c);
+    c->index[c->count++] = index;
+}
+// Hands all cached objects back to the pool.
+void stock_cache_flush(struct stock_cache *c);
+// Objects not in use, not counting what sits in caches. Any thread; approximate.
+uint64_t stock_pool_free(const struct stock_pool *p);
+
+#endif
