@@ -24,7 +24,7 @@ struct stock_cell {
     struct hf_word128 decision;
     int64_t on_hand, committed, external, safety, backorder;
     uint32_t admin_seq; // odd while an administrative change is under way
-    uint32_t hint;      // about when a hold on this cell ends: 100 ms units of engine time, mod 2^32
+    uint32_t hint;      // about when a hold on this cell ends: 100 ms units of engine time, wraps
 } __attribute__((aligned(HF_CACHE_LINE)));
 static_assert(sizeof(struct stock_cell) == HF_CACHE_LINE, "one cache line");
 static_assert(offsetof(struct stock_cell, hint) == 60, "no holes");

@@ -37,7 +37,7 @@ static uint32_t chunk_pop(struct stock_pool *p)
         struct hf_word128 w = head_read(p);
         if (w.lo == 0)
             return 0;
-        // May be stale when another thread popped it: then the counter has moved and the swap fails.
+        // Stale when another thread popped it: then the counter has moved and the swap fails.
         struct hf_word128 next = {hf_load_relaxed(chunk_of(p, (uint32_t)w.lo)), w.hi + 1};
         if (hf_cas16(&p->head, w, next)) {
             hf_add(&p->chunks, -1);

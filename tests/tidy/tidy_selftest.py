@@ -97,6 +97,7 @@ BAD = [
 ]
 
 GOOD = [
+    {**CORE, **INTERNAL, "engine/core/core.c": '#include "core/core_internal.h"\n'},
     {**BASE, **CORE, **STOCK, "engine/base/b.c": '#include "base/b.h"\n\n#include <stdio.h>\n',
      "engine/core/x.c": '#include "base/b.h"\n#include "stock/s.h"\n#include <stdio.h>\n'},
     {**INTERNAL, "engine/core/x.c": '#include "core/core_internal.h"\n',
