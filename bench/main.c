@@ -1,0 +1,10 @@
+// holdfast-bench: every micro-benchmark of the tree. Google Benchmark's flags apply; --help.
+#include "harness.h"
+#include "suites.h"
+
+int main(int argc, char **argv)
+{
+    bench_base_register();
+    bench_memory_register();
+    return bench_main(argc, argv);
+}

@@ -1,0 +1,8 @@
+// The benchmarks' registration functions, one a module; main.c calls each.
+#ifndef HOLDFAST_BENCH_SUITES_H
+#define HOLDFAST_BENCH_SUITES_H
+
+void bench_base_register(void);
+void bench_memory_register(void);
+
+#endif
