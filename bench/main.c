@@ -6,5 +6,6 @@ int main(int argc, char **argv)
 {
     bench_base_register();
     bench_memory_register();
+    bench_storage_register();
     return bench_main(argc, argv);
 }

@@ -4,5 +4,6 @@
 
 void bench_base_register(void);
 void bench_memory_register(void);
+void bench_storage_register(void);
 
 #endif
