@@ -1,3 +1,5 @@
+#include "sim/fake_storage.h"
+
 #include "sim/fake_disk.h"
 
 #include <stdlib.h>
