@@ -125,8 +125,7 @@ static inline void failing_storage_init(struct failing_storage *f, struct storag
         .sync_folder = failing_sync_folder,
         .list = failing_list,
     };
-    *f = (struct failing_storage){
-        .base = {&ops}, .below = below, .error = error, .left = nth};
+    *f = (struct failing_storage){.base = {&ops}, .below = below, .error = error, .left = nth};
 }
 
 #endif

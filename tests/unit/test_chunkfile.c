@@ -130,8 +130,8 @@ static void streams_come_back_at_every_size(void **state)
 {
     (void)state;
     const size_t payload = CHUNK - 32;
-    const size_t sizes[] = {0, 1, 31, payload - 1, payload, payload + 1, 3 * payload,
-                            3 * payload + 17, 100000};
+    const size_t sizes[] = {
+        0, 1, 31, payload - 1, payload, payload + 1, 3 * payload, 3 * payload + 17, 100000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (uint32_t chunk = CHUNK; chunk <= 4 * CHUNK; chunk *= 2) {
             assert_int_equal(write_pattern(storage, "a", sizes[i], chunk), HF_OK);
