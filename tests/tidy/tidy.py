@@ -62,7 +62,7 @@ DECISION_PATH = [
     "engine/base/atomic128.h", "engine/base/crc32c.c", "engine/base/crc32c.h",
     "engine/base/hash.c", "engine/base/hash.h", "engine/base/uuid.c", "engine/base/uuid.h",
     "engine/sys/park.c", "engine/sys/park.h", "engine/sys/clock_os.c", "engine/rcu/rcu.c",
-    "engine/stock", "engine/journal/queue.c", "engine/core/execute.c", "engine/core/take.c",
+    "engine/stock", "engine/core/execute.c", "engine/core/take.c",
     "engine/core/encode.c", "engine/core/lines.c", "engine/core/record.c",
 ]
 # The directory's set-up, beside the decision path.
