@@ -2,7 +2,7 @@
 //
 // Files are immutable and small in number beside their records, so one sorted array of headers in
 // memory (256 bytes a file) is the whole directory. A query walks it by LSN, not by position: it
-// takes the header of the next file past an LSN and opens that file under the mutex, then reads
+// takes the header of the next file past an LSN and opens that file under the lock, then reads
 // without it. Expiry and erasure may change the array meanwhile; an open file stays readable, and
 // the next step goes by LSN again.
 #include "journal/archive_internal.h"
@@ -130,7 +130,7 @@ enum hf_status archive_create(const struct archive_options *o, struct archive **
     if (!a)
         return HF_NO_MEMORY;
     a->options = fixed;
-    pthread_mutex_init(&a->mutex, NULL);
+    lock_init(&a->lock);
     enum hf_status status = set_load(a);
     if (status != HF_OK) {
         archive_destroy(a);
@@ -148,7 +148,7 @@ uint64_t archive_lsn(const struct archive *a)
 
 // ------------------------------------------------------------------------------------- queries
 
-// Position of the first file whose last LSN is past `lsn`; under the mutex.
+// Position of the first file whose last LSN is past `lsn`; under the lock.
 static uint32_t position_after(const struct archive *a, uint64_t lsn)
 {
     uint32_t low = 0, high = a->count;
@@ -180,10 +180,10 @@ static enum hf_status position_open(struct archive *a, uint32_t at, struct archi
 enum hf_status archive_open_after(struct archive *a, uint64_t lsn, struct archive_disk_header *h,
                                   int *file)
 {
-    pthread_mutex_lock(&a->mutex);
+    lock_acquire(&a->lock);
     const uint32_t at = position_after(a, lsn);
     enum hf_status status = at < a->count ? position_open(a, at, h, file) : HF_NOT_FOUND;
-    pthread_mutex_unlock(&a->mutex);
+    lock_release(&a->lock);
     return status;
 }
 
@@ -191,7 +191,7 @@ enum hf_status archive_open_match(struct archive *a, const struct archive_match 
                                   struct archive_disk_header *h, int *file)
 {
     enum hf_status status = HF_NOT_FOUND;
-    pthread_mutex_lock(&a->mutex);
+    lock_acquire(&a->lock);
     for (uint32_t at = position_after(a, lsn); at < a->count; at++) {
         const struct archive_disk_index *x = &a->files[at].index[m->kind];
         if (!x->entries || m->hash < x->min_hash || m->hash > x->max_hash ||
@@ -200,7 +200,7 @@ enum hf_status archive_open_match(struct archive *a, const struct archive_match 
         status = position_open(a, at, h, file);
         break;
     }
-    pthread_mutex_unlock(&a->mutex);
+    lock_release(&a->lock);
     return status;
 }
 

@@ -56,12 +56,12 @@ static enum hf_status file_replace(struct erasure *e)
     struct storage *s = a->options.storage;
     char name[STORAGE_NAME_BYTES];
     archive_file_name(name, e->header.number);
-    pthread_mutex_lock(&a->mutex);
+    lock_acquire(&a->lock);
     enum hf_status status = s->ops->rename(s, archive_writer_temporary(e->writer), name);
     for (uint32_t i = 0; i < a->count && status == HF_OK; i++)
         if (a->files[i].number == e->header.number)
             a->files[i] = *archive_writer_header(e->writer);
-    pthread_mutex_unlock(&a->mutex);
+    lock_release(&a->lock);
     return status == HF_OK ? s->ops->sync_folder(s) : status;
 }
 

@@ -17,9 +17,9 @@
 #include "journal/archive.h"
 
 #include "base/limits.h"
+#include "sys/lock.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define ARCHIVE_VERSION         1u
@@ -184,12 +184,12 @@ enum hf_status archive_reader_get(struct archive_reader *r, uint64_t lsn,
                                   struct archive_found *found) HF_CHECKED;
 
 // --------------------------------------------------------------------------- the set of files
-// `mutex` guards files, count and capacity, and every rename, unlink and open by final name: a
-// header in `files` is that of the file which an open under the mutex yields. The background
+// `lock` guards files, count and capacity, and every rename, unlink and open by final name: a
+// header in `files` is that of the file which an open under the lock yields. The background
 // thread alone writes them.
 struct archive {
     struct archive_options options;
-    pthread_mutex_t mutex;
+    struct lock lock;
     struct archive_disk_header *files; // by segment number
     uint32_t count, capacity;
     _Atomic uint64_t lsn;

@@ -74,7 +74,7 @@ void archive_destroy(struct archive *a)
     archive_take_abandon(a);
     if (a->source)
         journal_reader_destroy(a->source);
-    pthread_mutex_destroy(&a->mutex);
+    lock_fini(&a->lock);
     free(a->closed);
     free(a->files);
     free(a);

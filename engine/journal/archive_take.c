@@ -87,9 +87,9 @@ static enum hf_status take_publish(struct archive *a)
 {
     struct storage *s = a->options.storage;
     char name[STORAGE_NAME_BYTES];
-    pthread_mutex_lock(&a->mutex);
+    lock_acquire(&a->lock);
     const bool room = room_for_one(a);
-    pthread_mutex_unlock(&a->mutex);
+    lock_release(&a->lock);
     if (!room)
         return HF_NO_MEMORY;
     const struct archive_disk_header *h = archive_writer_header(a->writer);
@@ -99,9 +99,9 @@ static enum hf_status take_publish(struct archive *a)
         status = s->ops->sync_folder(s);
     if (status != HF_OK)
         return status;
-    pthread_mutex_lock(&a->mutex);
+    lock_acquire(&a->lock);
     a->files[a->count++] = *h;
-    pthread_mutex_unlock(&a->mutex);
+    lock_release(&a->lock);
     // Pairs with archive_lsn.
     atomic_store_explicit(&a->lsn, h->last_lsn, memory_order_release);
     archive_writer_destroy(a->writer, false);
@@ -140,13 +140,13 @@ enum hf_status archive_expire(struct archive *a, uint64_t now_ms)
            a->files[0].max_time_ms < now_ms - a->options.retention_ms) {
         char name[STORAGE_NAME_BYTES];
         archive_file_name(name, a->files[0].number);
-        pthread_mutex_lock(&a->mutex);
+        lock_acquire(&a->lock);
         enum hf_status status = s->ops->unlink(s, name);
         if (status == HF_NOT_FOUND)
             status = HF_OK; // someone else's hand; it had to go
         if (status == HF_OK)
             memmove(a->files, a->files + 1, --a->count * sizeof *a->files);
-        pthread_mutex_unlock(&a->mutex);
+        lock_release(&a->lock);
         if (status == HF_OK)
             status = s->ops->sync_folder(s); // B
         if (status != HF_OK)
