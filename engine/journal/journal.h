@@ -47,7 +47,14 @@ struct journal_options {
 void journal_options_default(struct journal_options *o);
 
 struct journal;
-struct journal_producer;
+
+// The open part of a producer; the rest is the journal's. Only its thread touches it, through the
+// functions below.
+struct journal_producer {
+    unsigned char *cursor; // where the next record goes
+    uint32_t room;         // bytes left there
+    uint32_t count;        // records since the last push, in the open buffer
+};
 
 // What a start found. Offsets and file names are for messages.
 struct journal_report {
@@ -89,21 +96,44 @@ enum hf_status journal_start(struct journal *j) HF_CHECKED;
 // A producer belongs to one thread at a time. Created at set-up, owned by the journal.
 struct journal_producer *journal_producer_create(struct journal *j);
 
-// Room for one record of `bytes` (a multiple of 8): the caller writes every byte. Moves on to the
-// next free buffer when the open one is short (both are pushed together, in order).
-// NULL: no buffer is free now (BUSY). Wait-free.
-void *journal_reserve(struct journal_producer *p, uint32_t bytes);
-// Bytes that journal_reserve is sure to grant before the next push, over the open and free buffers
-// (counting the worst tail loss of a buffer for records up to HF_RECORD_BYTES_MAX only when
-// `bytes` exceeds what the open buffer has).
-bool journal_has_room(struct journal_producer *p, uint32_t bytes);
+// Continues journal_reserve and journal_has_room when the open buffer is short.
+void *journal_reserve_next(struct journal_producer *p, uint32_t bytes);
+bool journal_has_room_next(struct journal_producer *p, uint32_t bytes);
+
+// Room for one record of `bytes` (a multiple of 8, 24..buffer_bytes): the caller writes every
+// byte. Moves on to the next free buffer when the open one is short (both are pushed together, in
+// order). NULL: no buffer is free now, or the journal has stopped (BUSY). Wait-free.
+static inline void *journal_reserve(struct journal_producer *p, uint32_t bytes)
+{
+    if (HF_UNLIKELY(bytes > p->room))
+        return journal_reserve_next(p, bytes);
+    void *at = p->cursor;
+    p->cursor += bytes;
+    p->room -= bytes;
+    p->count++;
+    return at;
+}
+// Whether journal_reserve is sure to grant `bytes` in all before the next push, whatever the sizes
+// of the records, over the open and free buffers. Exact for the open buffer; with n free ones it
+// is sure of the greater of: ceil(n / 2) buffers (any two neighbours hold more than one buffer's
+// bytes), and n buffers that each lose the largest record at their end.
+static inline bool journal_has_room(struct journal_producer *p, uint32_t bytes)
+{
+    return HF_LIKELY(bytes <= p->room) || journal_has_room_next(p, bytes);
+}
 // Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc.
 static inline void journal_seal(struct journal_record *r)
 {
     r->crc = journal_record_crc(r);
 }
-// Takes back the last reservation of the open buffer (nothing was pushed since).
-void journal_unreserve(struct journal_producer *p, uint32_t bytes);
+// Takes back the last reservation (nothing was reserved or pushed since).
+static inline void journal_unreserve(struct journal_producer *p, uint32_t bytes)
+{
+    HF_DEBUG_ASSERT(p->count > 0);
+    p->cursor -= bytes;
+    p->room += bytes;
+    p->count--;
+}
 
 // Pushes everything reserved since the last push. Returns the LSN of the first of `*count`
 // records (0 and *count 0: there was none). Records keep their order. Lock-free; wakes the writer
