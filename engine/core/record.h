@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_CORE_RECORD_H
 #define HOLDFAST_CORE_RECORD_H
 
+#include "journal/archive.h"
 #include "journal/record.h"
 
 #include <stdio.h>

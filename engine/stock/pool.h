@@ -46,6 +46,17 @@ static inline void stock_release(struct stock_cache *c, uint32_t index)
         stock_pool_spill(c);
     c->index[c->count++] = index;
 }
+// Sees to it that the next n <= STOCK_POOL_CHUNK acquisitions succeed. False: the pool is empty.
+static inline bool stock_cache_ensure(struct stock_cache *c, uint32_t n)
+{
+    while (c->count < n) {
+        uint32_t index = stock_pool_refill(c);
+        if (!index)
+            return false;
+        c->index[c->count++] = index;
+    }
+    return true;
+}
 // Hands all cached objects back to the pool.
 void stock_cache_flush(struct stock_cache *c);
 // Objects not in use, not counting what sits in caches. Any thread; approximate.

@@ -121,6 +121,11 @@ bool stock_slot_copy(const struct stock_slots *s, uint32_t index, struct stock_s
 // ------------------------------------------------------------------------------ lines and text
 // The slot belongs to the caller (PENDING, CHANGING, ENDING, or one thread only).
 
+// Blocks that stock_lines_store takes at most.
+static inline uint32_t stock_blocks_needed(uint32_t lines, uint32_t text_bytes)
+{
+    return 1 + (text_bytes / 4 + 4 + 3 * lines) / (STOCK_BLOCK_WORDS - 2);
+}
 // Stores the lines (and text, a byte string) in place or in blocks; sets a and b. *flags gets
 // STOCK_SLOT_BLOCKS. False: no block left, nothing changed.
 bool stock_lines_store(struct stock_slots *s, struct stock_cache *blocks, struct stock_slot *slot,

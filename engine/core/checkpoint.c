@@ -1,0 +1,509 @@
+// The checkpointer: recovery, run in the background into a stock of its own.
+//
+// It follows the durable journal with recovery's code, and when enough has come together it stands
+// still and writes what it has: first the ids that ended since the last time, into an id file that
+// is never changed again; then everything else, into a checkpoint that names all id files still
+// needed. No hot structure is touched. The ended ids then leave the shadow, so it stays small.
+//
+// Two checkpoints are kept, with the segments and id files that the older one needs.
+#include "core/files_format.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WRITE_CHUNK_BYTES (1u << 20)
+#define COMPARE_CELLS     4096
+
+enum shadow_phase { FOLLOW, WRITE_IDS, WRITE_BODY };
+
+struct core_shadow {
+    struct stock stock;
+    struct stock_thread thread;
+    struct replay replay;
+    struct journal_reader *reader;
+    enum shadow_phase phase;
+    struct core_checkpoints kept;
+    struct core_id_files now, before; // named by the newest, and by the one before
+    uint64_t bytes;                   // followed since the last checkpoint
+    uint64_t last_lsn, last_ms;
+    bool forced;
+    // While writing:
+    struct chunkfile_writer *writer;
+    uint64_t cursor; // slot or cell
+    uint32_t section;
+    uint64_t ended, live, time_max;
+    // Comparing with the live state:
+    uint64_t compare_at; // next cell, UINT64_MAX: not comparing
+    uint64_t compare_lsn;
+    uint32_t mismatches;
+};
+
+uint64_t shadow_keep_after(const struct core *c)
+{
+    const struct core_checkpoints *k = &c->shadow->kept;
+    return k->count == 2 ? k->lsn[1] : 0;
+}
+
+uint64_t shadow_bytes(const struct core *c)
+{
+    return stock_bytes(&c->shadow->stock);
+}
+
+enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept,
+                             const struct core_id_files *files)
+{
+    struct core_shadow *s = calloc(1, sizeof *s);
+    if (!s)
+        return HF_NO_MEMORY;
+    c->shadow = s;
+    s->now.files = calloc(CORE_ID_FILES_MAX, sizeof *s->now.files);
+    s->before.files = calloc(CORE_ID_FILES_MAX, sizeof *s->before.files);
+    struct stock_sizes sizes = c->stock.sizes;
+    sizes.timers = false;
+    sizes.huge = false; // touched as it fills
+    sizes.threads = 1;
+    if (!s->now.files || !s->before.files)
+        return HF_NO_MEMORY;
+    enum hf_status status = stock_init(&s->stock, &sizes);
+    if (status != HF_OK)
+        return status;
+    stock_thread_init(&s->stock, &s->thread, 0);
+    s->replay = (struct replay){.stock = &s->stock, .thread = &s->thread,
+                                .skew_ms = c->options.skew_ms};
+    struct core_checkpoints again;
+    if (kept->count) {
+        status = checkpoint_load(c, &s->replay, false, &again, &s->now, NULL);
+        if (status != HF_OK)
+            return status;
+    }
+    (void)files;
+    s->kept = *kept;
+    s->before.count = s->now.count;
+    memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
+    s->last_lsn = s->replay.lsn;
+    s->last_ms = core_now(c);
+    s->compare_at = UINT64_MAX;
+    hf_store_relaxed(&c->checkpoint_lsn, s->replay.lsn);
+    return HF_OK;
+}
+
+void shadow_destroy(struct core *c)
+{
+    struct core_shadow *s = c->shadow;
+    if (!s)
+        return;
+    if (s->reader)
+        journal_reader_destroy(s->reader);
+    if (s->writer)
+        chunkfile_abandon(s->writer);
+    if (s->stock.directory)
+        stock_fini(&s->stock);
+    free(s->now.files);
+    free(s->before.files);
+    free(s);
+    c->shadow = NULL;
+}
+
+// ------------------------------------------------------------------------------- following
+
+static enum hf_status follow_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                   const struct journal_record *record)
+{
+    struct core_shadow *s = ctx;
+    if (lsn <= s->replay.lsn)
+        return HF_OK; // a group that was left in the middle
+    s->bytes += journal_record_bytes(record);
+    return replay_record(&s->replay, lsn, time_ms, record);
+}
+
+static void reader_drop(struct core_shadow *s)
+{
+    if (s->reader)
+        journal_reader_destroy(s->reader);
+    s->reader = NULL;
+}
+
+static enum hf_status follow(struct core *c, struct core_shadow *s, uint32_t budget)
+{
+    enum hf_status status = HF_OK;
+    if (!s->reader) {
+        status = journal_reader_create(c->journal, s->replay.lsn, &s->reader);
+        if (status != HF_OK) {
+            s->reader = NULL;
+            return status == HF_NOT_FOUND ? HF_DAMAGED : status;
+        }
+    }
+    status = journal_reader_step(s->reader, budget, follow_visit, s);
+    if (status == HF_FULL && s->replay.stuck) {
+        reader_drop(s);
+        if (s->forced && s->replay.lsn == s->last_lsn)
+            return HF_FULL; // even an empty shadow has no room: as large as the live one
+        s->forced = true;
+        return HF_OK;
+    }
+    if (status == HF_DAMAGED)
+        hf_log(HF_LOG_ERROR, "shadow_damaged", "lsn=%llu why=\"%s\"",
+               (unsigned long long)s->replay.lsn, s->replay.why);
+    hf_store_relaxed(&c->shadow_lsn, s->replay.lsn);
+    uint64_t behind = journal_appended(c->journal) - s->replay.lsn;
+    hf_store_relaxed(&c->lagging, behind * 64 > c->options.lag_max_bytes);
+    return status;
+}
+
+// ------------------------------------------------------------------------------- writing
+
+static bool slot_ended(const struct stock_slot *slot)
+{
+    return stock_word_state(slot->word) >= CORE_STATE_COMMITTED;
+}
+
+static uint64_t slots_end(const struct core_shadow *s)
+{
+    const struct stock_pool *p = &s->stock.slots.slot_pool;
+    return p->fresh > p->max ? p->max + UINT64_C(1) : p->fresh;
+}
+
+static void header_fill(struct core *c, struct core_shadow *s, const char *kind,
+                        struct chunkfile_header *h)
+{
+    *h = (struct chunkfile_header){.version = CORE_FILE_VERSION,
+                                   .engine_id = c->engine_id,
+                                   .lsn = s->replay.lsn,
+                                   .time_ms = s->replay.time_ms};
+    memcpy(h->kind, kind, sizeof h->kind);
+}
+
+static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
+{
+    s->ended = s->live = s->time_max = 0;
+    for (uint64_t i = 1, end = slots_end(s); i < end; i++) {
+        const struct stock_slot *slot = &s->stock.slots.slots[i];
+        if (slot_ended(slot)) {
+            s->ended++;
+            if (stock_slot_time(slot) > s->time_max)
+                s->time_max = stock_slot_time(slot);
+        } else if (stock_word_state(slot->word) == CORE_STATE_HELD) {
+            s->live++;
+        }
+    }
+    s->cursor = 1;
+    s->section = 0;
+    s->phase = WRITE_IDS;
+    if (s->ended == 0)
+        return HF_OK;
+    struct chunkfile_header h;
+    char name[STORAGE_NAME_BYTES];
+    header_fill(c, s, CORE_IDS_KIND, &h);
+    id_file_name(s->replay.lsn, name);
+    enum hf_status status =
+        chunkfile_writer_create(c->options.storage, name, &h, WRITE_CHUNK_BYTES, &s->writer);
+    if (status != HF_OK) {
+        s->writer = NULL;
+        return status;
+    }
+    return chunkfile_write(s->writer, &s->ended, sizeof s->ended);
+}
+
+static enum hf_status writer_finish(struct core_shadow *s)
+{
+    struct chunkfile_writer *w = s->writer;
+    s->writer = NULL;
+    return chunkfile_finish(w);
+}
+
+static enum hf_status body_begin(struct core *c, struct core_shadow *s)
+{
+    // Id files that the floor has passed whole are no longer named.
+    uint32_t kept = 0;
+    s->before.count = s->now.count;
+    memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
+    for (uint32_t i = 0; i < s->now.count; i++)
+        if (s->now.files[i].time_max_ms + c->options.skew_ms >= s->replay.floor_ms)
+            s->now.files[kept++] = s->now.files[i];
+    s->now.count = kept;
+    if (s->ended) {
+        if (kept == CORE_ID_FILES_MAX)
+            return HF_FULL;
+        s->now.files[s->now.count++] = (struct core_id_file){s->replay.lsn, s->time_max};
+    }
+    struct chunkfile_header h;
+    char name[STORAGE_NAME_BYTES];
+    header_fill(c, s, CORE_CHECKPOINT_KIND, &h);
+    checkpoint_name(s->replay.lsn, name);
+    s->phase = WRITE_BODY;
+    s->section = 0;
+    s->cursor = 0;
+    enum hf_status status =
+        chunkfile_writer_create(c->options.storage, name, &h, WRITE_CHUNK_BYTES, &s->writer);
+    if (status != HF_OK)
+        s->writer = NULL;
+    return status;
+}
+
+static enum hf_status ids_write(struct core *c, struct core_shadow *s, uint32_t budget)
+{
+    uint64_t end = slots_end(s);
+    for (uint64_t n = (uint64_t)budget * 1024; s->ended && s->cursor < end && n > 0; n--) {
+        const struct stock_slot *slot = &s->stock.slots.slots[s->cursor++];
+        if (!slot_ended(slot))
+            continue;
+        struct file_entry e;
+        entry_from_slot(&e, slot);
+        enum hf_status status = chunkfile_write(s->writer, &e, sizeof e);
+        if (status != HF_OK)
+            return status;
+    }
+    if (s->ended && s->cursor < end)
+        return HF_OK;
+    if (s->ended) {
+        enum hf_status status = writer_finish(s);
+        if (status != HF_OK)
+            return status;
+    }
+    return body_begin(c, s);
+}
+
+static enum hf_status head_write(struct core_shadow *s)
+{
+    struct stock_directory *d = s->stock.directory;
+    struct file_meta m = {.lsn = s->replay.lsn,
+                          .time_ms = s->replay.time_ms,
+                          .floor_ms = s->replay.floor_ms,
+                          .slots = s->live,
+                          .cells = stock_directory_count(d),
+                          .channels = stock_channel_count(d),
+                          .id_files = s->now.count};
+    enum hf_status status = chunkfile_write(s->writer, &m, sizeof m);
+    if (status == HF_OK)
+        status = chunkfile_write(s->writer, s->now.files, s->now.count * sizeof *s->now.files);
+    for (uint16_t i = 1; i <= m.channels && status == HF_OK; i++) {
+        struct file_channel ch = {0};
+        const char *name = stock_channel_name(d, i);
+        ch.bytes = (uint8_t)strlen(name);
+        memcpy(ch.name, name, ch.bytes);
+        status = chunkfile_write(s->writer, &ch, sizeof ch);
+    }
+    return status;
+}
+
+static enum hf_status cell_write(struct core_shadow *s, uint32_t handle)
+{
+    const struct stock_cell *cell = &s->stock.cells.cells[handle];
+    struct stock_name n = stock_directory_name(s->stock.directory, handle);
+    struct file_cell fc = {.available = stock_word_available(cell->decision.lo),
+                           .on_hand = cell->on_hand,
+                           .committed = cell->committed,
+                           .external = cell->external,
+                           .safety = cell->safety,
+                           .backorder = cell->backorder,
+                           .active = (cell->decision.lo & STOCK_FLAG_ACTIVE) != 0,
+                           .scale = s->stock.scales[handle],
+                           .sku_bytes = n.sku_bytes,
+                           .location_bytes = n.location_bytes};
+    char names[HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX + 8] = {0};
+    memcpy(names, n.sku, n.sku_bytes);
+    memcpy(names + n.sku_bytes, n.location, n.location_bytes);
+    enum hf_status status = chunkfile_write(s->writer, &fc, sizeof fc);
+    if (status == HF_OK)
+        status = chunkfile_write(s->writer, names, (n.sku_bytes + n.location_bytes + 7u) & ~7u);
+    return status;
+}
+
+static enum hf_status live_write(struct core_shadow *s, const struct stock_slot *slot)
+{
+    struct file_live live;
+    struct stock_line lines[HF_LINES_MAX];
+    uint8_t text[CORE_TEXT_WORDS * 4] = {0};
+    unsigned flags = stock_word_flags(slot->word);
+    entry_from_slot(&live.entry, slot);
+    live.line_count = stock_lines_load(&s->stock.slots, slot, flags, lines, HF_LINES_MAX);
+    live.text_bytes = stock_text_load(&s->stock.slots, slot, flags, text, sizeof text);
+    enum hf_status status = chunkfile_write(s->writer, &live, sizeof live);
+    if (status == HF_OK)
+        status = chunkfile_write(s->writer, lines, live.line_count * sizeof *lines);
+    if (status == HF_OK)
+        status = chunkfile_write(s->writer, text, (live.text_bytes + 7u) & ~7u);
+    return status;
+}
+
+struct cleanup {
+    const struct core_shadow *shadow;
+    struct core *core;
+    uint32_t count;
+    char names[256][STORAGE_NAME_BYTES];
+};
+
+static bool files_name(const struct core_id_files *f, uint64_t lsn)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->files[i].lsn == lsn)
+            return true;
+    return false;
+}
+
+static void cleanup_seen(void *ctx, const char *name)
+{
+    struct cleanup *k = ctx;
+    const struct core_shadow *s = k->shadow;
+    uint64_t lsn;
+    bool drop = false;
+    if (file_name_lsn(name, "ckpt-", ".hfc", &lsn))
+        drop = lsn != s->kept.lsn[0] && lsn != s->kept.lsn[1];
+    else if (file_name_lsn(name, "ids-", ".hfi", &lsn))
+        drop = !files_name(&s->now, lsn) && !files_name(&s->before, lsn);
+    if (drop && k->count < 256)
+        memcpy(k->names[k->count++], name, strlen(name) + 1);
+}
+
+// What neither of the two kept checkpoints needs.
+static enum hf_status files_clean(struct core *c, struct core_shadow *s)
+{
+    struct storage *st = c->options.storage;
+    struct cleanup *k = calloc(1, sizeof *k);
+    if (!k)
+        return HF_NO_MEMORY;
+    k->shadow = s;
+    enum hf_status status = st->ops->list(st, cleanup_seen, k);
+    for (uint32_t i = 0; i < k->count && status == HF_OK; i++)
+        status = st->ops->unlink(st, k->names[i]);
+    if (status == HF_OK && k->count)
+        status = st->ops->sync_folder(st);
+    free(k);
+    return status;
+}
+
+static enum hf_status body_finish(struct core *c, struct core_shadow *s, uint64_t now_ms)
+{
+    enum hf_status status = writer_finish(s);
+    if (status != HF_OK)
+        return status;
+    uint64_t lsn = s->replay.lsn;
+    s->kept.lsn[1] = s->kept.lsn[0];
+    s->kept.lsn[0] = lsn;
+    s->kept.count = s->kept.count < 2 ? s->kept.count + 1 : 2;
+    for (uint64_t i = 1, end = slots_end(s); i < end; i++)
+        if (slot_ended(&s->stock.slots.slots[i]))
+            replay_drop_slot(&s->replay, (uint32_t)i);
+    s->phase = FOLLOW;
+    s->forced = false;
+    s->bytes = 0;
+    s->last_lsn = lsn;
+    s->last_ms = now_ms;
+    hf_store_relaxed(&c->checkpoint_lsn, lsn);
+    hf_store_relaxed(&c->checkpoints, c->checkpoints + 1);
+    return files_clean(c, s);
+}
+
+static enum hf_status body_write(struct core *c, struct core_shadow *s, uint32_t budget,
+                                 uint64_t now_ms)
+{
+    enum hf_status status = HF_OK;
+    uint64_t n = (uint64_t)budget * 512;
+    uint64_t cells = stock_directory_count(s->stock.directory), slots = slots_end(s);
+    if (s->section == 0) {
+        status = head_write(s);
+        s->section = 1;
+        s->cursor = 0;
+    }
+    for (; s->section == 1 && n > 0 && status == HF_OK; n--) {
+        if (s->cursor < cells) {
+            status = cell_write(s, (uint32_t)s->cursor++);
+        } else {
+            s->section = 2;
+            s->cursor = 1;
+        }
+    }
+    for (; s->section == 2 && n > 0 && status == HF_OK; n--) {
+        if (s->cursor >= slots)
+            return body_finish(c, s, now_ms);
+        const struct stock_slot *slot = &s->stock.slots.slots[s->cursor++];
+        if (stock_word_state(slot->word) == CORE_STATE_HELD)
+            status = live_write(s, slot);
+    }
+    return status;
+}
+
+// ------------------------------------------------------------------------------- comparing
+
+static bool cell_equal(struct core *c, const struct core_shadow *s, uint64_t i)
+{
+    const struct stock_cell *a = &s->stock.cells.cells[i];
+    struct stock_reading r;
+    if (!stock_cell_read(&c->stock.cells, (uint32_t)i, &r))
+        return false;
+    return stock_word_available(a->decision.lo) == r.available && a->on_hand == r.on_hand &&
+           a->committed == r.committed && a->external == r.external && a->safety == r.safety &&
+           a->backorder == r.backorder && (a->decision.lo & STOCK_FLAG_ACTIVE) == r.flags;
+}
+
+// When nothing has been appended since the shadow caught up, both must be equal. A decision that
+// is between its swap and its push makes a passing difference, so only a lasting one counts.
+static enum hf_status compare(struct core *c, struct core_shadow *s)
+{
+    uint64_t cells = stock_directory_count(s->stock.directory);
+    if (journal_appended(c->journal) != s->replay.lsn || s->compare_lsn != s->replay.lsn) {
+        s->compare_lsn = s->replay.lsn;
+        s->compare_at = 0;
+        s->mismatches = 0;
+        return HF_AGAIN;
+    }
+    if (s->compare_at >= cells)
+        return HF_AGAIN;
+    uint64_t stop = s->compare_at + COMPARE_CELLS < cells ? s->compare_at + COMPARE_CELLS : cells;
+    while (s->compare_at < stop && cell_equal(c, s, s->compare_at))
+        s->compare_at++;
+    if (journal_appended(c->journal) != s->replay.lsn)
+        return HF_AGAIN;
+    if (s->compare_at < stop) {
+        if (++s->mismatches < 200)
+            return HF_AGAIN;
+        hf_log(HF_LOG_ERROR, "state_differs", "cell=%llu lsn=%llu",
+               (unsigned long long)s->compare_at, (unsigned long long)s->replay.lsn);
+        return HF_DAMAGED;
+    }
+    if (s->compare_at == cells)
+        hf_store_relaxed(&c->compared, c->compared + 1);
+    return HF_OK;
+}
+
+static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_t now_ms,
+                                  uint32_t budget)
+{
+    if (s->phase == WRITE_IDS)
+        return ids_write(c, s, budget);
+    if (s->phase == WRITE_BODY)
+        return body_write(c, s, budget, now_ms);
+    enum hf_status status = follow(c, s, budget);
+    bool due = s->bytes >= c->options.checkpoint_bytes ||
+               now_ms - s->last_ms >= c->options.checkpoint_ms;
+    if ((status == HF_OK || status == HF_AGAIN) &&
+        (s->forced || (due && s->replay.lsn > s->last_lsn)))
+        return ids_begin(c, s);
+    return status == HF_AGAIN ? compare(c, s) : status;
+}
+
+enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget)
+{
+    struct core_shadow *s = c->shadow;
+    enum hf_status status = core_status(c);
+    if (status != HF_OK)
+        return status;
+    status = shadow_step(c, s, now_ms, budget);
+    if (status == HF_NO_SPACE) {
+        // Try again later: what was acknowledged is in the journal all the same.
+        if (s->writer)
+            chunkfile_abandon(s->writer);
+        s->writer = NULL;
+        s->phase = FOLLOW;
+        s->now.count = s->before.count;
+        memcpy(s->now.files, s->before.files, s->before.count * sizeof *s->now.files);
+        s->last_ms = now_ms;
+        return HF_AGAIN;
+    }
+    if (status != HF_OK && status != HF_AGAIN)
+        core_stop(c, status);
+    return status;
+}

@@ -1,0 +1,319 @@
+// Reading checkpoints and id files. Writing is in checkpoint.c; the layouts are in
+// core/files_format.h and docs/journal-format.md.
+#include "core/files_format.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_AT_ONCE 1024
+
+void checkpoint_name(uint64_t lsn, char name[STORAGE_NAME_BYTES])
+{
+    snprintf(name, STORAGE_NAME_BYTES, "ckpt-%020llu.hfc", (unsigned long long)lsn);
+}
+
+void id_file_name(uint64_t lsn, char name[STORAGE_NAME_BYTES])
+{
+    snprintf(name, STORAGE_NAME_BYTES, "ids-%020llu.hfi", (unsigned long long)lsn);
+}
+
+bool file_name_lsn(const char *name, const char *prefix, const char *suffix, uint64_t *lsn)
+{
+    size_t p = strlen(prefix);
+    if (strncmp(name, prefix, p) != 0 || strlen(name) != p + 20 + strlen(suffix) ||
+        strcmp(name + p + 20, suffix) != 0)
+        return false;
+    *lsn = 0;
+    for (const char *d = name + p; d < name + p + 20; d++) {
+        if (*d < '0' || *d > '9')
+            return false;
+        *lsn = *lsn * 10 + (uint64_t)(*d - '0');
+    }
+    return true;
+}
+
+void entry_from_slot(struct file_entry *e, const struct stock_slot *s)
+{
+    *e = (struct file_entry){s->id, s->body_hash, s->ticket, s->time_channel, s->word,
+                             s->end_hash, s->a, s->b, 0};
+}
+
+// Puts an entry into its slot; a later version replaces an earlier one. NULL: no slot left.
+static struct stock_slot *entry_apply(struct replay *r, const struct file_entry *e)
+{
+    struct stock_slots *slots = &r->stock->slots;
+    uint64_t hash = hf_hash_uuid(&e->id);
+    uint32_t index = stock_acquire(&r->thread->slots);
+    if (!index)
+        return NULL;
+    struct stock_slot *slot = &slots->slots[index];
+    uint64_t generation = (slot->word + (UINT64_C(1) << 32)) & ~UINT64_C(0xffffffff);
+    uint64_t word = (e->word & UINT64_C(0xffffffff));
+    unsigned flags = stock_word_flags(word) & ~(unsigned)STOCK_SLOT_REMEMBERED;
+    word = stock_word_make(word, stock_word_state(word), stock_word_kind(word), flags,
+                           stock_word_version(word));
+    *slot = (struct stock_slot){generation | word, e->id, e->body_hash, e->ticket,
+                                e->time_channel, 0, e->end_hash, e->a, e->b};
+    uint32_t found = stock_insert(slots, index, hash);
+    if (!found)
+        return slot;
+    struct stock_slot *old = &slots->slots[found];
+    if (e->ticket > old->ticket) {
+        uint32_t next = old->next;
+        uint64_t keep = old->word & ~UINT64_C(0xffffffff);
+        stock_lines_drop(slots, &r->thread->blocks, old, stock_word_flags(old->word));
+        *old = *slot;
+        old->next = next;
+        old->word = keep | word;
+    }
+    slot->word = generation;
+    stock_release(&r->thread->slots, index);
+    return old;
+}
+
+static enum hf_status entries_read(struct chunkfile_reader *f, struct replay *r, uint64_t count,
+                                   struct file_entry *block)
+{
+    for (uint64_t done = 0; done < count;) {
+        uint64_t n = count - done < ENTRIES_AT_ONCE ? count - done : ENTRIES_AT_ONCE;
+        enum hf_status s = chunkfile_read(f, block, n * sizeof *block);
+        if (s != HF_OK)
+            return s;
+        for (uint64_t i = 0; i < n; i++) {
+            if (i + 16 < n)
+                hf_prefetch_write(
+                    stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 16].id)));
+            if (i + 8 < n) {
+                uint32_t head = *stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 8].id));
+                hf_prefetch(&r->stock->slots.slots[head]);
+            }
+            const struct file_entry *e = &block[i];
+            if ((e->time_channel >> 16) + r->skew_ms < r->floor_ms)
+                continue;
+            if (stock_word_state(e->word) < CORE_STATE_COMMITTED ||
+                stock_word_state(e->word) >= CORE_STATE_COUNT ||
+                (stock_word_flags(e->word) & STOCK_SLOT_BLOCKS))
+                return HF_DAMAGED;
+            if (!entry_apply(r, e))
+                return r->stuck = true, HF_FULL;
+        }
+        done += n;
+    }
+    return HF_OK;
+}
+
+static enum hf_status id_file_load(struct core *c, struct replay *r, uint64_t lsn,
+                                   struct file_entry *block)
+{
+    char name[STORAGE_NAME_BYTES];
+    id_file_name(lsn, name);
+    struct chunkfile_header h;
+    struct chunkfile_reader *f;
+    enum hf_status s = chunkfile_reader_create(c->options.storage, name, CORE_IDS_KIND,
+                                               CORE_FILE_VERSION, c->engine_id, &h, &f);
+    uint64_t count = 0;
+    if (s != HF_OK) {
+        snprintf(r->why, sizeof r->why, "id file %s: %s", name, hf_status_help(s));
+        return s == HF_NOT_FOUND ? HF_DAMAGED : s;
+    }
+    s = chunkfile_read(f, &count, sizeof count);
+    if (s == HF_OK)
+        s = entries_read(f, r, count, block);
+    if (s == HF_OK)
+        s = chunkfile_read_end(f);
+    if (s == HF_DAMAGED)
+        snprintf(r->why, sizeof r->why, "id file %s is damaged at byte %llu", name,
+                 (unsigned long long)chunkfile_offset(f));
+    chunkfile_reader_destroy(f);
+    return s;
+}
+
+static enum hf_status channels_load(struct chunkfile_reader *f, struct replay *r, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct file_channel ch;
+        uint16_t number;
+        enum hf_status s = chunkfile_read(f, &ch, sizeof ch);
+        if (s != HF_OK)
+            return s;
+        if (!stock_name_valid(ch.name, ch.bytes, HF_CHANNEL_BYTES_MAX) ||
+            stock_channel_add(r->stock->directory, ch.name, ch.bytes, &number) != HF_OK)
+            return HF_DAMAGED;
+    }
+    return HF_OK;
+}
+
+static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, uint32_t count)
+{
+    if (count > r->stock->sizes.cells) {
+        snprintf(r->why, sizeof r->why, "cells_max %u is smaller than the folder's %u cells",
+                 r->stock->sizes.cells, count);
+        return HF_FULL;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct file_cell fc;
+        char names[HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX + 8];
+        uint32_t handle;
+        enum hf_status s = chunkfile_read(f, &fc, sizeof fc);
+        if (s != HF_OK)
+            return s;
+        uint32_t bytes = (fc.sku_bytes + fc.location_bytes + 7u) & ~7u;
+        if (fc.sku_bytes > HF_SKU_BYTES_MAX || fc.location_bytes > HF_LOCATION_BYTES_MAX)
+            return HF_DAMAGED;
+        s = chunkfile_read(f, names, bytes);
+        if (s != HF_OK)
+            return s;
+        if (stock_directory_add(r->stock->directory, names, fc.sku_bytes, names + fc.sku_bytes,
+                                fc.location_bytes, &handle) != HF_OK ||
+            handle != i)
+            return HF_DAMAGED;
+        struct stock_cell *cell = &r->stock->cells.cells[i];
+        cell->decision.lo = stock_word(fc.available, fc.active ? STOCK_FLAG_ACTIVE : 0);
+        cell->on_hand = fc.on_hand;
+        cell->committed = fc.committed;
+        cell->external = fc.external;
+        cell->safety = fc.safety;
+        cell->backorder = fc.backorder;
+        r->stock->scales[i] = fc.scale;
+    }
+    return HF_OK;
+}
+
+static enum hf_status slots_load(struct chunkfile_reader *f, struct replay *r, uint64_t count)
+{
+    struct stock_line lines[HF_LINES_MAX];
+    uint8_t text[CORE_TEXT_WORDS * 4];
+    for (uint64_t i = 0; i < count; i++) {
+        struct file_live live;
+        enum hf_status s = chunkfile_read(f, &live, sizeof live);
+        if (s != HF_OK)
+            return s;
+        if (live.line_count > HF_LINES_MAX || live.text_bytes > sizeof text ||
+            stock_word_state(live.entry.word) != CORE_STATE_HELD)
+            return HF_DAMAGED;
+        if ((s = chunkfile_read(f, lines, live.line_count * sizeof *lines)) != HF_OK ||
+            (s = chunkfile_read(f, text, (live.text_bytes + 7u) & ~7u)) != HF_OK)
+            return s;
+        struct stock_slot *slot = entry_apply(r, &live.entry);
+        if (!slot || !stock_cache_ensure(&r->thread->blocks,
+                                         stock_blocks_needed(live.line_count, live.text_bytes)))
+            return r->stuck = true, HF_FULL;
+        unsigned flags = stock_word_flags(slot->word) & ~(unsigned)STOCK_SLOT_BLOCKS;
+        bool stored = stock_lines_store(&r->stock->slots, &r->thread->blocks, slot, lines,
+                                        live.line_count, text, live.text_bytes, &flags);
+        HF_ASSERT(stored);
+        slot->word = stock_word_make(slot->word, CORE_STATE_HELD, stock_word_kind(slot->word),
+                                     flags, stock_word_version(slot->word));
+    }
+    return HF_OK;
+}
+
+static enum hf_status body_load(struct core *c, struct chunkfile_reader *f, struct replay *r,
+                                bool with_ids, struct core_id_files *files)
+{
+    struct file_meta m;
+    enum hf_status s = chunkfile_read(f, &m, sizeof m);
+    if (s != HF_OK)
+        return s;
+    r->lsn = m.lsn;
+    r->time_ms = m.time_ms;
+    r->floor_ms = m.floor_ms;
+    if (m.id_files > CORE_ID_FILES_MAX || m.channels > HF_CHANNELS_MAX)
+        return HF_DAMAGED;
+    s = chunkfile_read(f, files->files, m.id_files * sizeof *files->files);
+    if (s != HF_OK)
+        return s;
+    files->count = m.id_files;
+    if ((s = channels_load(f, r, m.channels)) != HF_OK || (s = cells_load(f, r, m.cells)) != HF_OK)
+        return s;
+    struct file_entry *block = malloc(ENTRIES_AT_ONCE * sizeof *block);
+    if (!block)
+        return HF_NO_MEMORY;
+    for (uint32_t i = 0; i < m.id_files && with_ids && s == HF_OK; i++)
+        s = id_file_load(c, r, files->files[i].lsn, block);
+    free(block);
+    // Live slots last: an id file may hold an older state of the same reservation.
+    if (s == HF_OK)
+        s = slots_load(f, r, m.slots);
+    return s == HF_OK ? chunkfile_read_end(f) : s;
+}
+
+static enum hf_status one_load(struct core *c, uint64_t lsn, struct replay *r, bool with_ids,
+                               struct core_id_files *files, char *name)
+{
+    struct chunkfile_header h;
+    struct chunkfile_reader *f;
+    checkpoint_name(lsn, name);
+    enum hf_status s = chunkfile_reader_create(c->options.storage, name, CORE_CHECKPOINT_KIND,
+                                               CORE_FILE_VERSION, c->engine_id, &h, &f);
+    if (s == HF_OK) {
+        s = body_load(c, f, r, with_ids, files);
+        if (s == HF_OK && r->lsn != lsn)
+            s = HF_DAMAGED;
+        if (s == HF_DAMAGED && r->why[0] == '\0')
+            snprintf(r->why, sizeof r->why, "checkpoint %s is damaged at byte %llu", name,
+                     (unsigned long long)chunkfile_offset(f));
+        chunkfile_reader_destroy(f);
+    } else if (s == HF_DAMAGED) {
+        snprintf(r->why, sizeof r->why, "checkpoint %s is damaged", name);
+    }
+    if (s == HF_FULL && r->why[0] == '\0')
+        snprintf(r->why, sizeof r->why, "ids_max or blocks_max is smaller than what the folder holds");
+    return s;
+}
+
+static void checkpoint_seen(void *ctx, const char *name)
+{
+    struct core_checkpoints *k = ctx;
+    uint64_t lsn;
+    if (!file_name_lsn(name, "ckpt-", ".hfc", &lsn))
+        return;
+    if (k->count < 2)
+        k->count++;
+    if (lsn > k->lsn[0]) {
+        k->lsn[1] = k->lsn[0];
+        k->lsn[0] = lsn;
+    } else if (lsn > k->lsn[1]) {
+        k->lsn[1] = lsn;
+    }
+}
+
+enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
+                               struct core_checkpoints *kept, struct core_id_files *files,
+                               struct core_report *report)
+{
+    struct storage *st = c->options.storage;
+    *kept = (struct core_checkpoints){{0, 0}, 0};
+    files->count = 0;
+    enum hf_status s = st->ops->list(st, checkpoint_seen, kept);
+    if (s != HF_OK)
+        return s;
+    uint32_t candidates = kept->count;
+    for (uint32_t i = 0; i < candidates; i++) {
+        char name[STORAGE_NAME_BYTES];
+        s = one_load(c, kept->lsn[0], r, with_ids, files, name);
+        if (s == HF_OK && report)
+            memcpy(report->checkpoint, name, sizeof name);
+        if (s != HF_DAMAGED)
+            return s;
+        hf_log(HF_LOG_ERROR, "checkpoint_damaged", "file=%s why=\"%s\" next=older", name, r->why);
+        struct stock_sizes sizes = r->stock->sizes;
+        stock_thread_fini(r->thread);
+        stock_fini(r->stock);
+        if ((s = stock_init(r->stock, &sizes)) != HF_OK)
+            return s;
+        stock_thread_init(r->stock, r->thread, r->thread->taker.number);
+        *r = (struct replay){.stock = r->stock, .thread = r->thread, .skew_ms = r->skew_ms};
+        files->count = 0;
+        kept->lsn[0] = kept->lsn[1];
+        kept->lsn[1] = 0;
+        kept->count--;
+    }
+    // Two that are both bad: the journal before the older one is gone. One: it goes back to the start.
+    if (candidates == 2)
+        snprintf(r->why, sizeof r->why, "both checkpoints are damaged");
+    return candidates == 2 ? HF_DAMAGED : HF_OK;
+}

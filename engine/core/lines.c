@@ -1,0 +1,162 @@
+#include "core/core_internal.h"
+
+#include <string.h>
+
+static uint64_t sort_key(const struct stock_take *t)
+{
+    return ((uint64_t)t->cell << 32) | t->unused;
+}
+
+static void sift_down(struct stock_take *t, uint32_t root, uint32_t count)
+{
+    for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && sort_key(&t[child]) < sort_key(&t[child + 1]))
+            child++;
+        if (sort_key(&t[root]) >= sort_key(&t[child]))
+            return;
+        struct stock_take swap = t[root];
+        t[root] = t[child];
+        t[child] = swap;
+    }
+}
+
+// Insertion for baskets, heap sort for the widest: no recursion, no memory.
+static void sort_takes(struct stock_take *t, uint32_t count)
+{
+    if (count <= 40) {
+        for (uint32_t i = 1; i < count; i++) {
+            struct stock_take x = t[i];
+            uint32_t at = i;
+            for (; at > 0 && sort_key(&t[at - 1]) > sort_key(&x); at--)
+                t[at] = t[at - 1];
+            t[at] = x;
+        }
+        return;
+    }
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_down(t, i, count);
+    for (uint32_t end = count - 1; end > 0; end--) {
+        struct stock_take swap = t[0];
+        t[0] = t[end];
+        t[end] = swap;
+        sift_down(t, 0, end);
+    }
+}
+
+uint32_t lines_merge(const struct core_line *lines, uint32_t count, struct stock_take *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct stock_take){lines[i].handle, i, lines[i].quantity};
+    if (count < 2)
+        return count;
+    sort_takes(out, count);
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        if (out[i].cell == out[n].cell)
+            out[n].quantity += out[i].quantity;
+        else
+            out[++n] = out[i];
+    }
+    return n + 1;
+}
+
+uint64_t body_hash(unsigned kind, unsigned flags, uint32_t ttl_ms, const struct stock_take *takes,
+                   uint32_t count)
+{
+    uint64_t seed = hf_mix64(((uint64_t)ttl_ms << 32) | (flags << 8) | kind);
+    if (count == 1)
+        return hf_mix64(seed ^ hf_mix64(((uint64_t)takes->cell << 32) ^
+                                        (uint64_t)takes->quantity * UINT64_C(0x9e3779b97f4a7c15)));
+    struct {
+        uint64_t cell;
+        int64_t quantity;
+    } packed[64];
+    uint64_t h = seed ^ count;
+    for (uint32_t done = 0; done < count;) {
+        uint32_t n = 0;
+        for (; n < 64 && done < count; n++, done++) {
+            packed[n].cell = takes[done].cell;
+            packed[n].quantity = takes[done].quantity;
+        }
+        h = hf_hash(packed, n * sizeof packed[0], h);
+    }
+    return h;
+}
+
+bool op_id_valid(struct hf_uuid id)
+{
+    return hf_uuid_version(id) == 7 && hf_uuid_variant_ok(id);
+}
+
+static bool text_valid(const struct core_text *t, struct core_answer *a)
+{
+    if (t->reference_bytes &&
+        !stock_name_valid(t->reference, t->reference_bytes, HF_REFERENCE_BYTES_MAX)) {
+        answer_invalid(a, CORE_FIELD_REFERENCE, 0);
+        return false;
+    }
+    if (t->buyer_bytes > HF_BUYER_BYTES_MAX) {
+        answer_invalid(a, CORE_FIELD_BUYER, 0);
+        return false;
+    }
+    return true;
+}
+
+static bool lines_valid(const struct core *c, const struct core_request *r, struct core_answer *a)
+{
+    uint32_t cells = hf_load_acquire(&c->cell_count);
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < r->line_count; i++) {
+        const struct core_line *l = &r->lines[i];
+        if (l->handle >= cells) {
+            answer_invalid(a, CORE_FIELD_HANDLE, i);
+            return false;
+        }
+        if (l->quantity < 1 || l->quantity > HF_QUANTITY_MAX ||
+            (sum += l->quantity) > HF_QUANTITY_MAX) {
+            answer_invalid(a, CORE_FIELD_QUANTITY, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool request_valid(const struct core *c, const struct core_request *r, struct core_answer *a)
+{
+    bool take = r->verb <= CORE_RECORD, op = r->verb >= CORE_EXTEND;
+    bool has_ttl = r->verb == CORE_RESERVE || r->verb == CORE_EXTEND;
+    static const uint32_t flags_of[CORE_VERB_COUNT] = {[CORE_RESERVE] = CORE_BEST_EFFORT,
+                                                       [CORE_ORDER] = CORE_BEST_EFFORT,
+                                                       [CORE_COMMIT] = CORE_RETAKE,
+                                                       [CORE_RETURN] = CORE_SCRAP};
+    enum core_field bad = CORE_FIELD_NONE;
+    if ((unsigned)r->verb >= CORE_VERB_COUNT) {
+        answer_invalid(a, CORE_FIELD_VERB, 0);
+        return false;
+    }
+    unsigned version = hf_uuid_version(r->id);
+    bool no_lines = r->verb == CORE_EXTEND, any_lines = r->verb == CORE_COMMIT ||
+                                                        r->verb == CORE_RELEASE;
+    op = op || (r->verb == CORE_RELEASE && r->line_count > 0);
+    if (r->flags & ~flags_of[r->verb])
+        bad = CORE_FIELD_FLAGS;
+    else if (!hf_uuid_variant_ok(r->id) ||
+             (version != 7 && !(version == 4 && (!take || r->verb == CORE_RESERVE))) ||
+             (version == 4 && !c->options.allow_v4))
+        bad = CORE_FIELD_ID;
+    else if (op ? !op_id_valid(r->op_id) || hf_uuid_equal(r->op_id, r->id)
+                : !hf_uuid_is_nil(r->op_id))
+        bad = CORE_FIELD_OPERATION_ID;
+    else if (r->line_count > HF_LINES_MAX || (no_lines && r->line_count) ||
+             (!no_lines && !any_lines && r->line_count == 0))
+        bad = CORE_FIELD_LINES;
+    else if (has_ttl ? r->ttl_ms == 0 || r->ttl_ms > c->options.ttl_max_ms : r->ttl_ms != 0)
+        bad = CORE_FIELD_TTL;
+    else if (take ? r->channel > stock_channel_count(c->stock.directory) : r->channel != 0)
+        bad = CORE_FIELD_CHANNEL;
+    if (bad != CORE_FIELD_NONE) {
+        answer_invalid(a, bad, 0);
+        return false;
+    }
+    return lines_valid(c, r, a) && (!take || !r->text || text_valid(r->text, a));
+}

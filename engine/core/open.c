@@ -1,0 +1,330 @@
+// Opening: options, recovery, and what a start needs before it serves.
+#include "core/core_internal.h"
+
+#include "rcu/rcu.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void core_options_default(struct core_options *o)
+{
+    *o = (struct core_options){
+        .cells_max = 1000000,
+        .ids_max = 4000000,
+        .blocks_max = 1000000,
+        .workers_max = 16,
+        .window_ms = 24 * 3600 * 1000,
+        .window_min_ms = 10 * 60 * 1000,
+        .skew_ms = 5 * 60 * 1000,
+        .ttl_max_ms = 7u * 24 * 3600 * 1000,
+        .huge_pages = true,
+        .checkpoint_bytes = UINT64_C(256) << 20,
+        .checkpoint_ms = 60000,
+        .lag_max_bytes = UINT64_C(16) << 30,
+        .archive = true,
+        .retention_ms = UINT64_C(400) * 24 * 3600 * 1000,
+    };
+    journal_options_default(&o->journal);
+}
+
+static const char *options_wrong(const struct core_options *o)
+{
+    if (!o->storage || !o->clock)
+        return "storage and clock are needed";
+    if (o->cells_max == 0 || o->cells_max > UINT32_C(1) << 28)
+        return "cells_max must be 1 .. 2^28";
+    if (o->ids_max == 0 || o->ids_max > UINT32_C(1) << 30)
+        return "ids_max must be 1 .. 2^30";
+    if (o->blocks_max == 0 || o->blocks_max > UINT32_C(1) << 28)
+        return "blocks_max must be 1 .. 2^28";
+    if (o->workers_max == 0 || o->workers_max > HF_THREADS_MAX - 2)
+        return "workers_max must be 1 .. 62";
+    if (o->window_ms == 0 || o->window_min_ms == 0 || o->window_min_ms > o->window_ms)
+        return "window_min_ms must be 1 .. window_ms";
+    if (o->ttl_max_ms == 0)
+        return "ttl_max_ms must be at least 1";
+    if (o->checkpoint_bytes == 0 || o->checkpoint_ms == 0 || o->lag_max_bytes == 0)
+        return "checkpoint_bytes, checkpoint_ms and lag_max_bytes must be at least 1";
+    return NULL;
+}
+
+struct recovering {
+    struct replay replay;
+    struct stock_thread thread;
+};
+
+static enum hf_status recover_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                    const struct journal_record *r)
+{
+    return replay_record(&((struct recovering *)ctx)->replay, lsn, time_ms, r);
+}
+
+// Timers and credits of what was recovered.
+static void slots_arm(struct core *c, struct core_report *report)
+{
+    struct stock_slots *slots = &c->stock.slots;
+    uint64_t now = core_now(c), end = slots->slot_pool.fresh;
+    uint32_t grace = c->options.restart_grace_ms;
+    for (uint64_t i = 1; i < end && i <= slots->slot_pool.max; i++) {
+        struct stock_slot *s = &slots->slots[i];
+        unsigned state = stock_word_state(s->word);
+        uint64_t time = stock_slot_time(s);
+        if (state == CORE_STATE_FREE)
+            continue;
+        if (state == CORE_STATE_HELD) {
+            struct stock_line lines[HF_LINES_MAX];
+            uint32_t n = stock_lines_load(slots, s, stock_word_flags(s->word), lines, HF_LINES_MAX);
+            if (grace && time < now + grace)
+                s->time_channel = (now + grace) << 16 | (s->time_channel & 0xffff);
+            journal_credit_force(c->journal, end_bytes(n));
+            stock_wheel_push(&c->stock.wheels, c->timers->number, (uint32_t)i, stock_slot_time(s));
+            report->live++;
+        } else {
+            stock_wheel_push(&c->stock.wheels, c->timers->number, (uint32_t)i, forget_at(c, time));
+            report->remembered++;
+        }
+    }
+}
+
+static enum hf_status fail(struct core_report *report, enum hf_status s, const char *why)
+{
+    if (report->why[0] == '\0')
+        snprintf(report->why, sizeof report->why, "%s", why && why[0] ? why : hf_status_help(s));
+    return s;
+}
+
+static enum hf_status recover(struct core *c, struct recovering *rec,
+                              struct core_checkpoints *kept, struct core_id_files *files,
+                              struct core_report *report)
+{
+    struct clock *clock = c->options.clock;
+    uint64_t began = clock_monotonic_ns(clock);
+    enum hf_status s = checkpoint_load(c, &rec->replay, true, kept, files, report);
+    report->load_ns = clock_monotonic_ns(clock) - began;
+    report->checkpoint_lsn = rec->replay.lsn;
+    report->id_files = files->count;
+    if (s != HF_OK)
+        return fail(report, s, rec->replay.why);
+    began = clock_monotonic_ns(clock);
+    s = journal_recover(c->journal, rec->replay.lsn, recover_visit, rec, &report->journal);
+    report->replay_ns = clock_monotonic_ns(clock) - began;
+    if (s == HF_FULL)
+        return fail(report, s, rec->replay.why[0] ? rec->replay.why
+                                                  : "ids_max or blocks_max is smaller than what "
+                                                    "the folder holds");
+    return s == HF_OK ? s : fail(report, s, rec->replay.why[0] ? rec->replay.why
+                                                               : report->journal.why);
+}
+
+static enum hf_status workers_make(struct core *c)
+{
+    uint32_t count = c->options.workers_max + 1;
+    if (posix_memalign((void **)&c->workers, HF_CACHE_LINE, count * sizeof *c->workers) != 0) {
+        c->workers = NULL;
+        return HF_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        worker_init(c, &c->workers[i], i);
+        c->workers[i].producer = journal_producer_create(c->journal);
+        if (!c->workers[i].producer)
+            return HF_NO_MEMORY;
+    }
+    c->timers = &c->workers[c->options.workers_max];
+    c->timers->used = true;
+    return HF_OK;
+}
+
+static enum hf_status serve(struct core *c, const struct recovering *rec,
+                            const struct core_checkpoints *kept, const struct core_id_files *files,
+                            struct core_report *report)
+{
+    uint64_t journaled = rec->replay.time_ms > report->journal.engine_time_ms
+                             ? rec->replay.time_ms
+                             : report->journal.engine_time_ms;
+    enum hf_status s = core_time_start(c, journaled);
+    if (s != HF_OK)
+        return fail(report, s, NULL);
+    if ((s = journal_start(c->journal)) != HF_OK)
+        return fail(report, s, "the journal could not be started");
+    if ((s = workers_make(c)) != HF_OK)
+        return fail(report, s, NULL);
+    c->floor_ms = c->floor_durable_ms = rec->replay.floor_ms;
+    c->window_ms = c->options.window_ms;
+    c->cell_count = c->cell_durable = stock_directory_count(c->stock.directory);
+    c->resize_at_ms = core_now(c);
+    stock_wheel_start(&c->stock.wheels, core_now(c) - 1);
+    slots_arm(c, report);
+    if (c->options.archive) {
+        struct archive_options a = {.storage = c->options.storage,
+                                    .engine_id = c->engine_id,
+                                    .keys = &core_record_keys,
+                                    .retention_ms = c->options.retention_ms,
+                                    .block_bytes = 256u << 10,
+                                    .zstd_level = 1};
+        if ((s = archive_create(&a, &c->archive)) != HF_OK)
+            return fail(report, s, "the archive could not be opened");
+    }
+    if ((s = shadow_create(c, kept, files)) != HF_OK)
+        return fail(report, s, "the checkpointer's shadow could not be made");
+    report->cells = c->cell_count;
+    report->memory_bytes = stock_bytes(&c->stock);
+    report->memory_shadow_bytes = shadow_bytes(c);
+    report->huge_pages = c->stock.map.memory.huge;
+    return HF_OK;
+}
+
+static enum hf_status open_all(struct core *c, struct core_report *report)
+{
+    struct core_options *o = &c->options;
+    const char *wrong = options_wrong(o);
+    if (wrong)
+        return fail(report, HF_INVALID, wrong);
+    o->journal.storage = o->storage;
+    o->journal.clock = o->clock;
+    o->journal.producers_max = o->workers_max + 1;
+    enum hf_status s = journal_create(&o->journal, o->fresh_id, &c->journal, &report->journal);
+    if (s != HF_OK)
+        return fail(report, s, report->journal.why);
+    c->engine_id = journal_engine_id(c->journal);
+    uint64_t chunk = o->journal.segment_bytes / 256;
+    c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
+    struct stock_sizes sizes = {o->cells_max, o->ids_max, o->blocks_max, o->workers_max + 1,
+                                true, o->huge_pages};
+    if ((s = stock_init(&c->stock, &sizes)) != HF_OK)
+        return fail(report, s, NULL);
+    struct recovering rec = {.replay = {.stock = &c->stock, .skew_ms = o->skew_ms}};
+    struct core_checkpoints kept;
+    struct core_id_files files = {calloc(CORE_ID_FILES_MAX, sizeof *files.files), 0};
+    rec.replay.thread = &rec.thread;
+    stock_thread_init(&c->stock, &rec.thread, 0);
+    if (!files.files)
+        return fail(report, HF_NO_MEMORY, NULL);
+    s = recover(c, &rec, &kept, &files, report);
+    stock_thread_fini(&rec.thread);
+    if (s == HF_OK)
+        s = serve(c, &rec, &kept, &files, report);
+    free(files.files);
+    return s;
+}
+
+enum hf_status core_open(const struct core_options *o, struct core **out,
+                         struct core_report *report)
+{
+    uint64_t began = o->clock ? clock_monotonic_ns(o->clock) : 0;
+    memset(report, 0, sizeof *report);
+    struct core *c = calloc(1, sizeof *c);
+    if (!c)
+        return HF_NO_MEMORY;
+    c->options = *o;
+    lock_init(&c->admin);
+    rcu_thread_register_once();
+    enum hf_status s = open_all(c, report);
+    if (s != HF_OK) {
+        core_close(c);
+        return s;
+    }
+    report->total_ns = clock_monotonic_ns(o->clock) - began;
+    hf_log(HF_LOG_INFO, "open",
+           "checkpoint=%s checkpoint_lsn=%llu replayed=%llu last_lsn=%llu torn_tail=%d cells=%llu "
+           "live=%llu remembered=%llu epoch=%llu ms=%llu memory_mib=%llu shadow_mib=%llu huge=%d",
+           report->checkpoint[0] ? report->checkpoint : "none",
+           (unsigned long long)report->checkpoint_lsn, (unsigned long long)report->journal.records,
+           (unsigned long long)journal_appended(c->journal), report->journal.torn_tail,
+           (unsigned long long)report->cells, (unsigned long long)report->live,
+           (unsigned long long)report->remembered, (unsigned long long)report->journal.epoch,
+           (unsigned long long)(report->total_ns / 1000000),
+           (unsigned long long)(report->memory_bytes >> 20),
+           (unsigned long long)(report->memory_shadow_bytes >> 20), report->huge_pages);
+    *out = c;
+    return HF_OK;
+}
+
+void core_close(struct core *c)
+{
+    shadow_destroy(c);
+    if (c->archive)
+        archive_destroy(c->archive);
+    if (c->journal)
+        journal_destroy(c->journal);
+    free(c->workers);
+    if (c->stock.directory)
+        stock_fini(&c->stock);
+    lock_fini(&c->admin);
+    rcu_thread_unregister_once();
+    free(c);
+}
+
+struct core_worker *core_worker_create(struct core *c)
+{
+    struct core_worker *w = NULL;
+    lock_acquire(&c->admin);
+    for (uint32_t i = 0; i < c->options.workers_max && !w; i++)
+        if (!c->workers[i].used)
+            w = &c->workers[i];
+    if (w) {
+        struct journal_producer *producer = w->producer;
+        worker_init(c, w, (uint32_t)(w - c->workers));
+        w->producer = producer;
+        w->used = true;
+        rcu_thread_register_once();
+    }
+    lock_release(&c->admin);
+    return w;
+}
+
+void core_worker_destroy(struct core_worker *w)
+{
+    struct core *c = w->core;
+    lock_acquire(&c->admin);
+    stock_thread_fini(&w->thread);
+    journal_credit_give(c->journal, w->credit);
+    w->credit = 0;
+    w->used = false;
+    rcu_thread_unregister_once();
+    lock_release(&c->admin);
+}
+
+struct journal *core_journal(struct core *c)
+{
+    return c->journal;
+}
+
+struct archive *core_archive(struct core *c)
+{
+    return c->archive;
+}
+
+// ------------------------------------------------------------------------------- other steps
+
+static enum hf_status step_result(struct core *c, enum hf_status s)
+{
+    if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE && s != HF_BUSY)
+        core_stop(c, s);
+    return s == HF_NO_SPACE || s == HF_BUSY ? HF_AGAIN : s;
+}
+
+enum hf_status core_step_writer(struct core *c, bool quiet)
+{
+    return step_result(c, journal_writer_step(c->journal, core_now(c), quiet));
+}
+
+enum hf_status core_step_segments(struct core *c)
+{
+    uint64_t keep = shadow_keep_after(c);
+    if (c->archive && archive_lsn(c->archive) < keep)
+        keep = archive_lsn(c->archive);
+    return step_result(c, journal_maintain(c->journal, keep));
+}
+
+enum hf_status core_step_archive(struct core *c, uint64_t now_ms)
+{
+    if (!c->archive)
+        return HF_AGAIN;
+    enum hf_status s = archive_step(c->archive, c->journal);
+    if (s == HF_AGAIN)
+        s = archive_expire(c->archive, now_ms);
+    return step_result(c, s);
+}

@@ -1,0 +1,232 @@
+#include "core/core_internal.h"
+
+#include "rcu/rcu.h"
+
+#include <string.h>
+
+enum hf_status core_cell_read(struct core *c, uint32_t handle, struct core_cell *out)
+{
+    if (handle >= hf_load_acquire(&c->cell_count))
+        return HF_NOT_FOUND;
+    struct stock_reading r;
+    bool settled = stock_cell_read(&c->stock.cells, handle, &r);
+    *out = (struct core_cell){
+        .available = r.available,
+        .on_hand = r.on_hand,
+        .committed = r.committed,
+        .external = r.external,
+        .safety = r.safety,
+        .backorder = r.backorder,
+        .active = (r.flags & STOCK_FLAG_ACTIVE) != 0,
+        .scale = c->stock.scales[handle],
+        .unsettled = !settled,
+    };
+    out->held = r.on_hand - r.committed - r.external - r.safety + r.backorder - r.available;
+    return HF_OK;
+}
+
+static void view_fill(const struct stock_slot *s, struct core_view *v)
+{
+    static const enum core_verb verbs[] = {[KIND_HOLD] = CORE_RESERVE,
+                                           [KIND_ORDER] = CORE_ORDER,
+                                           [KIND_FACT] = CORE_RECORD};
+    *v = (struct core_view){
+        .id = s->id,
+        .state = (enum core_state)stock_word_state(s->word),
+        .verb = verbs[stock_word_kind(s->word) & 3],
+        .version = stock_word_version(s->word),
+        .channel = (uint16_t)s->time_channel,
+        .lines_away = (stock_word_flags(s->word) & STOCK_SLOT_AWAY) != 0,
+        .time_ms = s->time_channel >> 16,
+        .ticket = s->ticket,
+    };
+}
+
+// A view with its lines, all of one moment. False: the slot kept changing.
+static bool view_copy(struct core_worker *w, uint32_t index, struct core_view *v,
+                      struct stock_line *lines, struct stock_slot *s)
+{
+    const struct stock_slots *slots = &w->core->stock.slots;
+    for (int attempt = 0; attempt < 16; attempt++) {
+        if (!stock_slot_copy(slots, index, s))
+            return false;
+        unsigned flags = stock_word_flags(s->word);
+        uint8_t text[CORE_TEXT_WORDS * 4];
+        view_fill(s, v);
+        v->line_count = stock_lines_load(slots, s, flags, lines, HF_LINES_MAX);
+        text_unpack(text, stock_text_load(slots, s, flags, text, sizeof text), v);
+        hf_fence_acquire();
+        if (hf_load_relaxed(&slots->slots[index].word) == s->word)
+            return true;
+    }
+    return false;
+}
+
+static bool undecided(enum core_state s)
+{
+    return s == CORE_STATE_PENDING || s == CORE_STATE_CHANGING || s == CORE_STATE_ENDING;
+}
+
+enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid id,
+                        struct core_view *view, struct core_line *lines, uint32_t lines_max)
+{
+    struct stock_slots *slots = &w->core->stock.slots;
+    struct stock_slot s;
+    enum hf_status status = HF_NOT_FOUND;
+    worker_step_begin(w, now_ms);
+    uint32_t index = stock_find(slots, id, hf_hash_uuid(&id));
+    if (index) {
+        if (end_expire(w, index))
+            worker_flush(w);
+        bool whole = view_copy(w, index, view, w->lines, &s);
+        if (!whole || undecided(view->state))
+            status = HF_AGAIN;
+        else if (view->state == CORE_STATE_FREE || !hf_uuid_equal(s.id, id) ||
+                 stock_word_kind(s.word) == KIND_OPERATION)
+            status = HF_NOT_FOUND;
+        else if (view->state == CORE_STATE_HELD && view->time_ms <= now_ms)
+            status = HF_AGAIN; // its end has no room yet
+        else
+            status = HF_OK;
+    }
+    for (uint32_t i = 0; status == HF_OK && lines && i < view->line_count && i < lines_max; i++)
+        lines[i] = (struct core_line){w->lines[i].handle, 0, w->lines[i].quantity};
+    worker_step_end(w);
+    return status;
+}
+
+static bool filter_match(const struct core_filter *f, const struct core_view *v,
+                         const struct stock_line *lines)
+{
+    if (f->by_state && v->state != f->state)
+        return false;
+    if (f->by_channel && v->channel != f->channel)
+        return false;
+    if (f->reference && strcmp(f->reference, v->reference) != 0)
+        return false;
+    bool on_cell = !f->by_handle;
+    for (uint32_t i = 0; i < v->line_count && !on_cell; i++)
+        on_cell = lines[i].handle == f->handle && lines[i].quantity > 0;
+    return on_cell;
+}
+
+uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
+                   struct core_view *views, uint32_t max)
+{
+    struct stock_slots *slots = &w->core->stock.slots;
+    struct stock_slot s;
+    uint32_t n = 0;
+    uint64_t at = *cursor ? *cursor : 1;
+    while (n < max) {
+        uint64_t end = hf_load_relaxed(&slots->slot_pool.fresh);
+        if (end > slots->slot_pool.max + UINT64_C(1))
+            end = slots->slot_pool.max + UINT64_C(1);
+        if (at >= end) {
+            *cursor = 0;
+            return n;
+        }
+        uint64_t stop = at + 256 < end ? at + 256 : end; // short steps: others wait for grace
+        worker_step_begin(w, w->now_ms);
+        for (; at < stop && n < max; at++) {
+            unsigned state = stock_word_state(hf_load_relaxed(&slots->slots[at].word));
+            if (state == CORE_STATE_FREE || (f->by_state && state != (unsigned)f->state))
+                continue;
+            if (view_copy(w, (uint32_t)at, &views[n], w->lines, &s) &&
+                stock_word_kind(s.word) != KIND_OPERATION && !undecided(views[n].state) &&
+                views[n].state != CORE_STATE_FREE && filter_match(f, &views[n], w->lines))
+                n++;
+        }
+        worker_step_end(w);
+    }
+    *cursor = at;
+    return n;
+}
+
+// ------------------------------------------------------------------------------- names
+
+static bool cell_told(struct core *c, uint32_t handle)
+{
+    if (handle < hf_load_acquire(&c->cell_durable))
+        return true;
+    // The newest cell's record is durable: so are all.
+    uint32_t count = hf_load_acquire(&c->cell_count);
+    if (journal_durable(c->journal) < hf_load_acquire(&c->cell_ticket))
+        return false;
+    hf_store_release(&c->cell_durable, count);
+    return handle < count;
+}
+
+enum hf_status core_find(struct core *c, const char *sku, uint32_t sku_bytes, const char *location,
+                         uint32_t location_bytes, uint32_t *handle)
+{
+    uint32_t h;
+    enum hf_status s = stock_directory_find(c->stock.directory, sku, sku_bytes, location,
+                                            location_bytes, &h);
+    if (s != HF_OK || !cell_told(c, h))
+        return HF_NOT_FOUND;
+    *handle = h;
+    return HF_OK;
+}
+
+enum hf_status core_cell_name(struct core *c, uint32_t handle, struct core_name *out)
+{
+    if (handle >= hf_load_acquire(&c->cell_count))
+        return HF_NOT_FOUND;
+    struct stock_name n = stock_directory_name(c->stock.directory, handle);
+    *out = (struct core_name){n.sku, n.location, n.sku_bytes, n.location_bytes};
+    return HF_OK;
+}
+
+uint32_t core_cell_count(struct core *c)
+{
+    return hf_load_acquire(&c->cell_count);
+}
+
+uint64_t core_generation(struct core *c)
+{
+    return c->engine_id.lo;
+}
+
+uint32_t core_sku_cells(struct core *c, const char *sku, uint32_t sku_bytes, uint32_t *handles,
+                        uint32_t max)
+{
+    return stock_directory_of_sku(c->stock.directory, sku, sku_bytes, handles, max);
+}
+
+enum hf_status core_channel_find(struct core *c, const char *name, uint32_t bytes,
+                                 uint16_t *channel)
+{
+    return stock_channel_find(c->stock.directory, name, bytes, channel);
+}
+
+const char *core_channel_name(struct core *c, uint16_t channel)
+{
+    return stock_channel_name(c->stock.directory, channel);
+}
+
+// ------------------------------------------------------------------------------- metrics
+
+void core_metrics(struct core *c, struct core_metrics *out)
+{
+    *out = (struct core_metrics){0};
+    for (uint32_t i = 0; i <= c->options.workers_max; i++) {
+        const struct core_stats *s = &c->workers[i].stats;
+#define X(name, help) out->name += hf_load_relaxed(&s->name);
+        CORE_METRIC_TABLE(X)
+#undef X
+    }
+    out->ids_max = c->options.ids_max;
+    out->blocks_max = c->options.blocks_max;
+    uint64_t ids = stock_pool_free(&c->stock.slots.slot_pool);
+    uint64_t blocks = stock_pool_free(&c->stock.slots.block_pool);
+    out->ids_used = ids < out->ids_max ? out->ids_max - ids : 0;
+    out->blocks_used = blocks < out->blocks_max ? out->blocks_max - blocks : 0;
+    out->floor_ms = hf_load_relaxed(&c->floor_ms);
+    out->window_ms = hf_load_relaxed(&c->window_ms);
+    out->expiry_lag_ms_max = hf_load_relaxed(&c->expiry_lag_ms_max);
+    out->checkpoint_lsn = hf_load_relaxed(&c->checkpoint_lsn);
+    out->shadow_lsn = hf_load_relaxed(&c->shadow_lsn);
+    out->archive_lsn = c->archive ? archive_lsn(c->archive) : 0;
+    out->checkpoints = hf_load_relaxed(&c->checkpoints);
+    out->compared = hf_load_relaxed(&c->compared);
+}
