@@ -270,13 +270,13 @@ static void a_restart_in_the_middle_begins_the_segment_anew(void **state)
 {
     (void)state;
     world.record_bytes = 64;
-    world.each = 200000; // 12.8 MB: several pieces
+    world.each = 100000; // 6.4 MB: two pieces
     world.group = 1000;
     world.ids = 50000;
     world.closed = 1;
     struct fake_storage *disk = fake_storage_create(1, NULL);
     int steps = 0;
-    for (bool done = false; !done; steps++) {
+    for (bool done = false; !done; steps += steps < 6 ? 1 : 5) {
         struct archive *a = archive_of(&disk->base);
         assert_int_equal(names_in(&disk->base), 0);
         for (int i = 0; i < steps && !done; i++)

@@ -1,6 +1,7 @@
 #include "journal/chunkfile.h"
 
 #include "base/log.h"
+#include "sim/fake_storage.h"
 #include "unit/failing_storage.h"
 
 #include <setjmp.h>
@@ -14,8 +15,7 @@
 
 #define CHUNK 4096u
 
-static char folder[] = "/tmp/holdfast-test-chunkfile-XXXXXX";
-static struct storage *storage;
+static struct storage *storage; // a fake disk
 
 static const struct chunkfile_header head = {
     .kind = "HFTEST\0", .version = 3, .engine_id = {7, 9}, .lsn = 1234, .time_ms = 99};
@@ -25,14 +25,15 @@ static int set_up(void **state)
 {
     (void)state;
     hf_log_set_level(HF_LOG_ERROR + 1);
-    return mkdtemp(folder) && storage_os_create(folder, false, &storage) == HF_OK ? 0 : -1;
+    storage = &fake_storage_create(1, NULL)->base;
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     storage_destroy(storage);
-    return rmdir(folder);
+    return 0;
 }
 
 static void count_name(void *ctx, const char *name)
@@ -328,10 +329,14 @@ static void ten_million_ids_load(void **state)
 {
     (void)state;
     const size_t items = getenv("HOLDFAST_BIG") ? 10000000 : 1000000;
+    char folder[] = "/tmp/holdfast-test-chunkfile-XXXXXX";
+    struct storage *disk;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(storage_os_create(folder, false, &disk), HF_OK);
     struct chunkfile_writer *w;
     uint64_t item[8] = {0}, sum = 0;
     double t = seconds();
-    assert_int_equal(chunkfile_writer_create(storage, "big", &head, 1u << 20, &w), HF_OK);
+    assert_int_equal(chunkfile_writer_create(disk, "big", &head, 1u << 20, &w), HF_OK);
     for (size_t i = 0; i < items; i++) {
         item[0] = i;
         assert_int_equal(chunkfile_write(w, item, sizeof item), HF_OK);
@@ -341,7 +346,7 @@ static void ten_million_ids_load(void **state)
     struct chunkfile_reader *r;
     struct chunkfile_header h;
     t = seconds();
-    assert_int_equal(chunkfile_reader_create(storage, "big", head.kind, 3, nil, &h, &r), HF_OK);
+    assert_int_equal(chunkfile_reader_create(disk, "big", head.kind, 3, nil, &h, &r), HF_OK);
     for (size_t i = 0; i < items; i++) {
         if (chunkfile_read(r, item, sizeof item) != HF_OK)
             fail();
@@ -354,7 +359,9 @@ static void ten_million_ids_load(void **state)
     const double megabytes = (double)items * 64 / 1e6;
     printf("chunk file of %zu items: write %.0f MB/s, read %.0f MB/s (%.3f s)\n", items,
            megabytes / written, megabytes / read, read);
-    remove_file("big");
+    assert_int_equal(disk->ops->unlink(disk, "big"), HF_OK);
+    storage_destroy(disk);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 int main(void)
