@@ -33,8 +33,15 @@ static inline uint32_t journal_record_bytes(const struct journal_record *r)
 static inline uint32_t journal_record_crc(const struct journal_record *r)
 {
     // The first word holds the crc itself: its second half is units, type, flags.
-    uint32_t c = hf_crc32c(0, (const char *)r + 4, 4);
-    return hf_crc32c_words(c, (const char *)r + 8, journal_record_bytes(r) - 8);
+    const char *p = (const char *)r;
+#ifdef __SSE4_2__
+    uint32_t w;
+    memcpy(&w, p + 4, 4);
+    uint32_t c = ~_mm_crc32_u32(~UINT32_C(0), w);
+#else
+    uint32_t c = hf_crc32c(0, p + 4, 4);
+#endif
+    return hf_crc32c_words(c, p + 8, journal_record_bytes(r) - 8);
 }
 
 #endif
