@@ -151,6 +151,11 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
         return fail(report, s, "the journal could not be started");
     if ((s = workers_make(c)) != HF_OK)
         return fail(report, s, NULL);
+    // Room to decide from the first request on; the rest comes in the background.
+    for (uint32_t i = 0; i < c->options.journal.segments_ready && s == HF_OK; i++)
+        s = journal_maintain(c->journal, 0);
+    if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE)
+        return fail(report, s, "a segment could not be made");
     c->floor_ms = c->floor_durable_ms = rec->replay.floor_ms;
     c->window_ms = c->options.window_ms;
     c->cell_count = c->cell_durable = stock_directory_count(c->stock.directory);
@@ -163,7 +168,8 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                                     .keys = &core_record_keys,
                                     .retention_ms = c->options.retention_ms,
                                     .block_bytes = 256u << 10,
-                                    .zstd_level = 1};
+                                    .zstd_level = 1,
+                                    .id_skew_ms = c->options.skew_ms};
         if ((s = archive_create(&a, &c->archive)) != HF_OK)
             return fail(report, s, "the archive could not be opened");
     }
