@@ -255,7 +255,7 @@ static uint64_t term_change(struct core_worker *w, const struct core_change *ch,
 
 static uint64_t active_change(struct core_worker *w, const struct core_change *ch, uint64_t hash)
 {
-    // Deactivation refuses, as a take does: first the flag, then the record. Activation the reverse.
+    // Deactivation takes: first the flag, then the record. Activation gives: the reverse.
     if (ch->value) {
         uint64_t lsn = change_append(w, ch, hash, 1);
         stock_flags_set(&w->thread.taker, ch->handle, STOCK_FLAG_ACTIVE, 0);

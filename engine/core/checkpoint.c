@@ -41,10 +41,9 @@ struct core_shadow {
     uint32_t mismatches;
 };
 
-uint64_t shadow_keep_after(const struct core *c)
+static void keep_publish(struct core *c, const struct core_checkpoints *k)
 {
-    const struct core_checkpoints *k = &c->shadow->kept;
-    return k->count == 2 ? k->lsn[1] : 0;
+    hf_store_release(&c->keep_after, k->count == 2 ? k->lsn[1] : 0);
 }
 
 uint64_t shadow_bytes(const struct core *c)
@@ -52,8 +51,7 @@ uint64_t shadow_bytes(const struct core *c)
     return stock_bytes(&c->shadow->stock);
 }
 
-enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept,
-                             const struct core_id_files *files)
+enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept)
 {
     struct core_shadow *s = calloc(1, sizeof *s);
     if (!s)
@@ -79,8 +77,8 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
         if (status != HF_OK)
             return status;
     }
-    (void)files;
     s->kept = *kept;
+    keep_publish(c, kept);
     s->before.count = s->now.count;
     memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
     s->last_lsn = s->replay.lsn;
@@ -354,6 +352,8 @@ static void cleanup_seen(void *ctx, const char *name)
         drop = lsn != s->kept.lsn[0] && lsn != s->kept.lsn[1];
     else if (file_name_lsn(name, "ids-", ".hfi", &lsn))
         drop = !files_name(&s->now, lsn) && !files_name(&s->before, lsn);
+    else if (strncmp(name, "ckpt-", 5) == 0 || strncmp(name, "ids-", 4) == 0)
+        drop = true; // an attempt that a crash cut short
     if (drop && k->count < 256)
         memcpy(k->names[k->count++], name, strlen(name) + 1);
 }
@@ -384,6 +384,7 @@ static enum hf_status body_finish(struct core *c, struct core_shadow *s, uint64_
     s->kept.lsn[1] = s->kept.lsn[0];
     s->kept.lsn[0] = lsn;
     s->kept.count = s->kept.count < 2 ? s->kept.count + 1 : 2;
+    keep_publish(c, &s->kept);
     for (uint64_t i = 1, end = slots_end(s); i < end; i++)
         if (slot_ended(&s->stock.slots.slots[i]))
             replay_drop_slot(&s->replay, (uint32_t)i);

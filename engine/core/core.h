@@ -374,8 +374,8 @@ void core_acknowledge(struct core_worker *w, uint64_t now_ms, struct hf_uuid op_
                       struct core_admin_answer *out);
 
 // --------------------------------------------------------------------------------- steps
-// Each belongs to one thread at a time. HF_OK: did something; HF_AGAIN: nothing to do now;
-// anything else: the engine has stopped.
+// Each belongs to one thread at a time; segments, checkpoint and archive to the same one. HF_OK: did
+// something; HF_AGAIN: nothing to do now; anything else: the engine has stopped.
 
 // Writes and syncs one group. quiet: nothing was pushed for a while.
 enum hf_status core_step_writer(struct core *c, bool quiet);

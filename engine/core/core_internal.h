@@ -101,6 +101,7 @@ struct core {
     uint64_t resize_at_ms; // when the window was last looked at
     struct core_shadow *shadow;
     uint64_t checkpoint_lsn, checkpoints, compared; // atomic copies for metrics
+    uint64_t keep_after; // atomic: no start needs records up to here
     uint64_t shadow_lsn;
 };
 
@@ -234,11 +235,8 @@ void id_file_name(uint64_t lsn, char name[STORAGE_NAME_BYTES]);
 enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
                                struct core_checkpoints *kept, struct core_id_files *files,
                                struct core_report *report);
-enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept,
-                             const struct core_id_files *files);
+enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept);
 void shadow_destroy(struct core *c);
 uint64_t shadow_bytes(const struct core *c);
-// Highest LSN that no start needs any more.
-uint64_t shadow_keep_after(const struct core *c);
 
 #endif

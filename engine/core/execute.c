@@ -40,6 +40,12 @@ void worker_step_begin(struct core_worker *w, uint64_t now_ms)
 void worker_step_end(struct core_worker *w)
 {
     rcu_step_end();
+    // Ends give back more credit than they use up: don't hoard it.
+    uint64_t chunk = w->core->credit_chunk;
+    if (HF_UNLIKELY(w->credit > 4 * chunk)) {
+        journal_credit_give(w->core->journal, w->credit - 2 * chunk);
+        w->credit = 2 * chunk;
+    }
     hf_store_relaxed(&w->beat, w->beat + 1);
 }
 
@@ -316,8 +322,10 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             hf_prefetch_write(
                 &c->stock.slots.slots[w->thread.slots.index[w->thread.slots.count - 1 - i]]);
     }
-    for (uint32_t i = 0; i < count; i++)
-        hf_prefetch(&c->stock.slots.slots[hf_load_relaxed(stock_bucket(&c->stock.slots, hashes[i]))]);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t head = hf_load_relaxed(stock_bucket(&c->stock.slots, hashes[i]));
+        hf_prefetch(&c->stock.slots.slots[head]);
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (!valid[i])
             continue;

@@ -261,7 +261,8 @@ static enum hf_status one_load(struct core *c, uint64_t lsn, struct replay *r, b
         snprintf(r->why, sizeof r->why, "checkpoint %s is damaged", name);
     }
     if (s == HF_FULL && r->why[0] == '\0')
-        snprintf(r->why, sizeof r->why, "ids_max or blocks_max is smaller than what the folder holds");
+        snprintf(r->why, sizeof r->why,
+                 "ids_max or blocks_max is smaller than what the folder holds");
     return s;
 }
 
@@ -312,7 +313,7 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
         kept->lsn[1] = 0;
         kept->count--;
     }
-    // Two that are both bad: the journal before the older one is gone. One: it goes back to the start.
+    // Two that are both bad: the journal before the older one is gone. One: it is all there.
     if (candidates == 2)
         snprintf(r->why, sizeof r->why, "both checkpoints are damaged");
     return candidates == 2 ? HF_DAMAGED : HF_OK;

@@ -138,8 +138,7 @@ static enum hf_status workers_make(struct core *c)
 }
 
 static enum hf_status serve(struct core *c, const struct recovering *rec,
-                            const struct core_checkpoints *kept, const struct core_id_files *files,
-                            struct core_report *report)
+                            const struct core_checkpoints *kept, struct core_report *report)
 {
     uint64_t journaled = rec->replay.time_ms > report->journal.engine_time_ms
                              ? rec->replay.time_ms
@@ -173,7 +172,7 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
         if ((s = archive_create(&a, &c->archive)) != HF_OK)
             return fail(report, s, "the archive could not be opened");
     }
-    if ((s = shadow_create(c, kept, files)) != HF_OK)
+    if ((s = shadow_create(c, kept)) != HF_OK)
         return fail(report, s, "the checkpointer's shadow could not be made");
     report->cells = c->cell_count;
     report->memory_bytes = stock_bytes(&c->stock);
@@ -211,7 +210,7 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     s = recover(c, &rec, &kept, &files, report);
     stock_thread_fini(&rec.thread);
     if (s == HF_OK)
-        s = serve(c, &rec, &kept, &files, report);
+        s = serve(c, &rec, &kept, report);
     free(files.files);
     return s;
 }
@@ -319,7 +318,7 @@ enum hf_status core_step_writer(struct core *c, bool quiet)
 
 enum hf_status core_step_segments(struct core *c)
 {
-    uint64_t keep = shadow_keep_after(c);
+    uint64_t keep = hf_load_acquire(&c->keep_after);
     if (c->archive && archive_lsn(c->archive) < keep)
         keep = archive_lsn(c->archive);
     return step_result(c, journal_maintain(c->journal, keep));

@@ -190,7 +190,11 @@ uint64_t core_generation(struct core *c)
 uint32_t core_sku_cells(struct core *c, const char *sku, uint32_t sku_bytes, uint32_t *handles,
                         uint32_t max)
 {
-    return stock_directory_of_sku(c->stock.directory, sku, sku_bytes, handles, max);
+    uint32_t n = stock_directory_of_sku(c->stock.directory, sku, sku_bytes, handles, max);
+    // Handles ascend; the newest may not be durable yet.
+    while (n > 0 && n <= max && !cell_told(c, handles[n - 1]))
+        n--;
+    return n;
 }
 
 enum hf_status core_channel_find(struct core *c, const char *name, uint32_t bytes,

@@ -55,8 +55,8 @@ static enum hf_status latest_find(struct core *c, struct recall *rc)
             return s;
     }
     struct journal_reader *reader;
-    if (after < shadow_keep_after(c) && !c->archive)
-        after = shadow_keep_after(c);
+    if (!c->archive)
+        after = hf_load_acquire(&c->keep_after);
     s = journal_reader_create(c->journal, after, &reader);
     if (s == HF_OK) {
         while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)

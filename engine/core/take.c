@@ -20,7 +20,8 @@ static void take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
     if (worker_owns(w, found))
         worker_flush(w); // an earlier item of this chunk: now it is decided
     bool whole = stock_slot_copy(&w->core->stock.slots, found, &s);
-    if (whole && stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms) {
+    bool held = whole && stock_word_state(s.word) == CORE_STATE_HELD;
+    if (held && s.time_channel >> 16 <= w->now_ms) {
         if (end_expire(w, found))
             worker_flush(w);
         whole = stock_slot_copy(&w->core->stock.slots, found, &s);
@@ -35,7 +36,7 @@ static void take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
     }
     bool rejected = stock_word_state(s.word) == CORE_STATE_REJECTED;
     answer_slot(w, a, &s, rejected ? CORE_OUT_REFUSED : CORE_OUT_DONE, true);
-    // Still HELD past its deadline: the room for its end was not there. It must not be told as held.
+    // Still HELD past its deadline: its end found no room. It must not be told as held.
     if (stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms)
         answer_plain(a, CORE_OUT_BUSY);
 }
