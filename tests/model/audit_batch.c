@@ -56,7 +56,7 @@ static bool check_told(struct auditor *a, const struct exchange *x,
     if (x->r->version != k->version)
         return wrong(a, x, "wrong version");
     uint64_t time = k->state == CORE_STATE_HELD ? k->deadline_ms : k->ended_ms;
-    if (x->r->time_ms != time && x->r->time_ms != k->time_ms)
+    if (x->r->time_ms != time && x->r->time_ms != k->time_ms && !k->recalled)
         return wrong(a, x, "wrong time");
     if (!auditor_knows_durable(a, x->r->ticket, k->lsn))
         return wrong(a, x, "told before it is durable");
@@ -160,6 +160,8 @@ static bool apply_change(struct auditor *a, const struct exchange *x, bool retak
     if (e.kind == ORACLE_RELEASE)
         lines_free(&e);
     uint16_t version = (uint16_t)(k->version + 1);
+    if (e.kind == ORACLE_EXTEND && x->now_ms + e.ttl_ms < k->deadline_ms)
+        e.ttl_ms = (uint32_t)(k->deadline_ms - x->now_ms); // never shorter than it was
     if (!auditor_event(a, e))
         return false;
     return x->r->version == version || wrong(a, x, "version did not step by one");
@@ -221,8 +223,8 @@ static bool judge_one(struct auditor *a, const struct exchange *x, enum oracle_e
     const struct oracle_verdict *v = verdict_of(&j, r, jumped);
     if (!v)
         return wrong(a, x, "this answer is not allowed");
-    if (r->outcome == CORE_OUT_INVALID && j.field && r->field != j.field)
-        return wrong(a, x, core_field_name(j.field));
+    if (r->outcome == CORE_OUT_INVALID && j.fields && !(j.fields >> r->field & 1))
+        return wrong(a, x, "another field is to blame");
     // In a verdict on a forgotten id, the state is not told.
     *effect = v->effect;
     if (v->effect == ORACLE_NOTHING && !ends_due(a, x, k))
@@ -230,6 +232,9 @@ static bool judge_one(struct auditor *a, const struct exchange *x, enum oracle_e
     if (!apply(a, x, v->effect))
         return false;
     k = oracle_find(&a->oracle, x->q->id);
+    if (k && r->state == CORE_STATE_FREE && k->state != CORE_STATE_HELD &&
+        x->now_ms >= k->ended_ms + a->times.window_ms_low + a->times.skew_ms)
+        return true; // the operation is still known, its reservation is not
     if (k && v->repeat && k->state == CORE_STATE_HELD && x->now_ms > k->deadline_ms)
         return wrong(a, x, "told as held past its deadline");
     if (k && (tells_state(r->outcome) || v->repeat))

@@ -252,7 +252,7 @@ static bool check_view(struct auditor *a, const struct oracle_reservation *r,
             v->channel, core_state_name(r->state), core_verb_name(r->verb), r->version,
             r->channel, r->lsn);
     uint64_t time = r->state == CORE_STATE_HELD ? r->deadline_ms : r->ended_ms;
-    if (v->time_ms != time && v->time_ms != r->time_ms)
+    if (v->time_ms != time && v->time_ms != r->time_ms && !r->recalled)
         return auditor_violate(a, "%s reads time %lu, should be %lu", auditor_id(r->id),
                                v->time_ms, time);
     if (!auditor_knows_durable(a, v->ticket, r->lsn))
@@ -267,6 +267,13 @@ static bool check_view(struct auditor *a, const struct oracle_reservation *r,
     return check_lines(a, r, v, lines);
 }
 
+static bool must_be_kept(const struct auditor *a, const struct oracle_reservation *r,
+                         uint64_t now_ms)
+{
+    return r->state == CORE_STATE_HELD ||
+           now_ms < r->ended_ms + a->times.window_ms_low + a->times.skew_ms;
+}
+
 bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms,
                  struct hf_uuid id)
 {
@@ -275,12 +282,12 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
     struct oracle_reservation *r = oracle_find(&a->oracle, id);
     enum hf_status st = core_get(w, now_ms, id, &v, lines, HF_LINES_MAX);
     if (st == HF_NOT_FOUND) {
-        bool kept = r && (r->state == CORE_STATE_HELD ||
-                          now_ms < r->ended_ms + a->times.window_ms_low + a->times.skew_ms);
-        return !kept || auditor_violate(a, "LOST: %s (%s, lsn %lu) is not found at %lu",
+        return !r || !must_be_kept(a, r, now_ms) || auditor_violate(a, "LOST: %s (%s, lsn %lu) is not found at %lu",
                                         auditor_id(id), core_state_name(r->state), r->lsn,
                                         now_ms);
     }
+    if (st == HF_AGAIN && r && r->state == CORE_STATE_HELD && now_ms >= r->deadline_ms)
+        return true; // its end has no room yet
     if (st != HF_OK)
         return auditor_violate(a, "get of %s answered %s", auditor_id(id), hf_status_name(st));
     if (!r)
@@ -295,6 +302,31 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
     if (!auditor_expiries(a, c, w, now_ms) || !auditor_settle(a))
         return false;
     return check_view(a, r, &v, lines);
+}
+
+bool auditor_check_list(struct auditor *a, struct core_worker *w, uint64_t now_ms)
+{
+    static struct core_view views[64];
+    struct core_filter f = {.reference = NULL};
+    uint64_t cursor = 0, seen = 0, want = 0;
+    do {
+        uint32_t n = core_list(w, &f, &cursor, views, 64);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct oracle_reservation *r = oracle_find(&a->oracle, views[i].id);
+            if (!r)
+                return auditor_violate(a, "listed %s is unknown", auditor_id(views[i].id));
+            if (views[i].state != r->state || views[i].version != r->version)
+                return auditor_violate(a, "%s is listed as %s v%u, should be %s v%u",
+                                       auditor_id(r->id), core_state_name(views[i].state),
+                                       views[i].version, core_state_name(r->state), r->version);
+            seen += must_be_kept(a, r, now_ms);
+        }
+    } while (cursor);
+    for (uint32_t i = 0; i < a->oracle.reservation_count; i++)
+        want += must_be_kept(a, &a->oracle.reservations[i], now_ms);
+    if (seen != want)
+        return auditor_violate(a, "LOST: %lu reservations are listed, should be %lu", seen, want);
+    return true;
 }
 
 bool auditor_check_all(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms)

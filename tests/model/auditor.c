@@ -22,6 +22,7 @@ void auditor_init(struct auditor *a, const struct core_options *o)
     a->times.ttl_max_ms = o->ttl_max_ms;
     a->times.allow_v4 = o->allow_v4;
     a->grace_ms = o->restart_grace_ms;
+    a->archive = o->archive;
     a->durable_mode = o->journal.mode == JOURNAL_SYNC;
 }
 
@@ -210,6 +211,8 @@ bool auditor_look(struct auditor *a, struct core *c, uint64_t now_ms)
     a->times.window_ms = m.window_ms;
     if (m.window_ms < a->times.window_ms_low)
         a->times.window_ms_low = m.window_ms;
+    if (durable > a->durable)
+        a->durable_before = a->durable;
     a->durable = durable;
     return !a->violation[0];
 }
@@ -241,11 +244,13 @@ bool auditor_expiries(struct auditor *a, struct core *c, struct core_worker *w, 
 
 bool auditor_recalled(struct auditor *a, struct hf_uuid id, enum hf_status status)
 {
-    const struct oracle_reservation *r = oracle_find(&a->oracle, id);
+    struct oracle_reservation *r = oracle_find(&a->oracle, id);
     bool committed = r && r->state == CORE_STATE_COMMITTED;
     if (status == HF_OK && !r)
         return auditor_violate(a, "recalled %s, which never was", auditor_id(id));
-    if (status == HF_NOT_FOUND && committed && r->lsn <= a->durable)
+    if (status == HF_OK)
+        r->recalled = true;
+    if (status == HF_NOT_FOUND && committed && r->lsn <= a->durable && a->archive)
         return auditor_violate(a, "LOST: %s is committed and cannot be recalled",
                                auditor_id(id));
     return !a->violation[0];
@@ -288,6 +293,8 @@ bool auditor_restarted(struct auditor *a, struct core *c, struct core_worker *w,
     truncate_events(a, lsn);
     if (!rebuild(a))
         return false;
+    if (lsn > a->durable)
+        a->durable_before = a->durable;
     a->last_lsn = lsn;
     a->durable = lsn;
     struct core_metrics m;

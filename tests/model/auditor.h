@@ -27,9 +27,11 @@ struct auditor {
     uint32_t event_count, event_room;
     uint32_t batch_first; // events from here on are not applied to the cells yet
     uint64_t durable;     // highest durable LSN that was seen
+    uint64_t durable_before; // the same before the last group
     uint64_t last_lsn;    // highest LSN that was seen in an answer
     uint64_t expired;     // the engine's own count, when last looked
     uint64_t grace_ms;
+    bool archive;      // what has left the journal can be recalled
     bool durable_mode; // answers wait for the disk
     bool trace;        // print every event
     uint64_t hash;     // running, over all answers
@@ -49,6 +51,8 @@ bool auditor_violate(struct auditor *a, const char *format, ...)
 bool auditor_look(struct auditor *a, struct core *c, uint64_t now_ms);
 // Holds that the engine ended by itself: to be called after steps and readings that may do so.
 bool auditor_expiries(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms);
+// Sorts what is new by LSN and applies it to the cells; after auditor_expiries.
+bool auditor_settle(struct auditor *a);
 // After core_execute; line_answers are given wherever lines are.
 bool auditor_batch(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms,
                    const struct core_request *requests, const struct core_answer *answers,
@@ -73,6 +77,8 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
 bool auditor_restarted(struct auditor *a, struct core *c, struct core_worker *w, uint64_t lsn);
 bool auditor_check_cells(struct auditor *a, struct core *c);
 bool auditor_check_all(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms);
+// The same from a listing, which ends no hold: for looking without touching.
+bool auditor_check_list(struct auditor *a, struct core_worker *w, uint64_t now_ms);
 // Sums over all live holds against what the cells say is held.
 bool auditor_check_held(struct auditor *a);
 

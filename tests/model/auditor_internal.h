@@ -9,8 +9,6 @@ bool auditor_event(struct auditor *a, struct oracle_event e);
 // The hold ended by its deadline.
 bool auditor_expire(struct auditor *a, struct oracle_reservation *r, uint64_t lsn,
                     uint64_t time_ms, uint16_t version);
-// Sorts what is new by LSN and applies it to the cells.
-bool auditor_settle(struct auditor *a);
 bool auditor_knows_durable(const struct auditor *a, uint64_t ticket, uint64_t lsn);
 
 const char *auditor_id(struct hf_uuid id); // text, for messages

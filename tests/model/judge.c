@@ -16,11 +16,13 @@ static void allow_plain(struct oracle_judgement *j, enum core_outcome outcome)
     allow(j, outcome, false, ORACLE_NOTHING);
 }
 
-static void invalid(struct oracle_judgement *j, enum core_field field)
+static void invalid(struct oracle_judgement *j, uint32_t fields)
 {
-    j->field = field;
+    j->fields |= fields;
     allow_plain(j, CORE_OUT_INVALID);
 }
+#define FIELD(name) (UINT32_C(1) << CORE_FIELD_##name)
+static_assert((int)CORE_FIELD_COUNT <= 32, "a bit each");
 
 // ------------------------------------------------------------------------------- input
 
@@ -58,48 +60,57 @@ static bool id_ok(const struct oracle_times *t, const struct core_request *r)
     return version == 7 || (t->allow_v4 && r->verb != CORE_ORDER && r->verb != CORE_RECORD);
 }
 
-static enum core_field lines_fault(const struct oracle *o, const struct core_request *r)
+static uint32_t lines_faults(const struct oracle *o, const struct core_request *r)
 {
     bool needed = takes(r->verb) || r->verb == CORE_CANCEL || r->verb == CORE_RETURN;
     bool allowed = needed || r->verb == CORE_COMMIT || r->verb == CORE_RELEASE;
+    uint32_t faults = 0;
     if (r->line_count > HF_LINES_MAX || (needed && !r->line_count) || (!allowed && r->line_count))
-        return CORE_FIELD_LINES;
+        faults |= FIELD(LINES);
     for (uint32_t i = 0; i < r->line_count; i++) {
         if (r->lines[i].handle >= o->cell_count || !o->cells[r->lines[i].handle].made)
-            return CORE_FIELD_HANDLE;
+            faults |= FIELD(HANDLE);
         if (r->lines[i].quantity < 1 || r->lines[i].quantity > HF_QUANTITY_MAX)
-            return CORE_FIELD_QUANTITY;
+            faults |= FIELD(QUANTITY);
     }
-    return CORE_FIELD_NONE;
+    return faults;
 }
 
-// First fault in the order of the fields' table; requests carry at most one in the tests.
-static enum core_field fault_of(const struct oracle *o, const struct oracle_times *t,
-                                const struct core_request *r)
+// All faults: which one is named first is not promised.
+static uint32_t faults_of(const struct oracle *o, const struct oracle_times *t,
+                          const struct core_request *r)
 {
+    uint32_t faults = 0;
     if ((unsigned)r->verb >= CORE_VERB_COUNT)
-        return CORE_FIELD_VERB;
+        return FIELD(VERB);
     if (r->flags & ~flags_of(r->verb))
-        return CORE_FIELD_FLAGS;
+        faults |= FIELD(FLAGS);
     if (!id_ok(t, r))
-        return CORE_FIELD_ID;
+        faults |= FIELD(ID);
     if (needs_op(r) ? hf_uuid_version(r->op_id) != 7 || !hf_uuid_variant_ok(r->op_id)
                     : !hf_uuid_is_nil(r->op_id))
-        return CORE_FIELD_OPERATION_ID;
-    enum core_field lines = lines_fault(o, r);
-    if (lines != CORE_FIELD_NONE)
-        return lines;
+        faults |= FIELD(OPERATION_ID);
+    faults |= lines_faults(o, r);
     bool ttl = r->verb == CORE_RESERVE || r->verb == CORE_EXTEND;
     if (ttl ? r->ttl_ms < 1 || r->ttl_ms > t->ttl_max_ms : r->ttl_ms != 0)
-        return CORE_FIELD_TTL;
+        faults |= FIELD(TTL);
     if (r->channel && (!takes(r->verb) || r->channel >= o->channel_count ||
                        !o->channels[r->channel][0]))
-        return CORE_FIELD_CHANNEL;
+        faults |= FIELD(CHANNEL);
     if (r->text && takes(r->verb) && r->text->reference_bytes > HF_REFERENCE_BYTES_MAX)
-        return CORE_FIELD_REFERENCE;
+        faults |= FIELD(REFERENCE);
     if (r->text && takes(r->verb) && r->text->buyer_bytes > HF_BUYER_BYTES_MAX)
-        return CORE_FIELD_BUYER;
-    return CORE_FIELD_NONE;
+        faults |= FIELD(BUYER);
+    return faults;
+}
+
+// Together more than any order may ask for.
+static bool huge(const struct core_request *r)
+{
+    __int128 sum = 0;
+    for (uint32_t i = 0; i < r->line_count; i++)
+        sum += r->lines[i].quantity;
+    return sum > HF_QUANTITY_MAX;
 }
 
 static bool inactive(const struct oracle *o, const struct core_line *lines, uint32_t count)
@@ -150,7 +161,7 @@ static void judge_fresh(const struct oracle *o, const struct core_request *r,
                         const struct core_line *lines, uint32_t count, struct oracle_judgement *j)
 {
     if (inactive(o, lines, count)) {
-        invalid(j, CORE_FIELD_INACTIVE);
+        invalid(j, FIELD(INACTIVE));
         if (r->verb != CORE_RECORD)
             return;
     }
@@ -165,16 +176,15 @@ static void judge_unknown(const struct oracle *o, const struct oracle_times *t,
                           const struct core_request *r, const struct core_line *lines,
                           uint32_t count, struct oracle_judgement *j)
 {
-    bool late = r->verb == CORE_CANCEL || r->verb == CORE_RETURN;
     bool fresh = judge_time(t, r->id, j);
-    if (late)
+    if (needs_op(r))
+        (void)judge_time(t, r->op_id, j);
+    if (r->verb == CORE_CANCEL || r->verb == CORE_RETURN)
         allow_plain(j, CORE_OUT_NEEDS_RECALL); // it cannot know without looking
     if (fresh && takes(r->verb))
         judge_fresh(o, r, lines, count, j);
-    else if (!takes(r->verb) && (fresh || late))
-        allow_plain(j, CORE_OUT_UNKNOWN);
-    if (!takes(r->verb) && !late && in_future(t, r->id))
-        allow_plain(j, CORE_OUT_UNKNOWN); // as true as the other
+    else if (!takes(r->verb))
+        allow_plain(j, CORE_OUT_UNKNOWN); // as true as a word on its time
 }
 
 // ------------------------------------------------------------------------------- by state
@@ -365,18 +375,20 @@ void oracle_judge(const struct oracle *o, const struct oracle_times *t,
                   const struct core_request *r, struct oracle_judgement *j)
 {
     memset(j, 0, sizeof *j);
-    enum core_field fault = fault_of(o, t, r);
-    if (fault != CORE_FIELD_NONE) {
-        invalid(j, fault);
+    uint32_t faults = faults_of(o, t, r);
+    if (faults) {
+        invalid(j, faults);
         return;
     }
     struct core_line *lines;
     uint32_t count;
     if (!oracle_merge(r->lines, r->line_count, &lines, &count)) {
-        invalid(j, CORE_FIELD_QUANTITY);
+        invalid(j, FIELD(QUANTITY));
         free(lines);
         return;
     }
+    if (huge(r))
+        invalid(j, FIELD(QUANTITY));
     uint64_t hash = oracle_body_hash(r, lines, count);
     j->known = oracle_find(o, r->id);
     if (!judge_op(o, t, r, hash, j)) {

@@ -181,7 +181,8 @@ uint64_t oracle_body_hash(const struct core_request *r, const struct core_line *
 {
     uint64_t h = hf_hash(merged, count * sizeof *merged, r->verb);
     h = hf_hash(&r->ttl_ms, sizeof r->ttl_ms, h);
-    h = hf_hash(&r->flags, sizeof r->flags, h);
+    uint32_t flags = r->flags & ~(uint32_t)CORE_RETAKE; // says how to end, not with what
+    h = hf_hash(&flags, sizeof flags, h);
     return hf_uuid_is_nil(r->op_id) ? h : hf_hash(&r->id, sizeof r->id, h);
 }
 

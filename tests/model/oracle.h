@@ -80,6 +80,7 @@ struct oracle_reservation {
     uint64_t deadline_ms;
     uint64_t ended_ms;     // when it left HELD, or an order's own time
     uint64_t time_ms, lsn; // of the newest event
+    bool recalled;         // came back from disk: its time is then the recall's
     char reference[HF_REFERENCE_BYTES_MAX + 1], buyer[HF_BUYER_BYTES_MAX + 1];
     struct oracle_line *lines;
     uint32_t line_count;
@@ -169,7 +170,7 @@ struct oracle_verdict {
 struct oracle_judgement {
     struct oracle_verdict verdicts[ORACLE_VERDICTS_MAX];
     uint32_t count;
-    enum core_field field; // expected with INVALID; NONE: any
+    uint32_t fields; // with INVALID: one bit a field that may be named
     const struct oracle_reservation *known;
 };
 // What may be answered. BUSY may always be. Stock is not looked at: where both DONE and REFUSED

@@ -139,13 +139,13 @@ static void writes_clear(struct fake_inode *i)
 }
 
 void fake_inode_write(struct fake_disk *d, struct fake_inode *i, uint64_t offset,
-                      const void *data, uint32_t bytes)
+                      const void *data, uint32_t bytes, bool direct)
 {
     if (bytes == 0)
         return;
     i->writes = fake_room(i->writes, &i->writes_room, i->writes_count + 1, sizeof *i->writes);
     struct fake_write *w = &i->writes[i->writes_count++];
-    *w = (struct fake_write){offset, ++d->write_order, bytes, malloc(bytes)};
+    *w = (struct fake_write){offset, ++d->write_order, bytes, direct, malloc(bytes)};
     HF_ASSERT(w->data);
     memcpy(w->data, data, bytes);
     fake_bytes_put(&i->now, offset, data, bytes);
@@ -329,7 +329,7 @@ static void write_lose(struct fake_storage *fs, struct fake_inode *i, const stru
     }
 }
 
-void fake_inode_lose(struct fake_storage *fs, struct fake_inode *i, uint64_t cut)
+static void inode_lose(struct fake_storage *fs, struct fake_inode *i, uint64_t cut)
 {
     if (!i->writes_count && i->durable.bytes == i->now.bytes)
         return;
@@ -356,6 +356,24 @@ void fake_inode_lose(struct fake_storage *fs, struct fake_inode *i, uint64_t cut
     i->durable.bytes = bytes;
 }
 
+void fake_inode_sync_fails(struct fake_storage *fs, struct fake_inode *i)
+{
+    struct prng *p = &fs->disk->prng;
+    uint32_t kept = 0;
+    bool waits = false; // later ones may not overtake it: they may overlap
+    for (uint32_t w = 0; w < i->writes_count; w++) {
+        struct fake_write *write = &i->writes[w];
+        waits |= write->direct && prng_chance(p, 1, 2);
+        if (waits) {
+            i->writes[kept++] = *write;
+            continue;
+        }
+        write_lose(fs, i, write, write->direct ? 2 : 3, 0);
+        free(write->data);
+    }
+    i->writes_count = kept;
+}
+
 static void folder_lose(struct fake_storage *fs)
 {
     struct fake_disk *d = fs->disk;
@@ -380,7 +398,7 @@ void fake_disk_lose(struct fake_storage *fs)
     uint64_t cut = prng_between(&d->prng, first, d->write_order + 1);
     folder_lose(fs);
     for (uint32_t i = 0; i < d->inodes_count; i++) {
-        fake_inode_lose(fs, d->inodes[i], cut);
+        inode_lose(fs, d->inodes[i], cut);
         fake_bytes_copy(&d->inodes[i]->now, &d->inodes[i]->durable);
     }
     names_copy(&d->now, &d->durable);

@@ -15,6 +15,7 @@ struct fake_bytes {
 struct fake_write {
     uint64_t offset, order;
     uint32_t bytes;
+    bool direct; // past the page cache
     uint8_t *data;
 };
 
@@ -75,7 +76,7 @@ void fake_names_apply(struct fake_names *n, const struct fake_change *c);
 struct fake_inode *fake_inode_add(struct fake_disk *d);
 // Remembers an unsynced write and applies it to what the process sees.
 void fake_inode_write(struct fake_disk *d, struct fake_inode *i, uint64_t offset,
-                      const void *data, uint32_t bytes);
+                      const void *data, uint32_t bytes, bool direct);
 void fake_inode_sync(struct fake_inode *i);
 void fake_change_add(struct fake_disk *d, const struct fake_change *c);
 void fake_folder_sync(struct fake_disk *d);
@@ -85,9 +86,10 @@ struct fake_disk *fake_disk_create(uint64_t seed);
 struct fake_disk *fake_disk_clone(const struct fake_disk *d);
 void fake_disk_destroy(struct fake_disk *d);
 
-// Decides what a power loss leaves of one file's or the folder's unsynced part; nothing is
-// unsynced afterwards. `now` is left alone by the first (a failed sync), replaced by the second.
-void fake_inode_lose(struct fake_storage *fs, struct fake_inode *i, uint64_t cut);
+// A sync that failed. What went through the page cache stays visible, and part of it will never be
+// durable, whatever later syncs say. What went past it is durable or still waits.
+void fake_inode_sync_fails(struct fake_storage *fs, struct fake_inode *i);
+// A power loss: decides what is left of all that is not synced.
 void fake_disk_lose(struct fake_storage *fs);
 
 #endif

@@ -234,7 +234,8 @@ static enum hf_status fake_pwrite(struct storage *s, int file, const void *buffe
     }
     if (status != HF_OK)
         bytes = some_of(fs, bytes);
-    fake_inode_write(fs->disk, h->inode, offset, buffer, (uint32_t)bytes);
+    fake_inode_write(fs->disk, h->inode, offset, buffer, (uint32_t)bytes,
+                     h->flags & STORAGE_DIRECT);
     fs->counts.written_bytes += bytes;
     return leave(fs, status);
 }
@@ -254,7 +255,7 @@ static enum hf_status fake_sync(struct storage *s, int file)
     }
     if (fails) {
         fs->counts.sync_errors++;
-        fake_inode_lose(fs, h->inode, prng_between(&fs->disk->prng, 0, fs->disk->write_order + 1));
+        fake_inode_sync_fails(fs, h->inode);
     } else if (prng_chance(&fs->disk->prng, 1, 3)) {
         fake_inode_sync(h->inode); // done, but nobody heard
     }
