@@ -1,0 +1,199 @@
+#include "daemon/node.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct fixture {
+    char folder[64];
+    struct node_options options;
+    struct node *node;
+    struct core_worker *worker;
+    struct core_report report;
+    uint64_t random;
+};
+
+static struct hf_uuid fresh_id(struct fixture *f)
+{
+    f->random = f->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return hf_uuid_v7(core_now(node_core(f->node)), f->random >> 7, ~f->random);
+}
+
+static void node_up(struct fixture *f)
+{
+    enum hf_status s = node_open(&f->options, &f->node, &f->report);
+    if (s != HF_OK)
+        fail_msg("open: %s: %s", hf_status_name(s), f->report.why);
+    f->worker = core_worker_create(node_core(f->node));
+    assert_non_null(f->worker);
+}
+
+static void node_down(struct fixture *f)
+{
+    core_worker_destroy(f->worker);
+    node_close(f->node);
+    f->node = NULL;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    f->random = 7;
+    snprintf(f->folder, sizeof f->folder, "/tmp/holdfast-node.XXXXXX");
+    if (!mkdtemp(f->folder))
+        return 1;
+    node_options_default(&f->options);
+    f->options.folder = f->folder;
+    f->options.core.cells_max = 100;
+    f->options.core.ids_max = 10000;
+    f->options.core.blocks_max = 1000;
+    f->options.core.workers_max = 2;
+    f->options.core.huge_pages = false;
+    f->options.core.journal.segment_bytes = 4 << 20;
+    *state = f;
+    node_up(f);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    if (f->node)
+        node_down(f);
+    DIR *d = opendir(f->folder);
+    for (struct dirent *e; d && (e = readdir(d));)
+        unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void durable(struct fixture *f, uint64_t ticket)
+{
+    assert_int_equal(core_wait(node_core(f->node), ticket, 10000), HF_OK);
+}
+
+static uint32_t cell_make(struct fixture *f, const char *sku, int64_t on_hand)
+{
+    struct core_admin_answer a;
+    core_cell_make(f->worker, core_now(node_core(f->node)), sku, (uint32_t)strlen(sku), "main", 4,
+                   0, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    struct core_change c = {.op_id = fresh_id(f), .handle = a.handle, .value = on_hand};
+    core_change(f->worker, core_now(node_core(f->node)), &c, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    durable(f, a.ticket);
+    return c.handle;
+}
+
+static struct core_answer decide(struct fixture *f, const struct core_request *r)
+{
+    struct core_answer a;
+    core_execute(f->worker, core_now(node_core(f->node)), r, &a, 1);
+    durable(f, a.ticket);
+    return a;
+}
+
+static struct core_cell cell_read(struct fixture *f, uint32_t handle)
+{
+    struct core_cell c;
+    assert_int_equal(core_cell_read(node_core(f->node), handle, &c), HF_OK);
+    return c;
+}
+
+static void what_was_durable_is_there_after_a_close(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line lines[2] = {{cell_make(f, "apple", 10), 0, 2},
+                                 {cell_make(f, "pear", 5), 0, 1}};
+    struct core_request hold = {
+        .verb = CORE_RESERVE, .id = fresh_id(f), .lines = lines, .line_count = 2, .ttl_ms = 60000};
+    struct core_request sold = hold;
+    sold.id = fresh_id(f);
+    struct core_request order = {
+        .verb = CORE_ORDER, .id = fresh_id(f), .lines = lines, .line_count = 1};
+    struct core_request commit = {.verb = CORE_COMMIT, .id = sold.id};
+    assert_int_equal(decide(f, &hold).outcome, CORE_OUT_DONE);
+    assert_int_equal(decide(f, &sold).outcome, CORE_OUT_DONE);
+    assert_int_equal(decide(f, &order).outcome, CORE_OUT_DONE);
+    assert_int_equal(decide(f, &commit).outcome, CORE_OUT_DONE);
+    for (int round = 0; round < 3; round++) {
+        node_down(f);
+        node_up(f);
+        assert_int_equal(f->report.cells, 2);
+        assert_int_equal(f->report.live, 1);
+        struct core_cell apple = cell_read(f, lines[0].handle), pear = cell_read(f, 1);
+        assert_int_equal(apple.available, 4);
+        assert_int_equal(apple.held, 2);
+        assert_int_equal(apple.committed, 4);
+        assert_int_equal(pear.available, 3);
+        assert_int_equal(pear.committed, 1);
+        assert_true(decide(f, &order).repeat);
+        assert_true(decide(f, &commit).repeat);
+        assert_int_equal(decide(f, &hold).state, CORE_STATE_HELD);
+    }
+}
+
+static void the_threads_end_holds_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line line = {cell_make(f, "apple", 10), 0, 4};
+    struct core_request r = {
+        .verb = CORE_RESERVE, .id = fresh_id(f), .lines = &line, .line_count = 1, .ttl_ms = 20};
+    assert_int_equal(decide(f, &r).outcome, CORE_OUT_DONE);
+    for (int ms = 0; ms < 5000 && cell_read(f, line.handle).available != 10; ms++)
+        node_wait_failed(f->node, 1);
+    assert_int_equal(cell_read(f, line.handle).available, 10);
+    struct core_request commit = {.verb = CORE_COMMIT, .id = r.id};
+    assert_int_equal(decide(f, &commit).outcome, CORE_OUT_EXPIRED);
+}
+
+static void a_folder_is_open_once(void **state)
+{
+    struct fixture *f = *state;
+    struct node *other;
+    struct core_report report;
+    assert_int_equal(node_open(&f->options, &other, &report), HF_LOCKED);
+    assert_string_not_equal(report.why, "");
+    assert_int_equal(node_failed(f->node), HF_OK);
+    assert_int_equal(node_wait_failed(f->node, 1), HF_OK);
+}
+
+static void what_is_wrong_is_said(void **state)
+{
+    struct fixture *f = *state;
+    struct node *other;
+    struct core_report report;
+    struct node_options o = f->options;
+    o.folder = NULL;
+    assert_int_equal(node_open(&o, &other, &report), HF_INVALID);
+    o.folder = "/nowhere/at/all";
+    o.make = false;
+    assert_int_equal(node_open(&o, &other, &report), HF_NOT_FOUND);
+    assert_non_null(strstr(report.why, "/nowhere/at/all"));
+    o = f->options;
+    node_down(f);
+    o.core.cells_max = 0;
+    assert_int_equal(node_open(&o, &other, &report), HF_INVALID);
+    assert_non_null(strstr(report.why, "cells_max"));
+    node_up(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
