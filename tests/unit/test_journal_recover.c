@@ -192,6 +192,7 @@ static void the_cut_goes_back_to_the_segment_before(void **state)
     assert_int_equal(world_group(&w, SEGMENT_1, 7 * HF_BLOCK)->number, 7);
     world_reopen(&w); // segment 2 holds nothing of the torn one that could confuse
     assert_int_equal(w.seen, 7);
+    assert_false(w.report.torn_tail);
     world_append_lone(&w, 3, 0);
     world_reopen(&w);
     assert_int_equal(w.seen, 10);

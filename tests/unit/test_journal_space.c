@@ -221,6 +221,31 @@ static void space_comes_back_by_recycling_only_what_is_kept_elsewhere(void **sta
     world_fini(&w);
 }
 
+// The writer has moved on, but nothing in the next segment is durable yet.
+static void the_last_durable_group_is_never_recycled(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1);
+    w.o.mode = JOURNAL_GROUP;
+    w.o.group_ms = 10;
+    world_open(&w);
+    for (int i = 0; i < 7; i++) {
+        fake_clock_advance_ms(&w.clock, 10);
+        world_append_lone(&w, 1, 0);
+    }
+    assert_true(world_push(&w, 1, 64));
+    assert_int_equal(world_step(&w), HF_AGAIN); // staged for segment 2
+    while (journal_maintain(w.j, 7) == HF_OK)
+        ;
+    assert_true(fake_storage_exists(w.disk, "journal-000000000001.hfj"));
+    world_kill(&w);
+    ok(world_create(&w));
+    ok(world_recover(&w, 7));
+    assert_int_equal(journal_durable(w.j), 7);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +254,7 @@ int main(void)
         cmocka_unit_test(under_pressure_a_lone_record_waits_for_company),
         cmocka_unit_test(whatever_was_promised_can_be_written),
         cmocka_unit_test(space_comes_back_by_recycling_only_what_is_kept_elsewhere),
+        cmocka_unit_test(the_last_durable_group_is_never_recycled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
