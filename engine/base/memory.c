@@ -37,6 +37,13 @@ bool hf_memory_map(struct hf_memory *m, size_t bytes, bool try_huge)
     return true;
 }
 
+void hf_memory_prefault(struct hf_memory *m)
+{
+    // Old kernels refuse: then pages come as they are touched.
+    if (m->base && !m->huge)
+        madvise(m->base, m->bytes, MADV_POPULATE_WRITE);
+}
+
 void hf_memory_unmap(struct hf_memory *m)
 {
     if (m->base)

@@ -197,6 +197,8 @@ struct core_options {
     bool allow_v4;           // v4 ids for RESERVE
     bool accept_clock;       // start although the wall clock contradicts the journal
     bool huge_pages;         // try. default true
+    bool prefault;           // touch all memory at the start: no decision waits for a page, the
+                             // start does. default false
     uint64_t checkpoint_bytes; // journal written since the last checkpoint that starts one.
                                // default 256 MiB
     uint32_t checkpoint_ms;    // or that much engine time, if anything was written. default 60 s
@@ -374,8 +376,8 @@ void core_acknowledge(struct core_worker *w, uint64_t now_ms, struct hf_uuid op_
                       struct core_admin_answer *out);
 
 // --------------------------------------------------------------------------------- steps
-// Each belongs to one thread at a time; segments, checkpoint and archive to the same one. HF_OK: did
-// something; HF_AGAIN: nothing to do now; anything else: the engine has stopped.
+// Each belongs to one thread at a time; segments, checkpoint and archive to the same one. HF_OK:
+// did something; HF_AGAIN: nothing to do now; anything else: the engine has stopped.
 
 // Writes and syncs one group. quiet: nothing was pushed for a while.
 enum hf_status core_step_writer(struct core *c, bool quiet);

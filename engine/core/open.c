@@ -197,7 +197,7 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     uint64_t chunk = o->journal.segment_bytes / 256;
     c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
     struct stock_sizes sizes = {o->cells_max, o->ids_max, o->blocks_max, o->workers_max + 1,
-                                true, o->huge_pages};
+                                true, o->huge_pages, o->prefault};
     if ((s = stock_init(&c->stock, &sizes)) != HF_OK)
         return fail(report, s, NULL);
     struct recovering rec = {.replay = {.stock = &c->stock, .skew_ms = o->skew_ms}};

@@ -11,10 +11,12 @@ void stock_map_want(struct stock_map *m, void **where, uint64_t bytes)
     m->bytes += (bytes + HF_CACHE_LINE - 1) & ~(uint64_t)(HF_CACHE_LINE - 1);
 }
 
-bool stock_map_take(struct stock_map *m, bool huge)
+bool stock_map_take(struct stock_map *m, bool huge, bool prefault)
 {
     if (!hf_memory_map(&m->memory, m->bytes, huge))
         return false;
+    if (prefault)
+        hf_memory_prefault(&m->memory);
     for (uint32_t i = 0; i < m->count; i++)
         *m->wants[i].where = (char *)m->memory.base + m->wants[i].offset;
     return true;

@@ -21,7 +21,7 @@ struct stock_map {
 
 void stock_map_want(struct stock_map *m, void **where, uint64_t bytes);
 // Sets every stated pointer. False: no memory.
-bool stock_map_take(struct stock_map *m, bool huge);
+bool stock_map_take(struct stock_map *m, bool huge, bool prefault);
 void stock_map_drop(struct stock_map *m);
 
 #endif

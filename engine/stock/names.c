@@ -93,7 +93,7 @@ struct stock_directory *stock_directory_create(uint32_t cells_max)
     stock_map_want(&d->map, (void **)&d->cells, (uint64_t)cells_max * sizeof *d->cells);
     stock_map_want(&d->map, (void **)&d->sku_cells, (uint64_t)cells_max * sizeof *d->sku_cells);
     stock_map_want(&d->map, (void **)&d->table, ((uint64_t)d->mask + 1) * sizeof *d->table);
-    if (!stock_map_take(&d->map, false)) {
+    if (!stock_map_take(&d->map, false, false)) {
         free(d);
         return NULL;
     }

@@ -31,7 +31,7 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
                        (uint64_t)z->threads * sizeof(struct stock_wheel));
         s->wheels.wheel_count = z->threads;
     }
-    if (!stock_map_take(m, z->huge))
+    if (!stock_map_take(m, z->huge, z->prefault))
         return HF_NO_MEMORY;
     s->directory = stock_directory_create(z->cells);
     if (!s->directory) {

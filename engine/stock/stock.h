@@ -16,6 +16,7 @@ struct stock_sizes {
     uint32_t threads;            // numbers 0 .. threads-1 may take stock and push timers
     bool timers;                 // false: no wheels (shadow)
     bool huge;
+    bool prefault;               // touch all memory at once
 };
 
 struct stock {
