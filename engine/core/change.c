@@ -39,6 +39,8 @@ static void operation_repeat(struct core_worker *w, uint32_t i, uint32_t op, uin
         answer_plain(a, CORE_OUT_IN_PROGRESS);
         return;
     }
+    if (slot && end_expire(w, slot))
+        worker_flush(w); // it must not be told as held past its deadline
     bool same = stock_word_kind(o.word) == KIND_OPERATION && o.body_hash == hash;
     if (slot && stock_slot_copy(&c->stock.slots, slot, &s))
         answer_slot(w, a, &s, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT, same);
@@ -171,7 +173,8 @@ static void change_apply(struct core_worker *w, uint32_t i, uint32_t index, uint
     }
     p->word = stock_word_make(s->word, state, stock_word_kind(s->word), flags,
                               (uint16_t)(stock_word_version(s->word) + 1));
-    struct core_record_op part = {r->op_id, s->ticket};
+    struct core_record_op part;
+    op_part(&part, r->op_id, s);
     struct encode e = {
         .type = type_of(r->verb),
         .flags = (last ? CORE_RECORD_LAST : 0u) |

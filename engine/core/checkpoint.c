@@ -16,6 +16,7 @@
 
 #define WRITE_CHUNK_BYTES (1u << 20)
 #define COMPARE_CELLS     4096
+#define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
 
 enum shadow_phase { FOLLOW, WRITE_IDS, WRITE_BODY };
 
@@ -41,9 +42,11 @@ struct core_shadow {
     uint32_t mismatches;
 };
 
-static void keep_publish(struct core *c, const struct core_checkpoints *k)
+// Segments are kept for the older checkpoint, in case the newest is damaged. When the journal has
+// no more room, `alone` gives that second chance up.
+static void keep_publish(struct core *c, const struct core_checkpoints *k, bool alone)
 {
-    hf_store_release(&c->keep_after, k->count == 2 ? k->lsn[1] : 0);
+    hf_store_release(&c->keep_after, alone ? k->lsn[0] : k->count == 2 ? k->lsn[1] : 0);
 }
 
 uint64_t shadow_bytes(const struct core *c)
@@ -78,7 +81,7 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
             return status;
     }
     s->kept = *kept;
-    keep_publish(c, kept);
+    keep_publish(c, kept, false);
     s->before.count = s->now.count;
     memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
     s->last_lsn = s->replay.lsn;
@@ -384,7 +387,7 @@ static enum hf_status body_finish(struct core *c, struct core_shadow *s, uint64_
     s->kept.lsn[1] = s->kept.lsn[0];
     s->kept.lsn[0] = lsn;
     s->kept.count = s->kept.count < 2 ? s->kept.count + 1 : 2;
-    keep_publish(c, &s->kept);
+    keep_publish(c, &s->kept, false);
     for (uint64_t i = 1, end = slots_end(s); i < end; i++)
         if (slot_ended(&s->stock.slots.slots[i]))
             replay_drop_slot(&s->replay, (uint32_t)i);
@@ -478,11 +481,19 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
     if (s->phase == WRITE_BODY)
         return body_write(c, s, budget, now_ms);
     enum hf_status status = follow(c, s, budget);
-    bool due = s->bytes >= c->options.checkpoint_bytes ||
+    if (status != HF_OK && status != HF_AGAIN)
+        return status;
+    bool starved = hf_load_relaxed(&c->starved) && now_ms - s->last_ms >= STARVED_PACE_MS;
+    bool due = starved || s->bytes >= c->options.checkpoint_bytes ||
                now_ms - s->last_ms >= c->options.checkpoint_ms;
-    if ((status == HF_OK || status == HF_AGAIN) &&
-        (s->forced || (due && s->replay.lsn > s->last_lsn)))
+    if (s->forced || (due && s->replay.lsn > s->last_lsn))
         return ids_begin(c, s);
+    if (starved) {
+        hf_store_relaxed(&c->starved, 0);
+        s->last_ms = now_ms;
+        if (s->kept.count)
+            keep_publish(c, &s->kept, true);
+    }
     return status == HF_AGAIN ? compare(c, s) : status;
 }
 

@@ -66,10 +66,14 @@ struct core_worker {
     struct core_stats stats;
 };
 
+struct core_time_line {
+    int64_t from_ns, engine_ns; // engine time at this reading of the monotonic clock
+    int64_t slew_ns;            // to be gained (or lost) from there on
+};
 struct core_time {
-    int64_t offset_ns; // engine = monotonic + offset; atomic
-    uint64_t slewed_at_ns;
-    uint64_t journaled_ms;
+    uint64_t count; // atomic; low bit: the line in force
+    struct core_time_line lines[2];
+    int64_t slewed_at_ns; // timers' thread
 };
 
 struct core_shadow; // checkpoint.c
@@ -86,6 +90,7 @@ struct core {
     uint64_t floor_durable_ms; // timers' thread
     uint32_t window_ms;        // in force; atomic
     uint32_t lagging;          // atomic: the checkpointer is too far behind
+    uint32_t starved;          // atomic: a credit was refused; a checkpoint would free segments
     uint32_t status;           // atomic enum hf_status
     uint32_t cell_count;       // atomic: handles below it may be used
     uint32_t cell_durable;     // atomic: handles below it may be told
@@ -169,6 +174,7 @@ static inline uint32_t end_bytes(uint32_t lines)
 {
     return record_bytes(2 * lines);
 }
+void op_part(struct core_record_op *part, struct hf_uuid op_id, const struct stock_slot *s);
 uint32_t encode_bytes(const struct encode *e);
 // Writes the record into the worker's buffer (room is there) and pays for it.
 void encode_record(struct core_worker *w, const struct encode *e);

@@ -10,6 +10,16 @@ uint32_t text_bytes(const struct core_text *t, uint32_t reason_bytes)
     return n ? (4 + n + 7) & ~7u : 0;
 }
 
+void op_part(struct core_record_op *part, struct hf_uuid op_id, const struct stock_slot *s)
+{
+    *part = (struct core_record_op){.op_id = op_id,
+                                    .previous = s->ticket,
+                                    .body_hash = s->body_hash,
+                                    .end_hash = s->end_hash,
+                                    .channel = (uint16_t)s->time_channel,
+                                    .kind = (uint8_t)stock_word_kind(s->word)};
+}
+
 uint32_t encode_bytes(const struct encode *e)
 {
     return record_bytes(e->line_count) + (e->op ? (uint32_t)sizeof *e->op : 0) +

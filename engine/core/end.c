@@ -44,6 +44,9 @@ static uint64_t ending_hash(struct core_worker *w, const struct core_request *r,
 static void end_encode(struct core_worker *w, struct core_pend *p, enum core_record_type type,
                        unsigned flags, uint64_t hash, const struct stock_slot *s)
 {
+    struct core_record_op part;
+    if (flags & CORE_RECORD_RETAKE)
+        op_part(&part, (struct hf_uuid){0, 0}, s);
     struct encode e = {
         .type = type,
         .flags = flags | ((stock_word_flags(s->word) & STOCK_SLOT_V4) ? CORE_RECORD_V4 : 0u),
@@ -53,6 +56,7 @@ static void end_encode(struct core_worker *w, struct core_pend *p, enum core_rec
         .time_ms = w->now_ms,
         .lines = &w->effects[p->effects],
         .line_count = p->effect_count,
+        .op = (flags & CORE_RECORD_RETAKE) ? &part : NULL,
     };
     p->record = w->record_count;
     encode_record(w, &e);
@@ -166,7 +170,8 @@ static bool end_retake(struct core_worker *w, uint32_t i, uint32_t index,
         answer_slot(w, a, s, CORE_OUT_EXCEEDS, false);
         return true;
     }
-    if (hf_load_relaxed(&w->core->lagging) || !worker_afford(w, record_bytes(held), 0)) {
+    uint64_t bytes = record_bytes(held) + sizeof(struct core_record_op);
+    if (hf_load_relaxed(&w->core->lagging) || !worker_afford(w, bytes, 0)) {
         answer_plain(a, CORE_OUT_BUSY);
         return true;
     }

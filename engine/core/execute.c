@@ -65,8 +65,10 @@ bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept)
     uint64_t chunk = missing > w->core->credit_chunk ? missing : w->core->credit_chunk;
     if (!journal_credit_take(w->core->journal, chunk)) {
         chunk = missing;
-        if (!journal_credit_take(w->core->journal, chunk))
+        if (!journal_credit_take(w->core->journal, chunk)) {
+            hf_store_relaxed(&w->core->starved, 1);
             return false;
+        }
     }
     w->credit += chunk;
     return true;

@@ -17,7 +17,7 @@ struct recall {
     uint16_t version, channel;
     unsigned kind;
     enum core_state state;
-    uint64_t end_hash;
+    uint64_t body_hash, end_hash;
     bool v4;
     uint32_t count;
     struct stock_line lines[HF_LINES_MAX];
@@ -36,9 +36,15 @@ static enum hf_status latest_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
                                    const struct journal_record *r)
 {
     struct recall *rc = ctx;
+    const struct core_record *rec = (const struct core_record *)r;
     (void)time_ms;
-    if (hf_uuid_equal(r->id, rc->id) && r->type >= CORE_RECORD_HOLD &&
-        r->type <= CORE_RECORD_RETURN && lsn > rc->ticket)
+    if (!hf_uuid_equal(r->id, rc->id) || r->type < CORE_RECORD_HOLD || r->type > CORE_RECORD_RETURN)
+        return HF_OK;
+    if (r->type <= CORE_RECORD_FACT) { // the first of them all
+        rc->body_hash = rec->body_hash;
+        rc->channel = rec->channel;
+    }
+    if (lsn > rc->ticket)
         rc->ticket = lsn;
     return HF_OK;
 }
@@ -118,7 +124,6 @@ static enum hf_status base_take(struct recall *rc, const struct core_record *r)
     case CORE_RECORD_FACT:
         lines_from(rc, r, CORE_ROLE_ORDER);
         rc->kind = r->frame.type == CORE_RECORD_ORDER ? KIND_ORDER : KIND_FACT;
-        rc->channel = r->channel;
         rc->state = CORE_STATE_COMMITTED;
         return HF_OK;
     case CORE_RECORD_COMMIT:
@@ -183,7 +188,7 @@ static uint32_t slot_bring_back(struct core_worker *w, const struct recall *rc, 
                             flags, rc->version);
     hf_store_relaxed(&slot->id.hi, rc->id.hi);
     hf_store_relaxed(&slot->id.lo, rc->id.lo);
-    hf_store_relaxed(&slot->body_hash, 0);
+    hf_store_relaxed(&slot->body_hash, rc->body_hash);
     hf_store_relaxed(&slot->ticket, rc->ticket);
     hf_store_relaxed(&slot->time_channel, w->now_ms << 16 | rc->channel);
     hf_store_relaxed(&slot->end_hash, (uint32_t)rc->end_hash);

@@ -194,7 +194,7 @@ static uint64_t key_buyer(const struct journal_record *r)
 static bool key_second_id(const struct journal_record *r, struct hf_uuid *id)
 {
     struct core_record_parts p;
-    if (!core_record_parse(r, &p) || !p.op)
+    if (!core_record_parse(r, &p) || !p.op || hf_uuid_is_nil(p.op->op_id))
         return false;
     *id = p.op->op_id;
     return true;

@@ -89,11 +89,18 @@ struct core_record {
 };
 static_assert(sizeof(struct core_record) == 48, "fixed part");
 
+// What a record says of the reservation as it was before, so that replay can put it back when it
+// had left memory. A retaking COMMIT carries one too, with a nil operation id.
 struct core_record_op {
     struct hf_uuid op_id;
-    uint64_t previous; // LSN of the reservation's record before this one; 0: none
+    uint64_t previous;  // LSN of the reservation's record before this one
+    uint64_t body_hash; // of the first request
+    uint32_t end_hash;  // low half of the ending's hash; 0: none
+    uint16_t channel;
+    uint8_t kind; // 1 hold, 2 order, 3 fact
+    uint8_t zero;
 };
-static_assert(sizeof(struct core_record_op) == 24, "operation part");
+static_assert(sizeof(struct core_record_op) == 40, "operation part");
 
 // Four parts, back to back after the lengths, padded with zeros to 8 bytes. CELL uses reference
 // for the SKU and buyer for the location; CHANNEL reference for the name; CHANGE reason.

@@ -260,10 +260,12 @@ static bool transition_ok(unsigned state, const struct core_record *rec)
 
 // A reservation that had left memory before this record: only what acts on ended ones may find it
 // so.
-static uint32_t slot_recalled(struct replay *r, const struct core_record *rec)
+static uint32_t slot_recalled(struct replay *r, const struct core_record *rec,
+                              const struct core_record_op *op)
 {
-    bool late = rec->frame.type == CORE_RECORD_CANCEL || rec->frame.type == CORE_RECORD_RETURN ||
-                (rec->frame.flags & CORE_RECORD_RETAKE);
+    bool late = op && op->kind >= KIND_HOLD && op->kind <= KIND_FACT &&
+                (rec->frame.type == CORE_RECORD_CANCEL || rec->frame.type == CORE_RECORD_RETURN ||
+                 (rec->frame.flags & CORE_RECORD_RETAKE));
     uint32_t index = late ? slot_make(r, rec->frame.id) : 0;
     if (!index) {
         r->stuck = late;
@@ -275,7 +277,10 @@ static uint32_t slot_recalled(struct replay *r, const struct core_record *rec)
     slot->word = stock_word_make(slot->word,
                                  (rec->frame.flags & CORE_RECORD_RETAKE) ? CORE_STATE_EXPIRED
                                                                          : CORE_STATE_COMMITTED,
-                                 KIND_HOLD, flags, (uint16_t)(core_record_version(rec) - 1));
+                                 op->kind, flags, (uint16_t)(core_record_version(rec) - 1));
+    slot->body_hash = op->body_hash;
+    slot->end_hash = op->end_hash;
+    slot->time_channel = op->channel;
     return index;
 }
 
@@ -285,7 +290,7 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
     struct stock_slots *slots = &r->stock->slots;
     uint32_t index = stock_find(slots, rec->frame.id, hf_hash_uuid(&rec->frame.id));
     if (!index)
-        index = slot_recalled(r, rec);
+        index = slot_recalled(r, rec, p->op);
     if (!index)
         return r->stuck ? HF_FULL : damaged(r, lsn, "its reservation is not known");
     struct stock_slot *slot = &slots->slots[index];
@@ -294,7 +299,8 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
         return damaged(r, lsn, "not the version that follows");
     if (!transition_ok(stock_word_state(slot->word), rec))
         return damaged(r, lsn, "the reservation's state does not allow it");
-    if (p->op) { // first, because it may find no room
+    bool operation = p->op && !hf_uuid_is_nil(p->op->op_id);
+    if (operation) { // first, because it may find no room
         enum hf_status s = replay_operation(r, lsn, p->op->op_id, rec);
         if (s != HF_OK)
             return s;
@@ -305,11 +311,11 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
     case CORE_RECORD_COMMIT:
     case CORE_RECORD_RELEASE:
     case CORE_RECORD_EXPIRE:
-        if (p->op && !lines_reduce(r, slot, flags, rec))
+        if (operation && !lines_reduce(r, slot, flags, rec))
             return damaged(r, lsn, "more than the reservation holds");
-        if (p->op && !(rec->frame.flags & CORE_RECORD_LAST))
+        if (operation && !(rec->frame.flags & CORE_RECORD_LAST))
             break;
-        if (rec->frame.type != CORE_RECORD_EXPIRE && !p->op)
+        if (rec->frame.type != CORE_RECORD_EXPIRE && !operation)
             slot->end_hash = (uint32_t)rec->body_hash;
         flags = slot_end_lines(r, slot, flags, rec);
         state = rec->frame.type == CORE_RECORD_COMMIT    ? CORE_STATE_COMMITTED

@@ -11,8 +11,9 @@ static enum core_kind kind_of(enum core_verb v)
     return v == CORE_RESERVE ? KIND_HOLD : v == CORE_ORDER ? KIND_ORDER : KIND_FACT;
 }
 
-// The id is known: the same body gets the same outcome and the present state.
-static void take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint64_t body)
+// The id is known: the same body gets the same outcome and the present state. False: it was a hold
+// that has just been refused, which nobody remembers: decide afresh.
+static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint64_t body)
 {
     const struct core_request *r = &w->requests[i];
     struct core_answer *a = &w->answers[i];
@@ -26,19 +27,22 @@ static void take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
             worker_flush(w);
         whole = stock_slot_copy(&w->core->stock.slots, found, &s);
     }
-    if (!whole || !hf_uuid_equal(s.id, r->id) || stock_word_state(s.word) == CORE_STATE_FREE) {
+    if (!whole) {
         answer_plain(a, CORE_OUT_IN_PROGRESS);
-        return;
+        return true;
     }
+    if (!hf_uuid_equal(s.id, r->id) || stock_word_state(s.word) == CORE_STATE_FREE)
+        return false;
     if (stock_word_kind(s.word) != kind_of(r->verb) || s.body_hash != body) {
         answer_slot(w, a, &s, CORE_OUT_CONFLICT, false);
-        return;
+        return true;
     }
     bool rejected = stock_word_state(s.word) == CORE_STATE_REJECTED;
     answer_slot(w, a, &s, rejected ? CORE_OUT_REFUSED : CORE_OUT_DONE, true);
     // Still HELD past its deadline: its end found no room. It must not be told as held.
     if (stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms)
         answer_plain(a, CORE_OUT_BUSY);
+    return true;
 }
 
 static void refuse_lines(struct core_worker *w, const struct core_request *r,
@@ -331,7 +335,7 @@ static bool blocks_afford(struct core_worker *w, const struct core_request *r, u
     return stock_cache_ensure(&w->thread.blocks, w->undecided_blocks + blocks);
 }
 
-void take_request(struct core_worker *w, uint32_t i, uint64_t hash)
+static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
 {
     struct core *c = w->core;
     const struct core_request *r = &w->requests[i];
@@ -341,22 +345,20 @@ void take_request(struct core_worker *w, uint32_t i, uint64_t hash)
     uint64_t body = body_hash(kind, r->flags, r->ttl_ms, w->takes, count);
     uint32_t found = stock_find(&c->stock.slots, r->id, hash);
     enum core_outcome outcome;
-    if (found) {
-        take_repeat(w, i, found, body);
-        return;
-    }
+    if (found)
+        return take_repeat(w, i, found, body);
     bool v4 = r->verb == CORE_RESERVE && c->options.allow_v4;
     outcome = id_admissible(c, r->id, w->now_ms, v4);
     if (outcome != CORE_OUT_DONE) {
         answer_plain(a, outcome);
-        return;
+        return true;
     }
     if (!cells_active(w, i, count))
-        return;
+        return true;
     if (plainly_short(w, r, count)) {
         answer_plain(a, CORE_OUT_REFUSED);
         refuse_lines(w, r, w->takes, count);
-        return;
+        return true;
     }
     uint64_t bytes = record_bytes(count) + text_bytes(r->text, 0);
     uint64_t kept = r->verb == CORE_RESERVE ? end_bytes(count) : 0;
@@ -364,13 +366,22 @@ void take_request(struct core_worker *w, uint32_t i, uint64_t hash)
     if (hf_load_relaxed(&c->lagging) || !worker_afford(w, bytes, kept) ||
         (blocks && !blocks_afford(w, r, count, blocks))) {
         answer_plain(a, CORE_OUT_BUSY);
-        return;
+        return true;
     }
     uint32_t slot = slot_claim(w, r->id, hash, kind, body, v4, &found, &outcome);
     if (slot)
         take_decide(w, i, slot, count, bytes, kept);
     else if (found)
-        take_repeat(w, i, found, body);
+        return take_repeat(w, i, found, body);
     else
         answer_plain(a, outcome);
+    return true;
+}
+
+void take_request(struct core_worker *w, uint32_t i, uint64_t hash)
+{
+    for (int attempt = 0; attempt < 8; attempt++)
+        if (take_attempt(w, i, hash))
+            return;
+    answer_plain(&w->answers[i], CORE_OUT_IN_PROGRESS);
 }

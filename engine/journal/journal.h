@@ -22,7 +22,8 @@
 
 enum journal_mode {
     JOURNAL_SYNC,  // every group is synced before it counts as durable (default)
-    JOURNAL_GROUP, // the writer syncs every group_ms; callers are told not to wait
+    JOURNAL_GROUP, // a group is written and synced when group_ms have passed since the last one,
+                   // or when it is full; callers are told not to wait
     JOURNAL_NONE,  // never synced: for benchmarks
 };
 
@@ -33,11 +34,12 @@ struct journal_options {
                              // default 64 MiB
     uint32_t segments_max;   // at most that many segment files at once, >= 3. default 64
     uint32_t segments_ready; // zero-written ahead of the writer. default 2
-    uint32_t group_bytes_max;  // body of one group, multiple of HF_BLOCK. default 1 MiB;
-                               // must hold HF_RECORD_BYTES_MAX and fit a segment,
-                               // or, in tests, the largest record that will be appended
-    uint32_t buffer_bytes;   // of one producer buffer; default 64 KiB
-    uint32_t buffers_per_producer; // default 8
+    uint32_t group_bytes_max;  // body of one group, multiple of HF_BLOCK, >= buffer_bytes.
+                               // default 1 MiB. Counts as buffer_bytes + HF_BLOCK if that is
+                               // more; such a group must fit a segment
+    uint32_t buffer_bytes;   // of one producer buffer, multiple of 64, >= 1,024; the largest
+                             // record that can be appended. default 64 KiB
+    uint32_t buffers_per_producer; // >= 2. default 8
     uint32_t producers_max;  // <= HF_THREADS_MAX
     enum journal_mode mode;
     uint32_t group_ms;       // for JOURNAL_GROUP
@@ -68,8 +70,8 @@ struct journal_report {
     char why[160];                  // one sentence, empty when all is well
 };
 
-// Takes the folder's lock; reads or (in an empty folder) makes the meta file with a new engine id
-// from `fresh_id`. HF_LOCKED, HF_TOO_NEW, HF_DAMAGED (with report->where), HF_IO, HF_INVALID,
+// Takes the folder's lock (it is given back with the storage, not with the journal); reads or (in
+// an empty folder) makes the meta file with a new engine id from `fresh_id`. HF_LOCKED, HF_TOO_NEW, HF_DAMAGED (with report->where), HF_IO, HF_INVALID,
 // HF_NO_MEMORY. Set-up, blocking.
 enum hf_status journal_create(const struct journal_options *o, struct hf_uuid fresh_id,
                               struct journal **out, struct journal_report *report) HF_CHECKED;
@@ -84,8 +86,9 @@ typedef enum hf_status (*journal_visit)(void *ctx, uint64_t lsn, uint64_t time_m
                                         const struct journal_record *r);
 
 // Walks all records with lsn > after that the folder holds, cuts a torn tail, syncs what it
-// accepted. HF_DAMAGED when the middle is bad, a segment is missing, or records right after
-// `after` are gone. Once, before start.
+// accepted. HF_DAMAGED when the middle is bad, a segment is missing, records right after `after`
+// are gone, or the journal ends before `after`; HF_TOO_NEW; HF_IO; what visit answered. Once,
+// before start. visit may be NULL.
 enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit, void *ctx,
                                struct journal_report *report) HF_CHECKED;
 
@@ -121,7 +124,9 @@ static inline bool journal_has_room(struct journal_producer *p, uint32_t bytes)
 {
     return HF_LIKELY(bytes <= p->room) || journal_has_room_next(p, bytes);
 }
-// Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc.
+// Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc. Reads
+// whole words: right after narrower stores to them that costs three times as much, so either write
+// the frame and the payload as words, or seal a few records later.
 static inline void journal_seal(struct journal_record *r)
 {
     r->crc = journal_record_crc(r);
@@ -144,13 +149,17 @@ uint64_t journal_push(struct journal_producer *p, uint32_t *count);
 uint64_t journal_durable(const struct journal *j);  // any thread, wait-free
 uint64_t journal_appended(const struct journal *j); // highest LSN given out; wait-free
 // Blocks until durable >= lsn, the journal stopped (HF_STOPPED) or timeout_ms passed (HF_AGAIN).
+// A clock that stands still ends the wait at the first wake-up. Any thread.
 enum hf_status journal_wait(struct journal *j, uint64_t lsn, uint32_t timeout_ms);
 enum hf_status journal_status(const struct journal *j); // HF_OK, or why it stopped; wait-free
 
 // ------------------------------------------------------------------------------- the writer
 // Writes and syncs at most one group, stamped with engine_time_ms. HF_OK: did one; HF_AGAIN: had
-// nothing to do, or waits for more to fill a block because space is short. An empty group vouches
-// for the last one once the journal has been quiet (called with quiet = true). One thread.
+// nothing to do, waits for more to fill a block because space is short (or, in JOURNAL_GROUP, for
+// its time), or needs a segment and journal_maintain has none ready: nothing is lost, and buffers
+// are free again once their bytes wait in the group. An empty group vouches for the last one once
+// the journal has been quiet (called with quiet = true); none is written out of promised space.
+// HF_STOPPED: it had stopped before; any other: it stops now. One thread.
 enum hf_status journal_writer_step(struct journal *j, uint64_t engine_time_ms, bool quiet);
 // Sleeps until a producer pushes, or timeout_ms. The writer's thread.
 void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
@@ -158,7 +167,9 @@ void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
 // ------------------------------------------------------------------------------- space
 // Credits are bytes of record bodies as they will be appended. The journal counts a credit double,
 // which covers block padding as long as blocks are at least half full; see docs/journal-format.md.
-// take: false when free space less all that is promised would fall below the margin.
+// The group that holds a record redeems its credit, so each appended byte needs one: records
+// without would use up what is promised to others. Nothing is promised until start.
+// take: false when free space less all that is promised would fall below the margin, or stopped.
 bool journal_credit_take(struct journal *j, uint64_t bytes); // any thread, lock-free
 void journal_credit_give(struct journal *j, uint64_t bytes); // unused credit back
 // Credit for live holds found by recovery: never refused, may leave the journal over-promised
@@ -171,27 +182,34 @@ struct journal_space {
 };
 void journal_space(const struct journal *j, struct journal_space *out);
 
-// Makes segments ready ahead of the writer and recycles those that hold only records with
-// lsn <= keep_after and are closed. Blocking; one housekeeping thread. HF_NO_SPACE is remembered
-// and retried, not final. Returns HF_OK if it did something, HF_AGAIN if not.
+// Makes segments ready ahead of the writer and of what is promised, and recycles those that hold
+// only records with lsn <= keep_after and are closed: the caller has them in a checkpoint and in
+// the archive. One bounded piece a call (4 MiB of zeros, or one file recycled). Blocking; one
+// housekeeping thread. HF_NO_SPACE is remembered and retried after a second, not final. Returns
+// HF_OK if it did something, HF_AGAIN if not, HF_STOPPED; any other stops the journal.
 enum hf_status journal_maintain(struct journal *j, uint64_t keep_after);
 
 // ------------------------------------------------------------------------------- readers
 // Reads the durable prefix while the journal runs: checkpointer, archive, flusher, watchers. Each
-// belongs to one thread. A reader must be ahead of keep_after (else HF_NOT_FOUND).
+// belongs to one thread. A reader must be ahead of keep_after (else HF_NOT_FOUND). From recover on.
+// HF_DAMAGED and HF_IO from a reader don't stop the journal: the caller decides.
 struct journal_reader;
 enum hf_status journal_reader_create(struct journal *j, uint64_t after,
                                      struct journal_reader **out) HF_CHECKED;
 void journal_reader_destroy(struct journal_reader *r);
 // Visits the records of at most max_groups further groups. HF_AGAIN: nothing more is durable yet.
+// When visit refuses a record (any other status ends the step with it), the next step begins there.
 enum hf_status journal_reader_step(struct journal_reader *r, uint32_t max_groups,
                                    journal_visit visit, void *ctx);
 // One record by its LSN out of the segments: copied to buffer (HF_RECORD_BYTES_MAX). Blocking.
-// HF_NOT_FOUND: not durable yet, or in the archive only.
+// HF_NOT_FOUND: not durable yet, or in the archive only. HF_INVALID: the buffer is too small. Takes
+// memory for the time of the call.
 enum hf_status journal_read_one(struct journal *j, uint64_t lsn, struct journal_record *buffer,
                                 uint32_t buffer_bytes);
 
-// First LSN and last LSN of each closed segment, oldest first, for the archive. Returns the count.
+// First LSN and last LSN of each closed segment, oldest first, for the archive. Returns the count,
+// at most max. last_lsn is first_lsn - 1 when it holds empty groups only. A segment is closed when
+// the next one holds a durable group.
 struct journal_segment {
     uint64_t number, first_lsn, last_lsn;
     char name[STORAGE_NAME_BYTES];
@@ -199,8 +217,9 @@ struct journal_segment {
 uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max);
 
 // ------------------------------------------------------------------------------- offline tools
-// Reads a folder without locking or changing it. Calls on_group for every valid group header and
-// visit for every record (either may be NULL); fills the report, damage located to the byte.
+// Reads a folder without locking or changing it, from the oldest group on. Calls on_group for every
+// accepted group and visit for every record (either may be NULL); fills the report, damage located
+// to the byte. HF_NOT_FOUND: no meta file, or a file was recycled meanwhile.
 struct journal_group_info {
     uint64_t number, epoch, first_lsn, time_ms, offset;
     uint32_t records, body_bytes;
