@@ -310,7 +310,8 @@ static bool check_retake_refused(struct auditor *a, const struct exchange *x)
     else
         want = oracle_held_lines(k, &count);
     for (uint32_t i = 0; i < count; i++)
-        missing |= want[i].quantity > span_of(a, want[i].handle).least;
+        missing |= want[i].quantity > span_of(a, want[i].handle).least ||
+                   !a->oracle.cells[want[i].handle].active;
     free(want);
     return missing || wrong(a, x, "retake refused, but there was enough");
 }

@@ -282,11 +282,13 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
     struct oracle_reservation *r = oracle_find(&a->oracle, id);
     enum hf_status st = core_get(w, now_ms, id, &v, lines, HF_LINES_MAX);
     if (st == HF_NOT_FOUND) {
-        return !r || !must_be_kept(a, r, now_ms) || auditor_violate(a, "LOST: %s (%s, lsn %lu) is not found at %lu",
+        return !r || !must_be_kept(a, r, now_ms) ||
+               auditor_violate(a, "LOST: %s (%s, lsn %lu) is not found at %lu",
                                         auditor_id(id), core_state_name(r->state), r->lsn,
                                         now_ms);
     }
-    if (st == HF_AGAIN && r && r->state == CORE_STATE_HELD && now_ms >= r->deadline_ms)
+    bool due = r && r->state == CORE_STATE_HELD && now_ms >= r->deadline_ms;
+    if (st == HF_AGAIN && due)
         return true; // its end has no room yet
     if (st != HF_OK)
         return auditor_violate(a, "get of %s answered %s", auditor_id(id), hf_status_name(st));

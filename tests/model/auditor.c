@@ -281,6 +281,28 @@ static bool rebuild(struct auditor *a)
     return true;
 }
 
+// Deadlines that the start has moved: within start + grace, never back.
+static bool learn_grace(struct auditor *a, struct core_worker *w, uint64_t now)
+{
+    for (uint32_t i = 0; i < a->oracle.reservation_count; i++) {
+        struct oracle_reservation *r = &a->oracle.reservations[i];
+        struct core_view v;
+        if (r->state != CORE_STATE_HELD || r->deadline_ms > now + a->grace_ms ||
+            core_get(w, now, r->id, &v, NULL, 0) != HF_OK)
+            continue;
+        if (v.state == CORE_STATE_EXPIRED) {
+            if (!auditor_expire(a, r, v.ticket, v.time_ms, v.version))
+                return false;
+            continue;
+        }
+        if (v.time_ms > now + a->grace_ms || v.time_ms < r->deadline_ms)
+            return auditor_violate(a, "grace moved %s from %lu to %lu at %lu", auditor_id(r->id),
+                                   r->deadline_ms, v.time_ms, now);
+        r->deadline_ms = v.time_ms;
+    }
+    return auditor_settle(a);
+}
+
 bool auditor_restarted(struct auditor *a, struct core *c, struct core_worker *w, uint64_t lsn)
 {
     a->counts.restarts++;
@@ -308,16 +330,7 @@ bool auditor_restarted(struct auditor *a, struct core *c, struct core_worker *w,
     a->times.floor_ms = 0;
     if (!auditor_look(a, c, now))
         return false;
-    for (uint32_t i = 0; a->grace_ms && i < a->oracle.reservation_count; i++) {
-        struct oracle_reservation *r = &a->oracle.reservations[i];
-        struct core_view v;
-        if (r->state != CORE_STATE_HELD || r->deadline_ms > now + a->grace_ms ||
-            core_get(w, now, r->id, &v, NULL, 0) != HF_OK || v.state != CORE_STATE_HELD)
-            continue;
-        if (v.time_ms > now + a->grace_ms || v.time_ms < r->deadline_ms)
-            return auditor_violate(a, "grace moved %s from %lu to %lu at %lu", auditor_id(r->id),
-                                   r->deadline_ms, v.time_ms, now);
-        r->deadline_ms = v.time_ms;
-    }
+    if (a->grace_ms && !learn_grace(a, w, now))
+        return false;
     return auditor_check_all(a, c, w, now);
 }

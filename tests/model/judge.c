@@ -157,6 +157,19 @@ static bool judge_time(const struct oracle_times *t, struct hf_uuid id,
     return !below_floor(t, id, true);
 }
 
+// So much that a cell's terms would leave their range.
+static bool past_bounds(const struct oracle *o, const struct core_line *lines, uint32_t count,
+                        bool restock)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct oracle_cell *c = &o->cells[lines[i].handle];
+        if (restock ? c->on_hand + lines[i].quantity > HF_QUANTITY_MAX
+                    : oracle_available(c) - lines[i].quantity < -HF_AVAILABLE_MAX / 2)
+            return true;
+    }
+    return false;
+}
+
 static void judge_fresh(const struct oracle *o, const struct core_request *r,
                         const struct core_line *lines, uint32_t count, struct oracle_judgement *j)
 {
@@ -165,6 +178,8 @@ static void judge_fresh(const struct oracle *o, const struct core_request *r,
         if (r->verb != CORE_RECORD)
             return;
     }
+    if (r->verb == CORE_RECORD && past_bounds(o, lines, count, false))
+        invalid(j, FIELD(QUANTITY));
     allow(j, CORE_OUT_DONE, false, ORACLE_TAKES);
     if (r->verb == CORE_RESERVE)
         allow_plain(j, CORE_OUT_REFUSED);
@@ -289,7 +304,8 @@ static void judge_hold(const struct oracle_times *t, const struct core_request *
 }
 
 // CANCEL and RETURN.
-static void judge_take_back(const struct oracle_times *t, const struct core_line *lines,
+static void judge_take_back(const struct oracle *o, const struct oracle_times *t,
+                            const struct core_request *r, const struct core_line *lines,
                             uint32_t count, struct oracle_judgement *j)
 {
     const struct oracle_reservation *k = j->known;
@@ -303,6 +319,8 @@ static void judge_take_back(const struct oracle_times *t, const struct core_line
         return;
     }
     allow_plain(j, CORE_OUT_NEEDS_RECALL);
+    if (r->verb == CORE_RETURN && past_bounds(o, lines, count, true))
+        invalid(j, FIELD(QUANTITY));
     if (exceeds(k, lines, count, false))
         allow_plain(j, CORE_OUT_EXCEEDS);
     else
@@ -366,7 +384,7 @@ static void judge_known(const struct oracle *o, const struct oracle_times *t,
     else if (r->verb == CORE_COMMIT)
         judge_commit(t, r, lines, count, hash, j);
     else if (r->verb == CORE_CANCEL || r->verb == CORE_RETURN)
-        judge_take_back(t, lines, count, j);
+        judge_take_back(o, t, r, lines, count, j);
     else
         judge_hold(t, r, lines, count, j);
 }

@@ -123,8 +123,8 @@ static struct arguments parse(int argc, char **argv)
     const struct option options[] = {
         {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 't'}, {"crash-at", required_argument, NULL, 'a'},
-        {"crash-every", no_argument, &a.every, 1}, {"verify-determinism", no_argument, &a.verify, 1},
-        {"verbose", no_argument, &a.verbose, 1},   {NULL, 0, NULL, 0}};
+        {"crash-every", no_argument, &a.every, 1}, {"verbose", no_argument, &a.verbose, 1},
+        {"verify-determinism", no_argument, &a.verify, 1}, {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint64_t value = optarg ? strtoull(optarg, NULL, 10) : 0;
         if (c == 's')
