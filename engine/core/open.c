@@ -329,7 +329,7 @@ enum hf_status core_step_archive(struct core *c, uint64_t now_ms)
     if (!c->archive)
         return HF_AGAIN;
     enum hf_status s = archive_step(c->archive, c->journal);
-    if (s == HF_AGAIN)
-        s = archive_expire(c->archive, now_ms);
+    if (s == HF_AGAIN && (s = archive_expire(c->archive, now_ms)) == HF_OK)
+        s = HF_AGAIN; // nothing is left to do
     return step_result(c, s);
 }
