@@ -138,6 +138,10 @@ static enum hf_status follow(struct core *c, struct core_shadow *s, uint32_t bud
         }
     }
     status = journal_reader_step(s->reader, budget, follow_visit, s);
+    if (status == HF_NOT_FOUND) {
+        reader_drop(s); // it stood at the end of a segment that was recycled: begin at the next
+        return HF_OK;
+    }
     if (status == HF_FULL && s->replay.stuck) {
         reader_drop(s);
         if (s->forced && s->replay.lsn == s->last_lsn)
@@ -509,9 +513,11 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
         if (s->writer)
             chunkfile_abandon(s->writer);
         s->writer = NULL;
+        if (s->phase == WRITE_BODY) { // `now` was already made the new checkpoint's
+            s->now.count = s->before.count;
+            memcpy(s->now.files, s->before.files, s->before.count * sizeof *s->now.files);
+        }
         s->phase = FOLLOW;
-        s->now.count = s->before.count;
-        memcpy(s->now.files, s->before.files, s->before.count * sizeof *s->now.files);
         s->last_ms = now_ms;
         return HF_AGAIN;
     }
