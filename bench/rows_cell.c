@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 #define MEMORY_CELLS ((uint64_t)16 << 20)
-#define CELLS        (16u << 20)
-#define IDS_MAX      (64u << 20)
+#define CELLS        (4u << 20)
+#define IDS_MAX      (32u << 20)
 #define BASKET_CELLS (4u << 20)
 #define BASKET_IDS   (16u << 20)
 #define WARM_SECONDS 13 // longer than the id window and the skew: ids are forgotten as they come

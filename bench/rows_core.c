@@ -3,8 +3,8 @@
 
 const struct ratio_row ratio_rows_core[] = {
     {.name = "cell",
-     .what = "1-line holds that end by their deadline, 16M cells, one thread, 32 a batch, "
-             "not synced, checkpointer and archive on : prefetched CAS loop over as much memory",
+     .what = "1-line holds that end by their deadline, 4M cells, one thread, 32 a batch, "
+             "not synced, checkpointer and archive on : prefetched CAS loop over 1 GiB",
      .unit = "M/s",
      .direction = RATIO_AT_LEAST,
      .goal = 0.25,
