@@ -185,7 +185,9 @@ enum hf_status journal_start(struct journal *j)
 void journal_stop(struct journal *j, enum hf_status why)
 {
     uint32_t none = HF_OK;
-    if (!atomic_compare_exchange_strong(&j->status, &none, (uint32_t)why))
+    // Release: who sees the status sees what led to it. Pairs with journal_status.
+    if (!atomic_compare_exchange_strong_explicit(&j->status, &none, (uint32_t)why,
+                                                 memory_order_release, memory_order_relaxed))
         return;
     hf_log(HF_LOG_ERROR, "journal_stopped", "status=%s durable=%llu", hf_status_name(why),
            (unsigned long long)journal_durable(j));

@@ -71,8 +71,8 @@ struct journal_report {
 };
 
 // Takes the folder's lock (it is given back with the storage, not with the journal); reads or (in
-// an empty folder) makes the meta file with a new engine id from `fresh_id`. HF_LOCKED, HF_TOO_NEW, HF_DAMAGED (with report->where), HF_IO, HF_INVALID,
-// HF_NO_MEMORY. Set-up, blocking.
+// an empty folder) makes the meta file with a new engine id from `fresh_id`. HF_LOCKED, HF_TOO_NEW,
+// HF_DAMAGED (with report->where), HF_IO, HF_INVALID, HF_NO_MEMORY. Set-up, blocking.
 enum hf_status journal_create(const struct journal_options *o, struct hf_uuid fresh_id,
                               struct journal **out, struct journal_report *report) HF_CHECKED;
 void journal_destroy(struct journal *j); // after its threads have ended
@@ -124,9 +124,9 @@ static inline bool journal_has_room(struct journal_producer *p, uint32_t bytes)
 {
     return HF_LIKELY(bytes <= p->room) || journal_has_room_next(p, bytes);
 }
-// Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc. Reads
-// whole words: right after narrower stores to them that costs three times as much, so either write
-// the frame and the payload as words, or seal a few records later.
+// Seals the record at `r`, already filled (units, type, flags, id, payload): computes its crc.
+// Reads whole words: right after narrower stores to them that costs three times as much, so either
+// write the frame and the payload as words, or seal a few records later.
 static inline void journal_seal(struct journal_record *r)
 {
     r->crc = journal_record_crc(r);
@@ -168,7 +168,7 @@ void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
 // Credits are bytes of record bodies as they will be appended. The journal counts a credit double,
 // which covers block padding as long as blocks are at least half full; see docs/journal-format.md.
 // The group that holds a record redeems its credit, so each appended byte needs one: records
-// without would use up what is promised to others. Nothing is promised until start.
+// without would use up what is promised to others.
 // take: false when free space less all that is promised would fall below the margin, or stopped.
 bool journal_credit_take(struct journal *j, uint64_t bytes); // any thread, lock-free
 void journal_credit_give(struct journal *j, uint64_t bytes); // unused credit back

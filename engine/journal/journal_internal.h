@@ -119,8 +119,10 @@ void journal_preparation_fini(struct journal *j);
 // Block bytes that a segment with `blocks` free blocks is sure to take.
 uint64_t journal_space_of(const struct journal *j, uint64_t blocks);
 void journal_space_add(struct journal *j, uint64_t bytes);
-// A group is written: it took `taken` of the usable block bytes and redeems `body` bytes of credit.
-void journal_space_written(struct journal *j, uint64_t taken, uint64_t body);
+// Before a group is written: it will take `taken` usable block bytes and redeem `body` bytes of
+// credit. False, and nothing is done: it would eat into what is promised (never for a closed one).
+// Claimed first and written then, so that no credit is granted out of it in between.
+bool journal_space_claim(struct journal *j, uint64_t taken, uint64_t body, bool closed);
 
 // -------------------------------------------------------------------------------- writer.c
 

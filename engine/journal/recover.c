@@ -563,7 +563,7 @@ static void writer_continue(struct journal *j, const struct walk *w, int file)
     wr->last_records = w->records;
     wr->staged_lsn = w->lsn + 1;
     j->head = (struct hf_word128){0, w->lsn};
-    atomic_store(&j->durable, w->lsn);
+    atomic_store_explicit(&j->durable, w->lsn, memory_order_relaxed); // threads start later
     j->epoch = (w->epoch > j->meta.epoch ? w->epoch : j->meta.epoch) + 1;
 }
 

@@ -134,21 +134,25 @@ uint64_t journal_space_of(const struct journal *j, uint64_t blocks)
 
 void journal_space_add(struct journal *j, uint64_t bytes)
 {
-    atomic_fetch_add(&j->usable, (int64_t)bytes);
-    atomic_fetch_add(&j->slack, (int64_t)bytes);
+    atomic_fetch_add_explicit(&j->usable, (int64_t)bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&j->slack, (int64_t)bytes, memory_order_release); // A1
 }
 
-void journal_space_written(struct journal *j, uint64_t taken, uint64_t body)
+bool journal_space_claim(struct journal *j, uint64_t taken, uint64_t body, bool closed)
 {
-    atomic_fetch_sub(&j->usable, (int64_t)taken);
     int64_t change = 2 * (int64_t)body - (int64_t)taken;
-    int64_t slack = atomic_load(&j->slack), next;
+    int64_t slack = atomic_load_explicit(&j->slack, memory_order_acquire), next; // A2, with A1
     do {
-        // Read after slack, as it rises before: records that had no credit (tools, tests) redeem
-        // none, the promises end at 0.
-        int64_t usable = atomic_load(&j->usable);
+        if (!closed && change < 0 && slack + change < 0)
+            return false;
+        // Read after slack, as it rises before it: records that had no credit (tools, tests)
+        // redeem none, the promises end at 0.
+        int64_t usable = atomic_load_explicit(&j->usable, memory_order_relaxed) - (int64_t)taken;
         next = slack + change < usable ? slack + change : usable;
-    } while (!atomic_compare_exchange_weak(&j->slack, &slack, next));
+    } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_acquire,
+                                                    memory_order_acquire));
+    atomic_fetch_sub_explicit(&j->usable, (int64_t)taken, memory_order_relaxed);
+    return true;
 }
 
 bool journal_credit_take(struct journal *j, uint64_t bytes)
@@ -160,18 +164,20 @@ bool journal_credit_take(struct journal *j, uint64_t bytes)
         next = slack - 2 * (int64_t)bytes;
         if (next < j->margin)
             return false;
-    } while (!atomic_compare_exchange_weak(&j->slack, &slack, next));
+        // A number only: nothing is read on the strength of it.
+    } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
     return true;
 }
 
 void journal_credit_give(struct journal *j, uint64_t bytes)
 {
-    atomic_fetch_add(&j->slack, 2 * (int64_t)bytes);
+    atomic_fetch_add_explicit(&j->slack, 2 * (int64_t)bytes, memory_order_relaxed);
 }
 
 void journal_credit_force(struct journal *j, uint64_t bytes)
 {
-    atomic_fetch_sub(&j->slack, 2 * (int64_t)bytes);
+    atomic_fetch_sub_explicit(&j->slack, 2 * (int64_t)bytes, memory_order_relaxed);
 }
 
 static uint32_t table_ready(struct journal *j, uint32_t *count)
@@ -189,11 +195,12 @@ static uint32_t table_ready(struct journal *j, uint32_t *count)
 void journal_space(const struct journal *j, struct journal_space *out)
 {
     struct journal *m = (struct journal *)j; // the table's lock
-    int64_t slack = atomic_load(&m->slack), usable = atomic_load(&m->usable);
+    int64_t slack = atomic_load_explicit(&m->slack, memory_order_relaxed);
+    int64_t usable = atomic_load_explicit(&m->usable, memory_order_relaxed);
     out->usable_bytes = (uint64_t)usable;
     out->promised_bytes = usable > slack ? (uint64_t)(usable - slack) : 0;
     out->segments_free = table_ready(m, &out->segments);
-    out->pressure = atomic_load(&m->pressure);
+    out->pressure = atomic_load_explicit(&m->pressure, memory_order_relaxed);
 }
 
 // ------------------------------------------------------------------------------- preparation
@@ -384,7 +391,8 @@ static bool wants_segment(struct journal *j)
         return false;
     uint64_t each = journal_space_of(j, j->o.segment_bytes / HF_BLOCK - 1);
     int64_t wanted = j->margin + (int64_t)(j->o.segments_ready * each);
-    return ready < j->o.segments_ready || atomic_load(&j->slack) < wanted;
+    return ready < j->o.segments_ready ||
+           atomic_load_explicit(&j->slack, memory_order_relaxed) < wanted;
 }
 
 enum hf_status journal_maintain(struct journal *j, uint64_t keep_after)

@@ -18,6 +18,19 @@
 
 #include <string.h>
 
+// ------------------------------------------------------------------------------- counters
+
+static void counter_max(_Atomic uint64_t *c, uint64_t v)
+{
+    if (v > atomic_load_explicit(c, memory_order_relaxed)) // the writer's alone
+        atomic_store_explicit(c, v, memory_order_relaxed);
+}
+
+static void counter_add(_Atomic uint64_t *c, uint64_t v)
+{
+    atomic_fetch_add_explicit(c, v, memory_order_relaxed);
+}
+
 // ------------------------------------------------------------------------------- staging
 
 static uint64_t blocks_left(const struct journal_writer *w)
@@ -121,40 +134,28 @@ static uint64_t group_cost(const struct journal *j)
            journal_space_of(j, left - journal_group_blocks(j->writer.body));
 }
 
-// An open group: would it eat into what is promised to others?
-static bool space_allows(struct journal *j)
+// Claims the space of the staged group; an open one may have to wait for company.
+static bool space_claim(struct journal *j)
 {
-    int64_t change = 2 * (int64_t)j->writer.body - (int64_t)group_cost(j);
-    return change >= 0 || atomic_load(&j->slack) + change >= 0;
+    struct journal_writer *w = &j->writer;
+    bool claimed = journal_space_claim(j, group_cost(j), w->body, w->pending != NULL);
+    if (!claimed)
+        counter_add(&j->counters.pressure_waits, 1);
+    atomic_store_explicit(&j->pressure, !claimed, memory_order_relaxed);
+    return claimed;
 }
 
 static bool group_may_go(struct journal *j)
 {
     struct journal_writer *w = &j->writer;
-    if (w->pending) // closed: it pays for itself
-        return true;
-    if (j->o.mode == JOURNAL_GROUP &&
+    bool open = w->pending == NULL;
+    if (open && j->o.mode == JOURNAL_GROUP &&
         clock_monotonic_ns(j->o.clock) - w->synced_ns < (uint64_t)j->o.group_ms * 1000000)
         return false;
-    bool allowed = space_allows(j);
-    if (!allowed)
-        atomic_fetch_add_explicit(&j->counters.pressure_waits, 1, memory_order_relaxed);
-    atomic_store_explicit(&j->pressure, !allowed, memory_order_relaxed);
-    return allowed;
+    return space_claim(j);
 }
 
 // ------------------------------------------------------------------------------- writing
-
-static void counter_max(_Atomic uint64_t *c, uint64_t v)
-{
-    if (v > atomic_load_explicit(c, memory_order_relaxed)) // the writer's alone
-        atomic_store_explicit(c, v, memory_order_relaxed);
-}
-
-static void counter_add(_Atomic uint64_t *c, uint64_t v)
-{
-    atomic_fetch_add_explicit(c, v, memory_order_relaxed);
-}
 
 static uint64_t group_seal(struct journal *j, uint64_t engine_time_ms)
 {
@@ -226,7 +227,7 @@ static void table_note(struct journal *j, const struct journal_group_header *h)
     lock_release(&t->lock);
 }
 
-static void group_publish(struct journal *j, uint64_t bytes, uint64_t cost)
+static void group_publish(struct journal *j, uint64_t bytes)
 {
     struct journal_writer *w = &j->writer;
     const struct journal_group_header *h = (const struct journal_group_header *)w->staging;
@@ -235,7 +236,6 @@ static void group_publish(struct journal *j, uint64_t bytes, uint64_t cost)
     w->checksum = journal_group_checksum(h);
     w->last_lsn = h->first_lsn + h->records - 1;
     w->last_records = h->records;
-    journal_space_written(j, cost, h->body_bytes);
     table_note(j, h);
     counter_add(&j->counters.groups, 1);
     counter_add(&j->counters.records, h->records);
@@ -250,12 +250,11 @@ static void group_publish(struct journal *j, uint64_t bytes, uint64_t cost)
 
 static enum hf_status group_write(struct journal *j, uint64_t engine_time_ms)
 {
-    uint64_t cost = group_cost(j);
     uint64_t bytes = group_seal(j, engine_time_ms);
     enum hf_status st = group_to_disk(j, bytes);
     if (st != HF_OK)
         return st;
-    group_publish(j, bytes, cost);
+    group_publish(j, bytes);
     return HF_OK;
 }
 
@@ -265,10 +264,10 @@ static enum hf_status group_vouch(struct journal *j, uint64_t engine_time_ms)
     struct journal_writer *w = &j->writer;
     if (w->last_records == 0)
         return HF_AGAIN;
-    if (atomic_load(&j->slack) < HF_BLOCK) // a courtesy; not out of what is promised
-        return HF_AGAIN;
     enum hf_status st = group_begin(j, 0);
-    return st == HF_OK ? group_write(j, engine_time_ms) : st;
+    if (st != HF_OK)
+        return st;
+    return space_claim(j) ? group_write(j, engine_time_ms) : HF_AGAIN; // a courtesy
 }
 
 static enum hf_status step(struct journal *j, uint64_t engine_time_ms, bool quiet)

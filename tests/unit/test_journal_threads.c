@@ -9,6 +9,7 @@
 #define ok(call)  assert_int_equal((call), HF_OK)
 #define PRODUCERS 2
 #define RECORDS   300000 // a producer
+#define CREDIT    512    // bytes taken at a time
 
 struct shared {
     struct journal *j;
@@ -34,13 +35,18 @@ static void *produce(void *arg)
     struct producer_arg *a = arg;
     struct shared *s = a->s;
     struct journal_producer *p = s->producers[a->index];
-    uint64_t n = 0, last = 0;
+    uint64_t n = 0, last = 0, credit = 0;
     while (n < RECORDS) {
         uint32_t burst = 1 + (uint32_t)(n % 32), count;
         for (uint32_t i = 0; i < burst && n < RECORDS; i++) {
+            if (credit < bytes_of(n) && journal_credit_take(s->j, CREDIT))
+                credit += CREDIT;
+            if (credit < bytes_of(n))
+                break; // the housekeeper is behind
             struct journal_record *r = journal_reserve(p, bytes_of(n));
             if (!r)
-                break; // the writer is behind
+                break; // the writer is
+            credit -= bytes_of(n);
             memset(r, 0, bytes_of(n));
             r->units = (uint16_t)(bytes_of(n) / 8);
             r->type = 1;
@@ -58,6 +64,7 @@ static void *produce(void *arg)
         if (n % 97 == 0 && journal_wait(s->j, last, 60000) != HF_OK)
             abort();
     }
+    journal_credit_give(s->j, credit);
     if (journal_wait(s->j, last, 60000) != HF_OK || journal_durable(s->j) < last)
         abort();
     return NULL;
@@ -144,7 +151,7 @@ static void options(struct journal_options *o, struct storage *storage)
     o->group_bytes_max = 256 << 10;
     o->buffer_bytes = 8 << 10;
     o->buffers_per_producer = 4;
-    o->space_margin_blocks = 8;
+    o->space_margin_blocks = 0;
 }
 
 static void remove_one(void *ctx, const char *name)
@@ -186,6 +193,10 @@ static void every_record_is_there_once_and_in_order(void **state)
     pthread_join(threads[PRODUCERS], NULL);
     pthread_join(threads[PRODUCERS + 1], NULL);
     assert_int_equal(s->last, (uint64_t)PRODUCERS * RECORDS);
+    struct journal_space space;
+    journal_space(s->j, &space);
+    assert_int_equal(space.promised_bytes, 0);
+    assert_int_equal(atomic_load(&s->j->slack), atomic_load(&s->j->usable));
     uint64_t keep = atomic_load(&s->keep), records = 0;
     journal_destroy(s->j);
     storage_destroy(storage);
