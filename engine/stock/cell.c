@@ -24,7 +24,9 @@
 //      its mark in between, so by T the swap fails. If it was decided REFUSED, the mark may land;
 //      it keeps the amount, and whoever meets it restores that amount under a fresh tag.
 //   O  The owner reuses its descriptor only when it is off all its cells, under a new sequence.
-//      A mark with an old sequence is therefore a late install of a REFUSED take: restore.
+//      A mark with an old sequence is therefore a late install of a REFUSED take: restore. Whoever
+//      meets one takes it off there and then, on whichever cell: no operation stands behind it
+//      that could be run instead.
 //   G  Gives add to the first half under any mark (A1): the kept amount only grows, so a mark's
 //      quantity still fits when the status is decided.
 //   P  Linearization: one cell: the swap, or the load that refused. Several: the status swap; for a
@@ -99,6 +101,12 @@ static bool take_copy(const struct stock_descriptor *d, uint64_t mark, uint32_t 
     return status_belongs(hf_load_acquire(&d->status), mark); // D1, pairs with D0
 }
 
+// O: the operation of this mark is over, and the mark came late.
+static bool mark_is_late(const struct stock_cells *cells, uint64_t mark)
+{
+    return !status_belongs(hf_load_acquire(&descriptor_of(cells, mark)->status), mark);
+}
+
 // Step 1 for one cell. Returns 0 when the cell carries the mark or the operation is decided;
 // else the mark that is in the way.
 static uint64_t mark_install(struct stock_taker *t, struct stock_descriptor *d, uint64_t mark,
@@ -117,8 +125,12 @@ static uint64_t mark_install(struct stock_taker *t, struct stock_descriptor *d, 
                 hf_store_relaxed(&d->refused, i);
             return 0;
         }
-        if (is_mark(w.hi))
-            return w.hi;
+        if (is_mark(w.hi)) {
+            if (!mark_is_late(t->cells, w.hi))
+                return w.hi;
+            mark_remove(t, take->cell, w.hi, 0);
+            continue;
+        }
         struct hf_word128 marked = {w.lo, mark};
         if (hf_cas16(&cell->decision, w, marked))
             return 0;
@@ -164,9 +176,8 @@ static void help(struct stock_taker *t, uint32_t index, uint64_t mark)
     t->helped++;
     for (uint64_t at = mark; at != 0;)
         at = operation_run(t, at);
-    struct stock_descriptor *d = descriptor_of(t->cells, mark);
-    if (!status_belongs(hf_load_acquire(&d->status), mark))
-        mark_remove(t, index, mark, 0); // O: a late install of a refused take
+    if (mark_is_late(t->cells, mark))
+        mark_remove(t, index, mark, 0);
 }
 
 bool stock_take_one(struct stock_taker *t, uint32_t index, int64_t quantity, bool fact,
