@@ -24,7 +24,24 @@ static inline uint32_t hf_crc32c_words(uint32_t crc, const void *data, size_t by
     }
     return ~(uint32_t)c;
 }
+// One step of the checksum from a register: state is ~crc, the result's complement the new crc.
+static inline uint64_t hf_crc32c_step(uint64_t state, uint64_t word)
+{
+    return _mm_crc32_u64(state, word);
+}
+static inline uint64_t hf_crc32c_step_half(uint64_t state, uint32_t half)
+{
+    return _mm_crc32_u32((uint32_t)state, half);
+}
 #else
+static inline uint64_t hf_crc32c_step(uint64_t state, uint64_t word)
+{
+    return (uint32_t)~hf_crc32c(~(uint32_t)state, &word, sizeof word);
+}
+static inline uint64_t hf_crc32c_step_half(uint64_t state, uint32_t half)
+{
+    return (uint32_t)~hf_crc32c(~(uint32_t)state, &half, sizeof half);
+}
 static inline uint32_t hf_crc32c_words(uint32_t crc, const void *data, size_t bytes)
 {
     return hf_crc32c(crc, data, bytes);

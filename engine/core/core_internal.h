@@ -187,6 +187,15 @@ void text_unpack(const uint8_t *packed, uint32_t bytes, struct core_view *view);
 // ------------------------------------------------------------------- lines.c
 // Sorted by cell, equal cells added up; `unused` is the index of the cell's first line.
 uint32_t lines_merge(const struct core_line *lines, uint32_t count, struct stock_take *out);
+static inline uint64_t body_seed(unsigned kind, unsigned flags, uint32_t ttl_ms)
+{
+    return hf_mix64(((uint64_t)ttl_ms << 32) | (flags << 8) | kind);
+}
+static inline uint64_t body_hash_one(uint64_t seed, uint32_t cell, int64_t quantity)
+{
+    return hf_mix64(seed ^ hf_mix64(((uint64_t)cell << 32) ^
+                                    (uint64_t)quantity * UINT64_C(0x9e3779b97f4a7c15)));
+}
 uint64_t body_hash(unsigned kind, unsigned flags, uint32_t ttl_ms, const struct stock_take *takes,
                    uint32_t count);
 // Checks ids, lines, text; false after having answered INVALID.
@@ -196,6 +205,12 @@ bool op_id_valid(struct hf_uuid id);
 // ------------------------------------------------------------------- verbs
 void take_request(struct core_worker *w, uint32_t i, uint64_t hash); // take.c
 void take_decide_combined(struct core_worker *w);
+void take_refuse_told(struct core_worker *w, const struct core_request *r,
+                      const struct stock_take *takes, uint32_t count); // line answers of a refusal
+void take_hint(struct stock_cell *cell, uint64_t now_ms, uint64_t deadline_ms);
+// Requests of the commonest form, when the whole chunk has it. Sets bits of *rest for those that
+// must go the general way afterwards. False: nothing was done.
+bool narrow_chunk(struct core_worker *w, uint32_t count, uint32_t *rest); // narrow.c
 void end_request(struct core_worker *w, uint32_t i, uint64_t hash); // end.c
 // Ends a hold past its deadline. False: someone else has it, or BUSY.
 bool end_expire(struct core_worker *w, uint32_t slot);

@@ -313,8 +313,15 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
     struct core *c = w->core;
     uint64_t hashes[CORE_CHUNK];
     bool valid[CORE_CHUNK];
+    uint32_t rest = UINT32_MAX;
+    if (narrow_chunk(w, count, &rest) && rest == 0)
+        return;
     for (uint32_t i = 0; i < count; i++) {
         const struct core_request *r = &w->requests[i];
+        if (!(rest & (1u << i))) {
+            valid[i] = false;
+            continue;
+        }
         hashes[i] = hf_hash_uuid(&r->id);
         hf_prefetch_write(stock_bucket(&c->stock.slots, hashes[i]));
         valid[i] = request_valid(c, r, &w->answers[i]);
@@ -324,10 +331,10 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             hf_prefetch_write(
                 &c->stock.slots.slots[w->thread.slots.index[w->thread.slots.count - 1 - i]]);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t head = hf_load_relaxed(stock_bucket(&c->stock.slots, hashes[i]));
-        hf_prefetch(&c->stock.slots.slots[head]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (valid[i])
+            hf_prefetch(&c->stock.slots.slots[hf_load_relaxed(
+                stock_bucket(&c->stock.slots, hashes[i]))]);
     for (uint32_t i = 0; i < count; i++) {
         if (!valid[i])
             continue;
@@ -343,7 +350,6 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             change_request(w, i, hashes[i]);
     }
     worker_flush(w);
-    count_answers(w, count);
 }
 
 void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_request *requests,
@@ -354,11 +360,13 @@ void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_requ
         worker_step_begin(w, now_ms);
         w->requests = requests + done;
         w->answers = answers + done;
-        if (core_status(w->core) == HF_OK)
+        if (HF_LIKELY(core_status(w->core) == HF_OK)) {
             chunk_execute(w, n);
-        else
+            count_answers(w, n);
+        } else {
             for (uint32_t i = 0; i < n; i++)
                 answer_plain(&w->answers[i], CORE_OUT_BUSY);
+        }
         worker_step_end(w);
         done += n;
     }

@@ -63,10 +63,9 @@ uint32_t lines_merge(const struct core_line *lines, uint32_t count, struct stock
 uint64_t body_hash(unsigned kind, unsigned flags, uint32_t ttl_ms, const struct stock_take *takes,
                    uint32_t count)
 {
-    uint64_t seed = hf_mix64(((uint64_t)ttl_ms << 32) | (flags << 8) | kind);
+    uint64_t seed = body_seed(kind, flags, ttl_ms);
     if (count == 1)
-        return hf_mix64(seed ^ hf_mix64(((uint64_t)takes->cell << 32) ^
-                                        (uint64_t)takes->quantity * UINT64_C(0x9e3779b97f4a7c15)));
+        return body_hash_one(seed, takes->cell, takes->quantity);
     struct {
         uint64_t cell;
         int64_t quantity;

@@ -45,8 +45,8 @@ static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
     return true;
 }
 
-static void refuse_lines(struct core_worker *w, const struct core_request *r,
-                         const struct stock_take *takes, uint32_t count)
+void take_refuse_told(struct core_worker *w, const struct core_request *r,
+                      const struct stock_take *takes, uint32_t count)
 {
     if (!r->line_answers)
         return;
@@ -65,7 +65,7 @@ static void refuse_lines(struct core_worker *w, const struct core_request *r,
     }
 }
 
-static void hint_set(struct stock_cell *cell, uint64_t now_ms, uint64_t deadline_ms)
+void take_hint(struct stock_cell *cell, uint64_t now_ms, uint64_t deadline_ms)
 {
     uint32_t now = (uint32_t)(now_ms / 100), at = (uint32_t)(deadline_ms / 100);
     uint32_t hint = hf_load_relaxed(&cell->hint);
@@ -147,7 +147,7 @@ static void take_refuse(struct core_worker *w, struct core_pend *p, const struct
                         const struct stock_take *takes, uint32_t count)
 {
     p->effect_count = 0;
-    refuse_lines(w, r, takes, count);
+    take_refuse_told(w, r, takes, count);
     if (r->verb == CORE_ORDER) {
         struct stock_slot *slot = &w->core->stock.slots.slots[p->slot];
         p->outcome = CORE_OUT_REFUSED;
@@ -185,7 +185,7 @@ static void take_done(struct core_worker *w, struct core_pend *p, const struct c
     take_encode(w, p, r, types[r->verb]);
     if (r->verb == CORE_RESERVE)
         for (uint32_t k = 0; k < p->effect_count; k++)
-            hint_set(&w->core->stock.cells.cells[w->effects[p->effects + k].handle], w->now_ms,
+            take_hint(&w->core->stock.cells.cells[w->effects[p->effects + k].handle], w->now_ms,
                      p->time_ms);
     if (r->line_answers)
         take_lines_told(w, r, p, takes, count);
@@ -357,7 +357,7 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
         return true;
     if (plainly_short(w, r, count)) {
         answer_plain(a, CORE_OUT_REFUSED);
-        refuse_lines(w, r, w->takes, count);
+        take_refuse_told(w, r, w->takes, count);
         return true;
     }
     uint64_t bytes = record_bytes(count) + text_bytes(r->text, 0);

@@ -27,7 +27,8 @@ struct walk {
     struct storage *storage;
     struct hf_uuid engine;
     uint64_t after;
-    bool inspect; // from the oldest group on, whatever `after` is
+    size_t window; // bytes to read at a time
+    bool inspect;  // from the oldest group on, whatever `after` is
     journal_visit visit;
     void (*on_group)(void *ctx, const struct journal_group_info *g);
     void *ctx;
@@ -429,7 +430,7 @@ static enum hf_status look_ahead(struct walk *w)
 
 static enum hf_status walk_all(struct walk *w)
 {
-    if (!journal_scan_init(&w->scan, w->storage, JOURNAL_SCAN_BYTES))
+    if (!journal_scan_init(&w->scan, w->storage, w->window))
         return HF_NO_MEMORY;
     w->opened = UINT32_MAX;
     enum hf_status st = files_list(w);
@@ -601,6 +602,8 @@ enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit 
         .storage = j->o.storage,
         .engine = j->meta.engine_id,
         .after = after,
+        .window = j->o.segment_bytes < JOURNAL_SCAN_BYTES ? (size_t)j->o.segment_bytes
+                                                          : JOURNAL_SCAN_BYTES,
         .visit = visit,
         .ctx = ctx,
         .report = report,
@@ -631,6 +634,7 @@ enum hf_status journal_inspect(struct storage *s,
     struct walk w = {
         .storage = s,
         .engine = meta.engine_id,
+        .window = JOURNAL_SCAN_BYTES,
         .inspect = true,
         .visit = visit,
         .on_group = on_group,

@@ -18,12 +18,12 @@ static uint32_t *place_of(struct stock_wheel *wheel, uint64_t now, uint64_t tick
     return NULL;
 }
 
-static void list_push(struct stock_wheels *w, uint32_t *head, uint32_t slot)
+static void list_push(struct stock_wheels *w, uint32_t *head, uint32_t first, uint32_t last)
 {
     uint32_t old = hf_load_relaxed(head);
     do
-        hf_store_relaxed(&w->links[slot], old);
-    while (!hf_cas(head, &old, slot));
+        hf_store_relaxed(&w->links[last], old);
+    while (!hf_cas(head, &old, first));
 }
 
 void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
@@ -33,6 +33,12 @@ void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
 
 void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot, uint64_t tick)
 {
+    stock_wheel_push_chain(w, thread, slot, slot, tick);
+}
+
+void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t first, uint32_t last,
+                            uint64_t tick)
+{
     struct stock_wheel *wheel = &w->wheels[thread];
     uint64_t now = hf_load_acquire(&w->now);
     if (tick <= now)
@@ -41,12 +47,12 @@ void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot, ui
         tick = now + STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS; // looked at early, put back then
     unsigned shift;
     uint32_t *head = place_of(wheel, now, tick, &shift);
-    list_push(w, head, slot);
+    list_push(w, head, first, last);
     if (hf_load_seq(&w->now) >> shift < tick >> shift) // W1
         return;
     for (uint32_t at = hf_exchange(head, 0u); at != 0;) {
         uint32_t next = hf_load_relaxed(&w->links[at]);
-        list_push(w, &wheel->late, at);
+        list_push(w, &wheel->late, at, at);
         at = next;
     }
 }

@@ -43,6 +43,9 @@ void stock_wheel_start(struct stock_wheels *w, uint64_t tick);
 // Puts a slot, which is on no list, where it comes up at `tick` or just after. Lock-free; thread
 // is the caller's number.
 void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot, uint64_t tick);
+// The same for a chain: links[first] leads on to last, whose own link is set here.
+void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t first, uint32_t last,
+                            uint64_t tick);
 // The next slot whose list has come up by `tick`; 0: none. It is on no list now. One thread.
 uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick);
 // The slot that stock_wheel_next hands out after the present one, if known: for prefetching.
