@@ -110,6 +110,7 @@ enum hf_status journal_meta_create(struct storage *s, struct hf_uuid fresh_id,
     if (!blocks)
         return HF_NO_MEMORY;
     *m = (struct journal_meta){.engine_id = fresh_id, .sequence = 1};
+    memset(blocks, 0, 2 * HF_BLOCK); // the second slot is empty, not what the heap held
     slot_fill(blocks, m);
     enum hf_status st = s->ops->unlink(s, JOURNAL_TEMP_NAME);
     if (st == HF_OK || st == HF_NOT_FOUND)
