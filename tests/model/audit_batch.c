@@ -304,7 +304,7 @@ static bool check_retake_refused(struct auditor *a, const struct exchange *x)
     const struct oracle_reservation *k = oracle_find(&a->oracle, x->q->id);
     struct core_line *want;
     uint32_t count;
-    bool missing = false;
+    bool missing = k->state != CORE_STATE_EXPIRED; // a later one of this batch went through
     if (x->q->line_count)
         (void)oracle_merge(x->q->lines, x->q->line_count, &want, &count);
     else

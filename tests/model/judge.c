@@ -395,7 +395,7 @@ void oracle_judge(const struct oracle *o, const struct oracle_times *t,
     memset(j, 0, sizeof *j);
     uint32_t faults = faults_of(o, t, r);
     if (faults) {
-        invalid(j, faults);
+        invalid(j, faults | (huge(r) ? FIELD(QUANTITY) : 0));
         return;
     }
     struct core_line *lines;

@@ -50,6 +50,8 @@ static bool run_one(struct totals *t, uint64_t seed, uint64_t crash_at, bool ver
     bool fine = sim_run(s, seed, crash_at);
     *hash = hash_of(s);
     *ios = s->fs->calls;
+    if (verbose)
+        printf("answers %016" PRIx64 " writes %016" PRIx64 "\n", s->audit.hash, s->fs->hash);
     if (!fine) {
         printf("SEED=%" PRIu64, seed);
         if (crash_at)

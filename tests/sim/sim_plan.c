@@ -50,7 +50,7 @@ static void journal_limits(struct journal_options *j, struct prng *p)
     j->group_bytes_max = (uint32_t)prng_between(p, 2, most < 4 ? most : 4) * HF_BLOCK;
     j->buffer_bytes = most > 2 ? PICK(p, 1, 2) * HF_BLOCK : HF_BLOCK;
     j->buffers_per_producer = PICK(p, 2, 4, 8);
-    j->space_margin_blocks = PICK(p, 1, 2, 3);
+    j->space_margin_blocks = j->segment_bytes < 6 * HF_BLOCK ? 1 : PICK(p, 1, 2, 3);
     if (prng_chance(p, 1, 12)) {
         j->mode = JOURNAL_GROUP;
         j->group_ms = PICK(p, 1, 10);

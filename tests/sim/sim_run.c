@@ -122,6 +122,15 @@ static bool safety(struct sim *s)
 
 // ------------------------------------------------------------------------------- liveness
 
+// After BUSY a client comes back later: checkpoints and the id window need their time.
+static bool wait_a_while(struct sim *s, uint32_t tries)
+{
+    if (tries > 2)
+        fake_clock_advance_ms(&s->clock, (s->options.window_ms + s->options.skew_ms) / 40 +
+                                             s->options.checkpoint_ms / 10 + 1);
+    return sim_pump(s, 4);
+}
+
 static bool end_all_holds(struct sim *s)
 {
     struct oracle *o = &s->audit.oracle;
@@ -151,7 +160,7 @@ static bool acknowledge_all(struct sim *s)
             left |= s->audit.oracle.cells[h].committed != 0;
         if (!left)
             return true;
-        if (!sim_acknowledge(s, true) || !sim_pump(s, 2))
+        if (!sim_acknowledge(s, true) || !wait_a_while(s, tries))
             return false;
     }
     return auditor_violate(&s->audit, "LIVENESS: what was sold cannot be acknowledged");
@@ -193,15 +202,15 @@ static bool sells_again(struct sim *s)
         const struct oracle_cell *c = &s->audit.oracle.cells[h];
         if (!c->active || oracle_available(c) < 1)
             continue;
-        for (uint32_t tries = 0; tries < 50; tries++) {
+        for (uint32_t tries = 0; tries < 100; tries++) {
             struct core_request *r = sim_request_new(s, 0, CORE_ORDER, 1);
             r->id = hf_uuid_v7(sim_now(s), prng_next(&s->prng), prng_next(&s->prng));
             s->kept[0].lines[0] = (struct core_line){.handle = h, .quantity = 1};
-            if (!sim_execute(s, 1) || !sim_pump(s, 3))
+            if (!sim_execute(s, 1) || !wait_a_while(s, tries))
                 return false;
             if (s->answers[0].outcome == CORE_OUT_DONE)
                 break;
-            if (tries == 49)
+            if (tries == 99)
                 return auditor_violate(&s->audit, "LIVENESS: an order is answered %s",
                                        core_outcome_name(s->answers[0].outcome));
         }
