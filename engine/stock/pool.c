@@ -39,23 +39,20 @@ static uint32_t chunk_pop(struct stock_pool *p)
             return 0;
         // Stale when another thread popped it: then the counter has moved and the swap fails.
         struct hf_word128 next = {hf_load_relaxed(chunk_of(p, (uint32_t)w.lo)), w.hi + 1};
-        if (hf_cas16(&p->head, w, next)) {
-            hf_add(&p->chunks, -1);
+        if (hf_cas16(&p->head, w, next))
             return (uint32_t)w.lo;
-        }
     }
 }
 
-static void chunk_push(struct stock_pool *p, uint32_t first)
+static void chunk_push(struct stock_pool *p, uint32_t first, int64_t count)
 {
+    hf_add(&p->stacked, count); // before it can be popped: the sum never falls below zero
     for (;;) {
         struct hf_word128 w = head_read(p);
         hf_store_relaxed(chunk_of(p, first), (uint32_t)w.lo);
         struct hf_word128 next = {first, w.hi + 1};
-        if (hf_cas16(&p->head, w, next)) {
-            hf_add(&p->chunks, 1);
+        if (hf_cas16(&p->head, w, next))
             return;
-        }
     }
 }
 
@@ -64,8 +61,10 @@ uint32_t stock_pool_refill(struct stock_cache *c)
     struct stock_pool *p = c->pool;
     uint32_t first = chunk_pop(p);
     if (first) {
+        uint32_t before = c->count;
         for (uint32_t at = first; at; at = hf_load_relaxed(link_of(p, at)))
             c->index[c->count++] = at;
+        hf_add(&p->stacked, -(int64_t)(c->count - before));
         return c->index[--c->count];
     }
     if (hf_load_relaxed(&p->fresh) > p->max)
@@ -86,7 +85,7 @@ void stock_pool_spill(struct stock_cache *c)
         hf_store_relaxed(link_of(c->pool, at), next);
         next = at;
     }
-    chunk_push(c->pool, next);
+    chunk_push(c->pool, next, STOCK_POOL_CHUNK);
 }
 
 void stock_cache_flush(struct stock_cache *c)
@@ -96,19 +95,19 @@ void stock_cache_flush(struct stock_cache *c)
     if (c->count == 0)
         return;
     // A short chunk: as good as a long one.
-    uint32_t next = 0;
+    uint32_t next = 0, count = c->count;
     while (c->count) {
         uint32_t at = c->index[--c->count];
         hf_store_relaxed(link_of(c->pool, at), next);
         next = at;
     }
-    chunk_push(c->pool, next);
+    chunk_push(c->pool, next, count);
 }
 
 uint64_t stock_pool_free(const struct stock_pool *p)
 {
     uint64_t fresh = hf_load_relaxed(&p->fresh);
-    int64_t chunks = hf_load_relaxed(&p->chunks);
+    int64_t stacked = hf_load_relaxed(&p->stacked);
     uint64_t unused = fresh > p->max ? 0 : p->max + 1 - fresh;
-    return unused + (chunks > 0 ? (uint64_t)chunks * STOCK_POOL_CHUNK : 0);
+    return unused + (uint64_t)stacked;
 }

@@ -18,7 +18,7 @@ struct stock_pool {
     uint32_t stride, link_offset, chunk_offset; // two u32 fields that a free object lends
     uint32_t max;
     uint64_t fresh; // next index that was never used; may run past max
-    int64_t chunks; // on the stack
+    int64_t stacked; // objects on the stack
     struct hf_word128 head __attribute__((aligned(64))); // {chunk's first index, counter}
 };
 
