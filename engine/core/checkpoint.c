@@ -120,6 +120,11 @@ static enum hf_status follow_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     return replay_record(&s->replay, lsn, time_ms, record);
 }
 
+static void follow_ahead(void *ctx, const struct journal_record *record, unsigned stage)
+{
+    replay_ahead(&((struct core_shadow *)ctx)->replay, record, stage);
+}
+
 static void reader_drop(struct core_shadow *s)
 {
     if (s->reader)
@@ -136,6 +141,7 @@ static enum hf_status follow(struct core *c, struct core_shadow *s, uint32_t bud
             s->reader = NULL;
             return status == HF_NOT_FOUND ? HF_DAMAGED : status;
         }
+        journal_reader_look_ahead(s->reader, follow_ahead);
     }
     status = journal_reader_step(s->reader, budget, follow_visit, s);
     if (status == HF_NOT_FOUND) {

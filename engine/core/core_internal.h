@@ -229,6 +229,8 @@ struct replay {
 // Applies one record. HF_FULL: no slot, block or cell left (stuck); HF_DAMAGED.
 enum hf_status replay_record(struct replay *r, uint64_t lsn, uint64_t group_time_ms,
                              const struct journal_record *record);
+// Fetches what a record will touch (journal_ahead, with the replay itself).
+void replay_ahead(const struct replay *r, const struct journal_record *record, unsigned stage);
 // Drops every ended id that the floor lets go. Returns how many.
 uint32_t replay_forget(struct replay *r);
 void replay_drop_slot(struct replay *r, uint32_t slot);

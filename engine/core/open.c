@@ -62,6 +62,11 @@ static enum hf_status recover_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     return replay_record(&((struct recovering *)ctx)->replay, lsn, time_ms, r);
 }
 
+static void recover_ahead(void *ctx, const struct journal_record *r, unsigned stage)
+{
+    replay_ahead(&((struct recovering *)ctx)->replay, r, stage);
+}
+
 // Timers and credits of what was recovered.
 static void slots_arm(struct core *c, struct core_report *report)
 {
@@ -109,7 +114,8 @@ static enum hf_status recover(struct core *c, struct recovering *rec,
     if (s != HF_OK)
         return fail(report, s, rec->replay.why);
     began = clock_monotonic_ns(clock);
-    s = journal_recover(c->journal, rec->replay.lsn, recover_visit, rec, &report->journal);
+    s = journal_recover(c->journal, rec->replay.lsn, recover_visit, recover_ahead, rec,
+                        &report->journal);
     report->replay_ns = clock_monotonic_ns(clock) - began;
     if (s == HF_FULL)
         return fail(report, s, rec->replay.why[0] ? rec->replay.why

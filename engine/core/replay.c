@@ -385,6 +385,26 @@ static enum hf_status replay_by_type(struct replay *r, uint64_t lsn, const struc
     }
 }
 
+// Most records touch an index bucket, the slot that it leads to, and a cell: each a miss of its own.
+void replay_ahead(const struct replay *r, const struct journal_record *frame, unsigned stage)
+{
+    const struct core_record *rec = (const struct core_record *)frame;
+    const struct stock *s = r->stock;
+    uint32_t *bucket = stock_bucket(&s->slots, hf_hash_uuid(&frame->id));
+    if (stage == 0) {
+        hf_prefetch_write(bucket);
+        if (journal_record_bytes(frame) >= sizeof *rec + sizeof rec->lines[0] && rec->line_count &&
+            rec->lines[0].handle < s->sizes.cells)
+            hf_prefetch_write(&s->cells.cells[rec->lines[0].handle]);
+        return;
+    }
+    if (*bucket)
+        hf_prefetch_write(&s->slots.slots[*bucket]);
+    const struct stock_cache *cache = &r->thread->slots;
+    if (cache->count > 8)
+        hf_prefetch_write(&s->slots.slots[cache->index[cache->count - 8]]);
+}
+
 enum hf_status replay_record(struct replay *r, uint64_t lsn, uint64_t group_time_ms,
                              const struct journal_record *frame)
 {

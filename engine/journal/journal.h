@@ -85,11 +85,17 @@ struct hf_uuid journal_engine_id(const struct journal *j);
 typedef enum hf_status (*journal_visit)(void *ctx, uint64_t lsn, uint64_t time_ms,
                                         const struct journal_record *r);
 
+// Shown the records that will be visited soon, so that what they touch can be fetched meanwhile:
+// stage 0 some sixteen records before the visit, stage 1 some eight. May be NULL. Not every record
+// is shown.
+typedef void (*journal_ahead)(void *ctx, const struct journal_record *r, unsigned stage);
+
 // Walks all records with lsn > after that the folder holds, cuts a torn tail, syncs what it
 // accepted. HF_DAMAGED when the middle is bad, a segment is missing, records right after `after`
 // are gone, or the journal ends before `after`; HF_TOO_NEW; HF_IO; what visit answered. Once,
 // before start. visit may be NULL.
-enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit, void *ctx,
+enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit,
+                               journal_ahead ahead, void *ctx,
                                struct journal_report *report) HF_CHECKED;
 
 // Raises the epoch durably, makes the first segment ready, opens for appending. HF_NO_SPACE, HF_IO.
@@ -197,6 +203,8 @@ struct journal_reader;
 enum hf_status journal_reader_create(struct journal *j, uint64_t after,
                                      struct journal_reader **out) HF_CHECKED;
 void journal_reader_destroy(struct journal_reader *r);
+// From now on `ahead` is shown what the steps will visit, with the step's ctx.
+void journal_reader_look_ahead(struct journal_reader *r, journal_ahead ahead);
 // Visits the records of at most max_groups further groups. HF_AGAIN: nothing more is durable yet.
 // When visit refuses a record (any other status ends the step with it), the next step begins there.
 enum hf_status journal_reader_step(struct journal_reader *r, uint32_t max_groups,

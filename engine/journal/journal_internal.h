@@ -192,6 +192,7 @@ enum journal_block_kind journal_block_kind(const struct journal_group_header *h,
 const char *journal_body_check(unsigned char *group, uint32_t *offset, bool *intact);
 // Visits the records with lsn > after.
 enum hf_status journal_body_visit(const unsigned char *group, uint64_t after, journal_visit visit,
+                                  journal_ahead ahead, void *ahead_ctx,
                                   void *ctx);
 // The mask that keeps the magic out of the further blocks; 0 nearly always.
 uint64_t journal_mask_choose(const unsigned char *group, uint32_t body_bytes);

@@ -22,6 +22,7 @@
 
 struct journal_reader {
     struct journal *journal;
+    journal_ahead ahead;
     struct journal_scan scan;
     uint64_t seen_durable; // when the window was read
     uint64_t next_lsn;     // first that was not visited
@@ -54,6 +55,11 @@ enum hf_status journal_reader_create(struct journal *j, uint64_t after, struct j
     }
     *out = r;
     return HF_OK;
+}
+
+void journal_reader_look_ahead(struct journal_reader *r, journal_ahead ahead)
+{
+    r->ahead = ahead;
 }
 
 void journal_reader_destroy(struct journal_reader *r)
@@ -221,7 +227,7 @@ enum hf_status journal_reader_step(struct journal_reader *r, uint32_t max_groups
             continue;
         struct journal_group_header h;
         memcpy(&h, group, sizeof h);
-        st = journal_body_visit(group, r->next_lsn - 1, visit_one, &each);
+        st = journal_body_visit(group, r->next_lsn - 1, visit_one, r->ahead, ctx, &each);
         if (st != HF_OK) {
             journal_scan_forget(&r->scan); // the group is read again, its mask is off
             return st;

@@ -30,6 +30,7 @@ struct walk {
     size_t window; // bytes to read at a time
     bool inspect;  // from the oldest group on, whatever `after` is
     journal_visit visit;
+    journal_ahead ahead;
     void (*on_group)(void *ctx, const struct journal_group_info *g);
     void *ctx;
     struct journal_report *report;
@@ -274,7 +275,9 @@ static enum hf_status accept(struct walk *w, uint32_t i, const unsigned char *gr
         r->first_lsn = first;
     r->last_lsn = w->lsn;
     r->records += w->lsn - first + 1;
-    return w->visit ? journal_body_visit(group, w->after, w->visit, w->ctx) : HF_OK;
+    if (!w->visit)
+        return HF_OK;
+    return journal_body_visit(group, w->after, w->visit, w->ahead, w->ctx, w->ctx);
 }
 
 // Accepts the group at this place, or doesn't; an error ends the walk.
@@ -593,8 +596,8 @@ static enum hf_status recover(struct journal *j, struct walk *w)
     return HF_OK;
 }
 
-enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit, void *ctx,
-                               struct journal_report *report)
+enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit visit,
+                               journal_ahead ahead, void *ctx, struct journal_report *report)
 {
     HF_ASSERT(!j->recovered);
     memset(report, 0, sizeof *report);
@@ -605,6 +608,7 @@ enum hf_status journal_recover(struct journal *j, uint64_t after, journal_visit 
         .window = j->o.segment_bytes < JOURNAL_SCAN_BYTES ? (size_t)j->o.segment_bytes
                                                           : JOURNAL_SCAN_BYTES,
         .visit = visit,
+        .ahead = ahead,
         .ctx = ctx,
         .report = report,
     };

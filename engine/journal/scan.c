@@ -181,14 +181,41 @@ const char *journal_body_check(unsigned char *group, uint32_t *offset, bool *int
     return why;
 }
 
+// A second and a third cursor run in front of the visits.
+struct scouts {
+    uint32_t at[2];
+    uint32_t end;
+};
+
+static void scout(const unsigned char *group, struct scouts *s, unsigned stage, journal_ahead ahead,
+                  void *ctx)
+{
+    if (s->at[stage] >= s->end)
+        return;
+    const struct journal_record *r = (const struct journal_record *)(group + s->at[stage]);
+    s->at[stage] += journal_record_bytes(r);
+    ahead(ctx, r, stage);
+}
+
 enum hf_status journal_body_visit(const unsigned char *group, uint64_t after, journal_visit visit,
-                                  void *ctx)
+                                  journal_ahead ahead, void *ahead_ctx, void *ctx)
 {
     const struct journal_group_header *h = (const struct journal_group_header *)group;
     uint32_t at = JOURNAL_GROUP_HEADER;
+    struct scouts s = {{at, at}, at + h->body_bytes};
+    for (int i = 0; ahead && i < 8; i++)
+        scout(group, &s, 0, ahead, ahead_ctx);
+    for (int i = 0; ahead && i < 8; i++) {
+        scout(group, &s, 0, ahead, ahead_ctx);
+        scout(group, &s, 1, ahead, ahead_ctx);
+    }
     for (uint64_t lsn = h->first_lsn; lsn < h->first_lsn + h->records; lsn++) {
         const struct journal_record *r = (const struct journal_record *)(group + at);
         at += journal_record_bytes(r);
+        if (ahead) {
+            scout(group, &s, 0, ahead, ahead_ctx);
+            scout(group, &s, 1, ahead, ahead_ctx);
+        }
         enum hf_status st = lsn > after ? visit(ctx, lsn, h->time_ms, r) : HF_OK;
         if (st != HF_OK)
             return st;

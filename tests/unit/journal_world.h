@@ -112,7 +112,7 @@ static inline enum hf_status world_visit(void *ctx, uint64_t lsn, uint64_t time_
 static inline enum hf_status world_recover(struct world *w, uint64_t after)
 {
     w->seen = w->first_seen = w->last_seen = w->last_time = 0;
-    return journal_recover(w->j, after, world_visit, w, &w->report);
+    return journal_recover(w->j, after, world_visit, NULL, w, &w->report);
 }
 
 // create, recover, start, one producer.

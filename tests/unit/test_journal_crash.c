@@ -66,7 +66,7 @@ static enum hf_status start(struct crash *c)
     enum hf_status st = world_create(w);
     c->visited = c->keep;
     if (st == HF_OK) {
-        st = journal_recover(w->j, c->keep, visit, c, &w->report);
+        st = journal_recover(w->j, c->keep, visit, NULL, c, &w->report);
         if (st == HF_OK) {
             assert_true(c->visited >= c->durable);
             assert_true(c->visited >= c->settled);

@@ -89,7 +89,7 @@ static void a_visitor_ends_the_walk(void **state)
     lone(&w, 5);
     world_kill(&w);
     ok(world_create(&w));
-    assert_int_equal(journal_recover(w.j, 0, refuse_third, NULL, &w.report), HF_FULL);
+    assert_int_equal(journal_recover(w.j, 0, refuse_third, NULL, NULL, &w.report), HF_FULL);
     world_fini(&w);
 }
 

@@ -173,7 +173,7 @@ static void every_record_is_there_once_and_in_order(void **state)
     options(&o, storage);
     struct shared *s = calloc(1, sizeof *s);
     ok(journal_create(&o, world_engine, &s->j, &report));
-    ok(journal_recover(s->j, 0, check, s, &report));
+    ok(journal_recover(s->j, 0, check, NULL, s, &report));
     ok(journal_start(s->j));
     pthread_t threads[PRODUCERS + 3];
     struct producer_arg args[PRODUCERS];
@@ -204,7 +204,7 @@ static void every_record_is_there_once_and_in_order(void **state)
     ok(storage_os_create(folder, false, &storage));
     options(&o, storage);
     ok(journal_create(&o, world_engine, &s->j, &report));
-    ok(journal_recover(s->j, keep, count_one, &records, &report));
+    ok(journal_recover(s->j, keep, count_one, NULL, &records, &report));
     assert_int_equal(records, (uint64_t)PRODUCERS * RECORDS - keep);
     assert_int_equal(journal_durable(s->j), (uint64_t)PRODUCERS * RECORDS);
     journal_destroy(s->j);
