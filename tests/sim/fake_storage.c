@@ -2,6 +2,7 @@
 
 #include "sim/fake_disk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,12 +87,29 @@ static uint64_t room_bytes(const struct fake_storage *fs)
     return used < fs->faults.capacity_bytes ? fs->faults.capacity_bytes - used : 0;
 }
 
+static void trace(const struct fake_storage *fs, const char *what, const struct fake_inode *i,
+                  uint64_t offset, uint64_t bytes)
+{
+    const char *name = "";
+    if (!fs->trace)
+        return;
+    for (uint32_t n = 0; n < fs->disk->now.count && i; n++)
+        if (fs->disk->now.at[n].inode == i)
+            name = fs->disk->now.at[n].name;
+    printf("  io %lu %s %s %lu+%lu%s\n", fs->calls, what, name, offset, bytes,
+           fs->crashed ? " (power fails)" : "");
+}
+
 static void change_name(struct fake_storage *fs, enum fake_change_kind kind, const char *name,
                         const char *to, struct fake_inode *inode)
 {
     struct fake_change c = {.kind = kind, .inode = inode};
     strncpy(c.name, name, STORAGE_NAME_BYTES - 1);
     strncpy(c.to, to, STORAGE_NAME_BYTES - 1);
+    if (fs->trace)
+        printf("  io %lu %s %s %s%s\n", fs->calls,
+               kind == FAKE_CREATE ? "create" : kind == FAKE_RENAME ? "rename" : "unlink", name, to,
+               fs->crashed ? " (power fails)" : "");
     hash_add(fs, &c.kind, sizeof c.kind);
     hash_add(fs, c.name, strlen(c.name));
     hash_add(fs, c.to, strlen(c.to));
@@ -234,6 +252,7 @@ static enum hf_status fake_pwrite(struct storage *s, int file, const void *buffe
     }
     if (status != HF_OK)
         bytes = some_of(fs, bytes);
+    trace(fs, "write", h->inode, offset, bytes);
     fake_inode_write(fs->disk, h->inode, offset, buffer, (uint32_t)bytes,
                      h->flags & STORAGE_DIRECT);
     fs->counts.written_bytes += bytes;
@@ -248,6 +267,7 @@ static enum hf_status fake_sync(struct storage *s, int file)
         return leave(fs, HF_IO);
     struct fake_handle *h = handle_of(fs, file);
     fs->counts.syncs++;
+    trace(fs, "sync", h->inode, 0, 0);
     bool fails = strikes(&fs->faults.sync_error_in);
     if (!fails && !dying) {
         fake_inode_sync(h->inode);
@@ -313,6 +333,7 @@ static enum hf_status fake_sync_folder(struct storage *s)
     if (!enter(fs, true, &dying))
         return leave(fs, HF_IO);
     fs->counts.folder_syncs++;
+    trace(fs, "sync folder", NULL, 0, 0);
     bool fails = strikes(&fs->faults.sync_error_in);
     fs->counts.sync_errors += fails;
     if (!(dying || fails) || prng_chance(&fs->disk->prng, 1, 3))
@@ -441,6 +462,8 @@ void fake_storage_restart(struct fake_storage *fs)
     process_ends(fs);
     fs->counts.power_losses++;
     fake_disk_lose(fs);
+    for (uint32_t n = 0; fs->trace && n < fs->disk->now.count; n++)
+        printf("  left: %s %lu\n", fs->disk->now.at[n].name, fs->disk->now.at[n].inode->now.bytes);
     uint64_t image = fake_storage_image_hash(fs);
     hash_add(fs, &image, sizeof image);
 }

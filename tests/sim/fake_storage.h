@@ -59,6 +59,7 @@ struct fake_storage {
     uint64_t changes;          // of those, the mutating ones
     uint64_t hash;             // running, over every mutating call with its content
     bool crashed;
+    bool trace; // print every call that changes something
     struct fake_disk *disk;
 };
 

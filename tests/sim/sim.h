@@ -61,6 +61,7 @@ struct sim {
     struct core *core; // NULL: not open
     struct core_worker *workers[SIM_WORKERS_MAX];
     struct auditor audit;
+    bool did_something;    // the last step
     bool stopped;          // the engine has said so
     uint64_t errors_known; // injected errors up to the last open
     bool exact;            // one crash at one I/O, no other faults

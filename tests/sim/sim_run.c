@@ -247,7 +247,7 @@ static void set_up(struct sim *s, uint64_t seed)
     s->fs = fake_storage_create(disk_seed, &s->clock);
     sim_plan_make(s);
     auditor_init(&s->audit, &s->options);
-    s->audit.trace = s->verbose;
+    s->audit.trace = s->fs->trace = s->verbose;
 }
 
 bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at)
