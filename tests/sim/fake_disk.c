@@ -92,22 +92,24 @@ bool fake_names_remove(struct fake_names *n, const char *name)
     return true;
 }
 
+// A change speaks of its file, not of a name: when changes survive independently, a rename does
+// not pick up another file that had the name before.
 void fake_names_apply(struct fake_names *n, const struct fake_change *c)
 {
-    struct fake_inode *i;
     switch (c->kind) {
     case FAKE_CREATE:
         fake_names_set(n, c->name, c->inode);
         break;
     case FAKE_RENAME:
-        i = fake_names_find(n, c->name);
-        if (i && strcmp(c->name, c->to) != 0) {
-            fake_names_set(n, c->to, i);
+        if (strcmp(c->name, c->to) == 0)
+            break;
+        fake_names_set(n, c->to, c->inode);
+        if (fake_names_find(n, c->name) == c->inode)
             fake_names_remove(n, c->name);
-        }
         break;
     case FAKE_UNLINK:
-        fake_names_remove(n, c->name);
+        if (fake_names_find(n, c->name) == c->inode)
+            fake_names_remove(n, c->name);
         break;
     }
 }

@@ -39,7 +39,7 @@ enum fake_change_kind { FAKE_CREATE, FAKE_RENAME, FAKE_UNLINK };
 struct fake_change {
     enum fake_change_kind kind;
     char name[STORAGE_NAME_BYTES], to[STORAGE_NAME_BYTES];
-    struct fake_inode *inode; // FAKE_CREATE
+    struct fake_inode *inode; // the file that is made, renamed or taken away
 };
 
 struct fake_handle {

@@ -306,7 +306,7 @@ static enum hf_status fake_rename(struct storage *s, const char *from, const cha
     fs->counts.write_errors += fails;
     fs->counts.renames++;
     if (!(dying || fails) || prng_chance(&fs->disk->prng, 1, 2))
-        change_name(fs, FAKE_RENAME, from, to, NULL);
+        change_name(fs, FAKE_RENAME, from, to, fake_names_find(&fs->disk->now, from));
     return leave(fs, dying || fails ? HF_IO : HF_OK);
 }
 
@@ -322,7 +322,7 @@ static enum hf_status fake_unlink(struct storage *s, const char *name)
     fs->counts.write_errors += fails;
     fs->counts.unlinks++;
     if (!(dying || fails) || prng_chance(&fs->disk->prng, 1, 2))
-        change_name(fs, FAKE_UNLINK, name, "", NULL);
+        change_name(fs, FAKE_UNLINK, name, "", fake_names_find(&fs->disk->now, name));
     return leave(fs, dying || fails ? HF_IO : HF_OK);
 }
 
