@@ -7,6 +7,8 @@
 
 #include "rcu/rcu.h"
 
+#define DUE_MAX 64 // slots looked at together: what they touch is fetched side by side
+
 static uint32_t granularity(const struct core *c)
 {
     return hf_load_relaxed(&c->window_ms) / 64 + 1;
@@ -66,6 +68,8 @@ static void forget_finish(struct core *c, struct core_worker *w)
     rcu_wait_grace();
     for (uint32_t i = 0; i < c->forget_count; i++) {
         struct stock_slot *slot = &c->stock.slots.slots[c->forget[i]];
+        if (i + 16 < c->forget_count)
+            hf_prefetch_write(&c->stock.slots.slots[c->forget[i + 16]]);
         stock_lines_drop(&c->stock.slots, &w->thread.blocks, slot,
                          stock_word_flags(hf_load_relaxed(&slot->word)));
         uint64_t word = hf_load_relaxed(&slot->word);
@@ -132,6 +136,20 @@ static void slot_due(struct core *c, struct core_worker *w, uint32_t index)
     stock_wheel_push(&c->stock.wheels, w->number, index, again);
 }
 
+// What a slot that comes up will touch next: its cell when it expires, its chain when it goes.
+static void due_fetch(const struct core *c, uint32_t index)
+{
+    const struct stock_slot *s = &c->stock.slots.slots[index];
+    unsigned state = stock_word_state(hf_load_relaxed(&s->word));
+    if (state != CORE_STATE_HELD) {
+        hf_prefetch_write(stock_bucket(&c->stock.slots, hf_hash_uuid(&s->id)));
+        return;
+    }
+    uint32_t cell = hf_load_relaxed(&s->a);
+    if (cell < c->stock.sizes.cells)
+        hf_prefetch_write(&c->stock.cells.cells[cell]);
+}
+
 static uint32_t due_collect(struct core *c, uint32_t *due, uint64_t now_ms, uint32_t max)
 {
     uint32_t n = 0;
@@ -140,17 +158,16 @@ static uint32_t due_collect(struct core *c, uint32_t *due, uint64_t now_ms, uint
         if (!slot)
             break;
         hf_prefetch_write(&c->stock.slots.slots[slot]);
-        uint32_t next = stock_wheel_peek(&c->stock.wheels);
-        if (next)
-            hf_prefetch(&c->stock.wheels.links[next]);
         due[n++] = slot;
     }
+    for (uint32_t i = 0; i < n; i++)
+        due_fetch(c, due[i]);
+    // Slots that go: the head of their chain, which is in the cache by now.
     for (uint32_t i = 0; i < n; i++) {
         const struct stock_slot *s = &c->stock.slots.slots[due[i]];
-        uint32_t cell = hf_load_relaxed(&s->a);
-        if (cell < c->stock.sizes.cells)
-            hf_prefetch_write(&c->stock.cells.cells[cell]);
-        hf_prefetch(stock_bucket(&c->stock.slots, hf_hash_uuid(&s->id)));
+        if (stock_word_state(hf_load_relaxed(&s->word)) != CORE_STATE_HELD)
+            hf_prefetch_write(&c->stock.slots.slots[hf_load_relaxed(
+                stock_bucket(&c->stock.slots, hf_hash_uuid(&s->id)))]);
     }
     return n;
 }
@@ -170,13 +187,13 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
         core_stop(c, status);
     if (status != HF_OK)
         return status;
-    uint32_t done = 0, due[CORE_CHUNK];
+    uint32_t done = 0, due[DUE_MAX];
     window_adapt(c, now_ms);
     while (done < budget) {
         worker_step_begin(w, now_ms);
         if (done == 0)
             floor_move(c, w);
-        uint32_t n = due_collect(c, due, now_ms, CORE_CHUNK);
+        uint32_t n = due_collect(c, due, now_ms, budget - done < DUE_MAX ? budget - done : DUE_MAX);
         if (c->forget_count + n <= CORE_FORGET_MAX)
             for (uint32_t i = 0; i < n; i++)
                 slot_due(c, w, due[i]);
@@ -188,7 +205,7 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
         done += n;
         if (n == 0)
             break;
-        if (c->forget_count + CORE_CHUNK > CORE_FORGET_MAX)
+        if (c->forget_count + DUE_MAX > CORE_FORGET_MAX)
             forget_finish(c, w);
     }
     if (done == 0)
