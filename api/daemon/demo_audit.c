@@ -16,7 +16,7 @@ struct walk {
     struct core_worker *worker;
     struct demo_ledger *ledger;
     bool final;
-    bool started;
+    bool started, stopped;
     struct demo_audit audit;
     uint32_t count;
     uint32_t carts[DEMO_BATCH];
@@ -109,12 +109,18 @@ static void batch_ask(struct walk *w)
             if (w->answers[n].ticket > ticket)
                 ticket = w->answers[n].ticket;
         }
-        if (!again)
+        if (!again || core_status(w->core) != HF_OK)
             break;
         rehearsal_sleep_ms(2);
     }
-    if (core_wait(w->core, ticket, 10000) != HF_OK)
+    if (core_status(w->core) != HF_OK || core_wait(w->core, ticket, 10000) != HF_OK) {
+        demo_error(w->d, "the engine stopped during the audit: %s",
+                   hf_status_name(core_status(w->core)));
         w->audit.missing += w->count;
+        w->count = 0;
+        w->stopped = true;
+        return;
+    }
     for (uint32_t n = 0; n < w->count; n++) {
         if (w->ends[n])
             end_judge(w, n);
@@ -181,7 +187,7 @@ static void *walk_run(void *ctx)
         return NULL;
     }
     uint32_t count = atomic_load_explicit(&w->ledger->count, memory_order_acquire);
-    for (uint32_t cart = 0; cart < count; cart++)
+    for (uint32_t cart = 0; cart < count && !w->stopped; cart++)
         cart_walk(w, cart);
     batch_ask(w);
     core_worker_destroy(w->worker);
