@@ -7,13 +7,14 @@
 
 #include <stddef.h>
 
+// The place of a tick: STOCK_WHEEL_LANES heads.
 static uint32_t *place_of(struct stock_wheel *wheel, uint64_t now, uint64_t tick, unsigned *shift)
 {
     for (unsigned level = 0; level < STOCK_WHEEL_LEVELS; level++) {
         *shift = level * STOCK_WHEEL_BITS;
         uint64_t at = tick >> *shift, base = now >> *shift;
         if (at - base < STOCK_WHEEL_SLOTS || level == STOCK_WHEEL_LEVELS - 1)
-            return &wheel->heads[level][at & (STOCK_WHEEL_SLOTS - 1)];
+            return wheel->heads[level][at & (STOCK_WHEEL_SLOTS - 1)];
     }
     return NULL;
 }
@@ -46,7 +47,7 @@ void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t fi
     if (tick - now >= STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS)
         tick = now + STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS; // looked at early, put back then
     unsigned shift;
-    uint32_t *head = place_of(wheel, now, tick, &shift);
+    uint32_t *head = place_of(wheel, now, tick, &shift) + wheel->lane++ % STOCK_WHEEL_LANES;
     list_push(w, head, first, last);
     if (hf_load_seq(&w->now) >> shift < tick >> shift) // W1
         return;
@@ -57,41 +58,58 @@ void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t fi
     }
 }
 
-static uint32_t list_take(uint32_t *head)
+// Takes `count` lists to hand out. False: they were empty.
+static bool lists_take(struct stock_wheels *w, uint32_t *heads, uint32_t count)
 {
-    return hf_load_acquire(head) ? hf_exchange(head, 0u) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        w->lists[i] = hf_load_acquire(&heads[i]) ? hf_exchange(&heads[i], 0u) : 0;
+        if (w->lists[i]) {
+            w->open++;
+            hf_prefetch(&w->links[w->lists[i]]);
+        }
+    }
+    return w->open > 0;
 }
 
-// The lists of one wheel that the present tick opens, one a call.
-static uint32_t wheel_take(struct stock_wheels *w, struct stock_wheel *wheel, uint64_t now)
+// The lists of one wheel that the present tick opens, one place a call. False: no more.
+static bool wheel_take(struct stock_wheels *w, struct stock_wheel *wheel, uint64_t now)
 {
     while (w->level <= STOCK_WHEEL_LEVELS) {
-        uint32_t list = 0;
-        if (w->level == STOCK_WHEEL_LEVELS) {
-            list = list_take(&wheel->late);
-        } else {
-            unsigned shift = w->level * STOCK_WHEEL_BITS;
-            if ((now & ((UINT64_C(1) << shift) - 1)) == 0)
-                list = list_take(&wheel->heads[w->level][(now >> shift) & (STOCK_WHEEL_SLOTS - 1)]);
+        unsigned level = w->level++, shift = level * STOCK_WHEEL_BITS;
+        if (level == STOCK_WHEEL_LEVELS) {
+            if (lists_take(w, &wheel->late, 1))
+                return true;
+        } else if ((now & ((UINT64_C(1) << shift) - 1)) == 0 &&
+                   lists_take(w, wheel->heads[level][(now >> shift) & (STOCK_WHEEL_SLOTS - 1)],
+                              STOCK_WHEEL_LANES)) {
+            return true;
         }
-        w->level++;
-        if (list)
-            return list;
     }
-    return 0;
+    return false;
+}
+
+// One slot of the open lists, each in turn.
+static uint32_t slot_take(struct stock_wheels *w)
+{
+    do
+        w->lane = (w->lane + 1) % STOCK_WHEEL_LANES;
+    while (!w->lists[w->lane]);
+    uint32_t slot = w->lists[w->lane], next = hf_load_relaxed(&w->links[slot]);
+    w->lists[w->lane] = next;
+    if (next)
+        hf_prefetch(&w->links[next]);
+    else
+        w->open--;
+    return slot;
 }
 
 uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick)
 {
     for (;;) {
-        if (w->list) {
-            uint32_t slot = w->list;
-            w->list = hf_load_relaxed(&w->links[slot]);
-            return slot;
-        }
+        if (w->open)
+            return slot_take(w);
         if (w->thread < w->wheel_count) {
-            w->list = wheel_take(w, &w->wheels[w->thread], w->now);
-            if (!w->list) {
+            if (!wheel_take(w, &w->wheels[w->thread], w->now)) {
                 w->thread++;
                 w->level = 0;
             }
@@ -110,5 +128,5 @@ void stock_wheel_ahead(struct stock_wheels *w)
     uint32_t cursor = w->ahead++ % (STOCK_WHEEL_SLOTS * 2 * w->wheel_count);
     struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
     uint32_t place = cursor / w->wheel_count;
-    w->list = list_take(&wheel->heads[1 + (place & 1)][place >> 1]);
+    lists_take(w, wheel->heads[1 + (place & 1)][place >> 1], STOCK_WHEEL_LANES);
 }
