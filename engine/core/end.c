@@ -102,7 +102,7 @@ bool end_expire(struct core_worker *w, uint32_t index)
     effects_give_back(w, p, count);
     end_finish(w, p, &s, CORE_STATE_EXPIRED, -1);
     end_encode(w, p, CORE_RECORD_EXPIRE, 0, 0, &s);
-    w->stats.expired++;
+    hf_store_relaxed(&w->stats.expired, w->stats.expired + 1); // core_metrics reads it
     return true;
 }
 
