@@ -51,13 +51,16 @@ static enum hf_status print_record(void *ctx, uint64_t lsn, uint64_t time_ms,
     hf_uuid_format(r->id, id);
     fprintf(out, "{\"lsn\":%" PRIu64 ",\"time_ms\":%" PRIu64 ",\"type\":%u,\"flags\":%u", lsn,
             time_ms, r->type, r->flags);
-    fprintf(out, ",\"id\":\"%s\",\"payload\":\"", id);
+    fprintf(out, ",\"id\":\"%s\"", id);
     const unsigned char *payload = (const unsigned char *)(r + 1);
-    for (uint32_t i = 0; i < journal_record_bytes(r) - sizeof *r; i++)
-        fprintf(out, "%02x", payload[i]);
-    fputc('"', out);
-    if (run->tool->print_record)
+    if (run->tool->print_record) {
         run->tool->print_record(out, r);
+    } else {
+        fputs(",\"payload\":\"", out);
+        for (uint32_t i = 0; i < journal_record_bytes(r) - sizeof *r; i++)
+            fprintf(out, "%02x", payload[i]);
+        fputc('"', out);
+    }
     fputs("}\n", out);
     return ferror(out) ? HF_IO : HF_OK;
 }

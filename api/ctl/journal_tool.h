@@ -15,7 +15,7 @@ enum ctl_exit {
 };
 
 // Prints what a payload means, as further members of a JSON object: `,"lines":[...]`. The journal
-// does not know, so its owner hands it in; NULL: the payload stays hexadecimal only.
+// does not know, so its owner hands it in; NULL: the payload in hexadecimal instead.
 typedef void (*journal_tool_print)(FILE *out, const struct journal_record *r);
 
 struct journal_tool {

@@ -131,21 +131,16 @@ static void print_parts(FILE *out, const struct core_record *r, const struct cor
         print_text(out, "reason", p->reason, p->reason_bytes);
 }
 
-bool core_record_print(FILE *out, uint64_t lsn, uint64_t group_time_ms,
-                       const struct journal_record *frame, bool buyer)
+bool core_record_print(FILE *out, const struct journal_record *frame, bool buyer)
 {
     struct core_record_parts p;
-    char id[HF_UUID_TEXT_BYTES];
-    hf_uuid_format(frame->id, id);
-    fprintf(out, "{\"lsn\":%llu,\"group_time_ms\":%llu,\"type\":\"%s\",\"id\":\"%s\"",
-            (unsigned long long)lsn, (unsigned long long)group_time_ms,
-            core_record_type_name(frame->type), id);
+    fprintf(out, ",\"record\":\"%s\"", core_record_type_name(frame->type));
     if (!core_record_parse(frame, &p)) {
-        fputs(",\"malformed\":true}", out);
+        fputs(",\"malformed\":true", out);
         return false;
     }
     const struct core_record *r = (const struct core_record *)frame;
-    fprintf(out, ",\"time_ms\":%llu,\"version\":%u", (unsigned long long)core_record_time(r),
+    fprintf(out, ",\"decided_ms\":%llu,\"version\":%u", (unsigned long long)core_record_time(r),
             core_record_version(r));
     if (r->ttl_ms)
         fprintf(out, ",\"ttl_ms\":%u", r->ttl_ms);
@@ -154,8 +149,7 @@ bool core_record_print(FILE *out, uint64_t lsn, uint64_t group_time_ms,
     if (frame->type == CORE_RECORD_FLOOR)
         fprintf(out, ",\"floor_ms\":%llu", (unsigned long long)r->body_hash);
     else
-        fprintf(out, ",\"body_hash\":\"%016llx\",\"flags\":%u", (unsigned long long)r->body_hash,
-                frame->flags);
+        fprintf(out, ",\"body_hash\":\"%016llx\"", (unsigned long long)r->body_hash);
     fputs(",\"lines\":[", out);
     for (uint32_t i = 0; i < r->line_count; i++)
         fprintf(out, "%s{\"handle\":%u,\"role\":\"%s\",\"quantity\":%lld}", i ? "," : "",
@@ -163,7 +157,6 @@ bool core_record_print(FILE *out, uint64_t lsn, uint64_t group_time_ms,
                 (long long)r->lines[i].quantity);
     fputc(']', out);
     print_parts(out, r, &p, buyer);
-    fputc('}', out);
     return true;
 }
 

@@ -132,10 +132,9 @@ bool core_record_parse(const struct journal_record *r, struct core_record_parts 
 const char *core_record_type_name(unsigned type); // "unknown" otherwise
 const char *core_role_name(unsigned role);
 
-// One JSON object, without a newline. buyer: print the buyer key too. False: malformed; then the
-// object says so.
-bool core_record_print(FILE *out, uint64_t lsn, uint64_t group_time_ms,
-                       const struct journal_record *r, bool buyer);
+// What the payload means, as further members of a JSON object (`,"record":"HOLD",...`). buyer: the
+// buyer key too. False: malformed; then a member says so.
+bool core_record_print(FILE *out, const struct journal_record *r, bool buyer);
 
 extern const struct archive_keys core_record_keys; // for the archive
 

@@ -27,7 +27,7 @@ ARROWS = {
     "proto": [],
     "api": ["engine/core", "engine/flush", "proto"],
     "api/daemon": ["*"],
-    "api/ctl": ["proto", "engine/journal"],
+    "api/ctl": ["proto", "engine/journal", "engine/core"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "engine/sys"],
     "bench": ["*"],
