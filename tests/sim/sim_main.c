@@ -1,5 +1,8 @@
-// holdfast-sim [--seed FIRST] [--seeds COUNT] [--seconds S] [--crash-every]
-//              [--verify-determinism] [--verbose]
+// holdfast-sim [--seed FIRST] [--seeds COUNT] [--seconds S] [--crash-every] [--crash-at IO]
+//              [--verify-determinism] [--verbose] [--pinned FILE]
+//
+// --crash-every runs each seed's short form once for every I/O that it does, with power failing
+// there. --pinned runs the seeds that the lines of FILE begin with.
 //
 // Prints SEED=<n> and what went wrong for every seed that fails, then counts as `name value`
 // lines. Exit status 0 only when nothing did.
@@ -116,6 +119,7 @@ static double now_seconds(void)
 
 struct arguments {
     uint64_t first, count, seconds, crash_at;
+    const char *pinned;
     int every, verify, verbose;
 };
 
@@ -124,6 +128,7 @@ static struct arguments parse(int argc, char **argv)
     struct arguments a = {.first = 1, .count = 1};
     const struct option options[] = {
         {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
+        {"pinned", required_argument, NULL, 'p'},
         {"seconds", required_argument, NULL, 't'}, {"crash-at", required_argument, NULL, 'a'},
         {"crash-every", no_argument, &a.every, 1}, {"verbose", no_argument, &a.verbose, 1},
         {"verify-determinism", no_argument, &a.verify, 1}, {NULL, 0, NULL, 0}};
@@ -137,12 +142,29 @@ static struct arguments parse(int argc, char **argv)
             a.seconds = value;
         else if (c == 'a')
             a.crash_at = value;
+        else if (c == 'p')
+            a.pinned = optarg;
         else if (c != 0)
             exit(2);
     }
     if (a.seconds)
         a.count = UINT64_MAX / 2;
     return a;
+}
+
+static void run_pinned(struct totals *t, const char *path, bool verbose)
+{
+    uint64_t seed, hash, ios;
+    char line[256];
+    FILE *f = fopen(path, "r");
+    if (!f) {
+        perror(path);
+        exit(2);
+    }
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%" SCNu64, &seed) == 1)
+            (void)run_one(t, seed, 0, verbose, &hash, &ios);
+    fclose(f);
 }
 
 int main(int argc, char **argv)
@@ -152,6 +174,10 @@ int main(int argc, char **argv)
     bool loud = a.verbose;
     double start = now_seconds();
     hf_log_set_sink(silent, &loud);
+    if (a.pinned) {
+        run_pinned(&t, a.pinned, a.verbose);
+        a.count = 0;
+    }
     for (uint64_t seed = a.first; seed < a.first + a.count && t.violations < 20; seed++) {
         uint64_t hash = 0, again = 0, ios;
         if (a.seconds && now_seconds() - start > (double)a.seconds)

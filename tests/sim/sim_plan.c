@@ -44,7 +44,7 @@ static void faults(struct sim_plan *l, struct prng *p)
 static void journal_limits(struct journal_options *j, struct prng *p)
 {
     j->segment_bytes = (uint64_t)PICK(p, 4, 6, 8, 16, 32) * HF_BLOCK;
-    j->segments_max = PICK(p, 4, 6, 10, 32);
+    j->segments_max = j->segment_bytes < 6 * HF_BLOCK ? PICK(p, 8, 32) : PICK(p, 4, 6, 10, 32);
     j->segments_ready = PICK(p, 1, 2);
     uint32_t most = (uint32_t)(j->segment_bytes / HF_BLOCK) - 2; // a group fits a segment
     j->group_bytes_max = (uint32_t)prng_between(p, 2, most < 4 ? most : 4) * HF_BLOCK;

@@ -223,7 +223,8 @@ bool sim_liveness(struct sim *s)
     s->calm = true;
     memset(&s->fs->faults, 0, sizeof s->fs->faults);
     sim_log(s, "calm from here");
-    if (s->stopped && !crash_and_return(s))
+    bool ended = s->stopped || s->fs->crashed || core_status(s->core) != HF_OK;
+    if (ended && !crash_and_return(s))
         return false;
     if (!sim_pump(s, 30) || !end_all_holds(s) || !acknowledge_all(s) || !all_is_free(s) ||
         !sells_again(s) || !sim_pump(s, 10))

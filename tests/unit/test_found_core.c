@@ -1,0 +1,154 @@
+// Faults of the engine that the simulator found, each as a short story.
+#include "core/core.h"
+#include "sim/fake_storage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct fake_clock fake_clock;
+static struct fake_storage *fs;
+static struct core *core;
+static struct core_worker *worker;
+static uint64_t ids;
+
+static struct hf_uuid id(void)
+{
+    return hf_uuid_v7(core_now(core), 0, ++ids << 2);
+}
+
+static void step_all(void)
+{
+    for (int i = 0; i < 4; i++) {
+        assert_true(core_step_timers(core, core_now(core), 1000) <= HF_AGAIN);
+        assert_true(core_step_writer(core, true) == HF_OK || core_status(core) == HF_OK);
+        assert_int_equal(core_status(core), HF_OK);
+        (void)core_step_segments(core);
+    }
+}
+
+static int make(void **state)
+{
+    (void)state;
+    struct core_options o;
+    struct core_report report;
+    core_options_default(&o);
+    fake_clock_init(&fake_clock, 1000000000, 1750000000000);
+    fs = fake_storage_create(1, &fake_clock);
+    o.storage = &fs->base;
+    o.clock = &fake_clock.base;
+    o.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
+    o.cells_max = 4;
+    o.ids_max = 1024;
+    o.blocks_max = 1024;
+    o.workers_max = 1;
+    o.huge_pages = false;
+    o.journal.segment_bytes = 1 << 20;
+    o.journal.group_bytes_max = 1 << 18;
+    if (core_open(&o, &core, &report) != HF_OK)
+        return -1;
+    worker = core_worker_create(core);
+    struct core_admin_answer out;
+    core_cell_make(worker, core_now(core), "S", 1, "L", 1, 0, &out);
+    struct core_change stock = {.op_id = id(), .setting = CORE_SET_ON_HAND, .value = 5};
+    core_change(worker, core_now(core), &stock, &out);
+    step_all();
+    return out.outcome == CORE_OUT_DONE ? 0 : -1;
+}
+
+static int unmake(void **state)
+{
+    (void)state;
+    core_worker_destroy(worker);
+    core_close(core);
+    storage_destroy(&fs->base);
+    return 0;
+}
+
+static void a_refused_hold_asked_again_in_one_batch_is_refused_again(void **state)
+{
+    (void)state;
+    struct core_line line = {0, 0, 6};
+    struct core_request r[2];
+    struct core_answer a[2];
+    r[0] = (struct core_request){
+        .verb = CORE_RESERVE, .id = id(), .lines = &line, .line_count = 1, .ttl_ms = 1000};
+    r[0].flags = CORE_BEST_EFFORT;
+    struct core_line all = {0, 0, 5};
+    struct core_request take = {.verb = CORE_ORDER, .id = id(), .lines = &all, .line_count = 1};
+    core_execute(worker, core_now(core), &take, a, 1);
+    assert_int_equal(a[0].outcome, CORE_OUT_DONE);
+    r[1] = r[0];
+    core_execute(worker, core_now(core), r, a, 2);
+    assert_int_equal(a[0].outcome, CORE_OUT_REFUSED);
+    assert_int_equal(a[1].outcome, CORE_OUT_REFUSED); // was IN_PROGRESS
+}
+
+static void engine_time_never_falls_when_the_wall_is_behind(void **state)
+{
+    (void)state;
+    fake_clock_jump_wall_ms(&fake_clock, -100000);
+    uint64_t last = core_now(core);
+    for (int i = 0; i < 100; i++) {
+        fake_clock_advance_ms(&fake_clock, (uint64_t)i % 7 * 100);
+        uint64_t before = core_now(core);
+        assert_true(before >= last);
+        (void)core_step_timers(core, before, 10);
+        last = core_now(core);
+        assert_true(last >= before); // fell by a tenth of what had passed
+    }
+}
+
+static void a_repeated_extend_does_not_tell_a_dead_hold_as_held(void **state)
+{
+    (void)state;
+    struct core_line line = {0, 0, 1};
+    struct core_request r = {
+        .verb = CORE_RESERVE, .id = id(), .lines = &line, .line_count = 1, .ttl_ms = 10};
+    struct core_answer a;
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    struct core_request extend = {.verb = CORE_EXTEND, .id = r.id, .op_id = id(), .ttl_ms = 50};
+    core_execute(worker, core_now(core), &extend, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    fake_clock_advance_ms(&fake_clock, 60);
+    core_execute(worker, core_now(core), &extend, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_true(a.repeat);
+    assert_int_equal(a.state, CORE_STATE_EXPIRED); // was HELD
+}
+
+static void credit_comes_back_from_the_thread_that_ends_holds(void **state)
+{
+    (void)state;
+    struct journal_space before, after;
+    for (int round = 0; round < 40; round++) {
+        struct core_line line = {0, 0, 1};
+        struct core_request r = {
+            .verb = CORE_RESERVE, .id = id(), .lines = &line, .line_count = 1, .ttl_ms = 1};
+        struct core_answer a;
+        if (round == 10)
+            journal_space(core_journal(core), &before);
+        core_execute(worker, core_now(core), &r, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        fake_clock_advance_ms(&fake_clock, 10);
+        step_all(); // the timers' thread ends it and keeps what was kept back for that
+    }
+    journal_space(core_journal(core), &after);
+    assert_true(after.promised_bytes <= before.promised_bytes + 8192);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
+    const struct CMUnitTest tests[] = {
+        TEST(a_refused_hold_asked_again_in_one_batch_is_refused_again),
+        TEST(engine_time_never_falls_when_the_wall_is_behind),
+        TEST(a_repeated_extend_does_not_tell_a_dead_hold_as_held),
+        TEST(credit_comes_back_from_the_thread_that_ends_holds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
