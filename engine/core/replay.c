@@ -385,7 +385,7 @@ static enum hf_status replay_by_type(struct replay *r, uint64_t lsn, const struc
     }
 }
 
-// Most records touch an index bucket, the slot that it leads to, and a cell: each a miss of its own.
+// Most records touch an index bucket, the slot that it leads to, and a cell: a miss each.
 void replay_ahead(const struct replay *r, const struct journal_record *frame, unsigned stage)
 {
     const struct core_record *rec = (const struct core_record *)frame;

@@ -2,6 +2,7 @@
 #ifndef HOLDFAST_TESTS_UNIT_CORE_WORLD_H
 #define HOLDFAST_TESTS_UNIT_CORE_WORLD_H
 
+#include "base/hash.h"
 #include "core/core.h"
 #include "sim/fake_clock.h"
 #include "sim/fake_storage.h"

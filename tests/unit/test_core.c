@@ -123,7 +123,8 @@ static void a_wide_order_takes_all_or_nothing(void **state)
 static void partial_ends_and_operations_act_once(void **state)
 {
     struct world *w = *state;
-    struct core_line lines[2] = {{world_cell(w, "a", 100), 0, 10}, {world_cell(w, "b", 100), 0, 20}};
+    struct core_line lines[2] = {{world_cell(w, "a", 100), 0, 10},
+                                 {world_cell(w, "b", 100), 0, 20}};
     struct core_request r = reserve(w, lines, 2);
     assert_int_equal(world_do(w, &r).outcome, CORE_OUT_DONE);
     struct core_line part = {lines[1].handle, 0, 5};
