@@ -276,9 +276,10 @@ struct core_worker *core_worker_create(struct core *c)
         if (!c->workers[i].used)
             w = &c->workers[i];
     if (w) {
-        struct journal_producer *producer = w->producer;
-        worker_init(c, w, (uint32_t)(w - c->workers));
-        w->producer = producer;
+        // Its counters go on, and are read meanwhile.
+        stock_thread_init(&c->stock, &w->thread, w->number);
+        w->thread.taker.helped = w->stats.helped;
+        w->thread.taker.retries = w->stats.cas_retries;
         w->used = true;
         rcu_thread_register_once();
     }
