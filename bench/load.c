@@ -3,6 +3,8 @@
 #include "base/hash.h"
 #include "counter.h"
 
+#include <stdlib.h>
+
 #define STALL_US 50
 
 void load_init(struct load *l, struct rig *rig, struct core_worker *worker,
@@ -13,6 +15,7 @@ void load_init(struct load *l, struct rig *rig, struct core_worker *worker,
     l->options = *o;
     l->position = o->seed << 40;
     l->ticket = 0;
+    l->recent = 0;
 }
 
 static inline uint32_t below(uint64_t random, uint32_t bound)
@@ -30,6 +33,9 @@ void load_fill(struct load *l)
                 .handle = o->first_cell + below(hf_mix64(++l->position), o->cells),
                 .quantity = o->quantity};
         uint64_t random = hf_mix64(++l->position);
+        if (o->other_cells)
+            l->lines[i][o->lines - 1].handle =
+                o->other_first + below(hf_mix64(~random), o->other_cells);
         l->requests[i] = (struct core_request){
             .verb = o->verb,
             .id = hf_uuid_v7(l->now_ms, random >> 8, random),
@@ -64,18 +70,37 @@ void load_execute(struct load *l, struct load_result *out)
         rig_sleep_us(STALL_US);
         return;
     }
+    l->recent_ns[l->recent++ % LOAD_RECENT] = spent < UINT32_MAX ? (uint32_t)spent : UINT32_MAX;
     out->execute_ns += spent;
     out->executed += RIG_BATCH;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+double load_request_ns(struct load *l)
+{
+    size_t count = l->recent < LOAD_RECENT ? l->recent : LOAD_RECENT;
+    if (count == 0)
+        return 0;
+    qsort(l->recent_ns, count, sizeof *l->recent_ns, by_size);
+    l->recent = 0;
+    return (double)l->recent_ns[count / 2] / RIG_BATCH;
 }
 
 enum hf_status load_run(struct load *l, double seconds, struct load_result *out)
 {
     *out = (struct load_result){0};
+    l->recent = 0;
     uint64_t begin = rig_ns(), end = begin + (uint64_t)(seconds * 1e9);
-    while (rig_ns() < end && atomic_load_explicit(&l->rig->failed, memory_order_relaxed) == HF_OK) {
+    while (rig_ns() < end && !rig_failed(l->rig)) {
         load_fill(l);
         load_execute(l, out);
     }
     out->wall_ns = rig_ns() - begin;
-    return atomic_load(&l->rig->failed) == HF_OK ? HF_OK : HF_STOPPED;
+    out->request_ns = load_request_ns(l);
+    return rig_failed(l->rig) ? HF_STOPPED : HF_OK;
 }

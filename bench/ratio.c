@@ -64,6 +64,11 @@ static void summarize(struct ratio_result *r)
     r->subject = ratio_spread_of(subject, r->reps);
     r->yardstick = ratio_spread_of(yardstick, r->reps);
     r->value = ratio_spread_of(value, r->reps);
+    for (unsigned n = 0; n < RATIO_NOTES_MAX && r->row->notes[n]; n++) {
+        for (unsigned i = 0; i < r->reps; i++)
+            value[i] = r->samples[i].notes[n];
+        r->notes[n] = ratio_spread_of(value, r->reps).median;
+    }
 }
 
 void ratio_run(const struct ratio_row *row, const struct ratio_settings *settings,
@@ -107,6 +112,10 @@ void ratio_print(const struct ratio_result *r, FILE *to)
             r->subject.median, r->yardstick.median, row->unit, r->value.min, r->value.median,
             r->value.max, goal_sign(row), row->goal, r->pass ? "PASS" : "SHORT");
     fprintf(to, "             %s\n", row->what);
+    for (unsigned n = 0; n < RATIO_NOTES_MAX && row->notes[n]; n++)
+        fprintf(to, "%s%s %.5g", n ? ", " : "             beside: ", row->notes[n], r->notes[n]);
+    if (row->notes[0])
+        fprintf(to, "\n");
 }
 
 // JSON knows no infinity.
@@ -116,6 +125,16 @@ static void json_number(FILE *to, const char *key, double value, const char *aft
         fprintf(to, "\"%s\": %.9g%s", key, value, after);
     else
         fprintf(to, "\"%s\": null%s", key, after);
+}
+
+static void json_notes(FILE *to, const struct ratio_result *r)
+{
+    fprintf(to, "      \"notes\": {");
+    for (unsigned n = 0; n < RATIO_NOTES_MAX && r->row->notes[n]; n++) {
+        fprintf(to, "%s", n ? ", " : "");
+        json_number(to, r->row->notes[n], r->notes[n], "");
+    }
+    fprintf(to, "},\n");
 }
 
 static void json_spread(FILE *to, const char *key, const struct ratio_spread *s)
@@ -144,6 +163,7 @@ static void json_row(FILE *to, const struct ratio_result *r)
     json_spread(to, "subject", &r->subject);
     json_spread(to, "yardstick", &r->yardstick);
     json_spread(to, "value", &r->value);
+    json_notes(to, r);
     fprintf(to, "      \"pass\": %s\n    }", r->pass ? "true" : "false");
 }
 

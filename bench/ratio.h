@@ -14,6 +14,7 @@
 
 #define RATIO_REPS_DEFAULT 5
 #define RATIO_REPS_MAX     101
+#define RATIO_NOTES_MAX    8
 
 struct ratio_settings {
     double seconds;     // of one side of one repetition, about
@@ -24,6 +25,7 @@ struct ratio_settings {
 
 struct ratio_sample {
     double subject, yardstick; // in the row's unit; yardstick 0: there is none
+    double notes[RATIO_NOTES_MAX]; // beside them, judged by nobody; see ratio_row.notes
 };
 
 enum ratio_goal { RATIO_AT_LEAST, RATIO_AT_MOST };
@@ -36,6 +38,7 @@ struct ratio_row {
     bool alone;       // the goal is on the subject itself
     enum ratio_goal direction;
     double goal;
+    const char *notes[RATIO_NOTES_MAX]; // what a sample's notes are, unit last; NULL ends them
     // set_up fills *ctx, which measure and tear_down get; both may be NULL. One thread; each may
     // block. An error ends the row, which then counts as short.
     enum hf_status (*set_up)(const struct ratio_settings *settings, void **ctx);
@@ -53,6 +56,7 @@ struct ratio_result {
     unsigned reps;         // done
     struct ratio_sample samples[RATIO_REPS_MAX];
     struct ratio_spread subject, yardstick, value;
+    double notes[RATIO_NOTES_MAX]; // medians
     bool pass;
 };
 

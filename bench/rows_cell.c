@@ -90,16 +90,33 @@ enum hf_status cell_set_up(const struct ratio_settings *s, void **ctx)
     return st == HF_OK ? warm_up(&c->holds) : st;
 }
 
+// CPU of everybody, a hold: what bounds the row where there are fewer cores than threads.
+static void tell_cpu(const struct rig_cpu *from, const struct rig_cpu *to,
+                     const struct load_result *r, double notes[RATIO_NOTES_MAX])
+{
+    double done = r->done ? (double)r->done : 1;
+    notes[0] = r->request_ns;
+    notes[1] = (double)(to->self_ns - from->self_ns) / done;
+    for (int i = 0; i < RIG_THREADS; i++)
+        notes[2 + i] = (double)(to->of_ns[i] - from->of_ns[i]) / done;
+    notes[2 + RIG_THREADS] = (double)r->stalls * 100 * RIG_BATCH /
+                             (double)(r->executed + r->stalls * RIG_BATCH);
+}
+
 enum hf_status cell_measure(void *ctx, struct ratio_sample *out)
 {
     struct cell_row *c = ctx;
     struct load_result r;
+    struct rig_cpu from, to;
+    rig_cpu(&c->rig, &from);
     enum hf_status st = load_run(&c->holds, c->seconds, &r);
+    rig_cpu(&c->rig, &to);
     if (st != HF_OK)
         return st;
     double now = cas_rate(c, 0.5);
     out->subject = (double)r.done * 1e3 / (double)r.wall_ns;
     out->yardstick = (now > c->quiet ? now : c->quiet) / 1e6;
+    tell_cpu(&from, &to, &r, out->notes);
     return HF_OK;
 }
 
@@ -115,12 +132,19 @@ enum hf_status basket_measure(void *ctx, struct ratio_sample *out)
 {
     struct cell_row *c = ctx;
     struct load_result orders, holds;
+    struct rig_cpu from, to;
+    rig_cpu(&c->rig, &from);
     enum hf_status st = load_run(&c->orders, c->seconds, &orders);
+    rig_cpu(&c->rig, &to);
     if (st == HF_OK)
         st = load_run(&c->holds, c->seconds, &holds);
     if (st != HF_OK)
         return st;
     out->subject = (double)orders.done * RIG_LINES * 1e3 / (double)orders.wall_ns;
     out->yardstick = (double)holds.done * 1e3 / (double)holds.wall_ns;
+    tell_cpu(&from, &to, &orders, out->notes);
+    for (unsigned i = 0; i < 2 + RIG_THREADS; i++)
+        out->notes[i] /= RIG_LINES;
+    out->notes[3 + RIG_THREADS] = holds.request_ns;
     return HF_OK;
 }

@@ -24,7 +24,7 @@ static void goal_judges_ratio_or_subject(void **state)
 {
     (void)state;
     struct ratio_row row = {.name = "r", .direction = RATIO_AT_LEAST, .goal = 0.25};
-    struct ratio_sample quarter = {2, 8}, nothing = {2, 0};
+    struct ratio_sample quarter = {2, 8, {0}}, nothing = {2, 0, {0}};
     assert_true(ratio_passes(&row, ratio_value(&row, &quarter)));
     assert_false(ratio_passes(&row, 0.2499));
     assert_false(ratio_passes(&row, ratio_value(&row, &nothing)));
@@ -78,13 +78,15 @@ static void scripted_tear_down(void *ctx)
     ((struct script *)ctx)->torn_down++;
 }
 
-static const struct ratio_sample five[] = {{10, 10}, {30, 10}, {20, 10}, {90, 10}, {5, 10}};
+static const struct ratio_sample five[] = {
+    {10, 10, {1}}, {30, 10, {7}}, {20, 10, {3}}, {90, 10, {9}}, {5, 10, {2}}};
 static const struct ratio_row scripted = {
     .name = "scripted",
     .what = "words",
     .unit = "ns",
     .direction = RATIO_AT_MOST,
     .goal = 2,
+    .notes = {"side ns"},
     .set_up = scripted_set_up,
     .measure = scripted_measure,
     .tear_down = scripted_tear_down,
@@ -139,6 +141,8 @@ static void output_names_value_and_verdict(void **state)
     assert_int_equal(fclose(to), 0);
     assert_non_null(strstr(text, "PASS"));
     assert_non_null(strstr(text, "\"value\": {\"min\": 0.5, \"median\": 2, \"max\": 9}"));
+    assert_non_null(strstr(text, "beside: side ns 3\n"));
+    assert_non_null(strstr(text, "\"notes\": {\"side ns\": 3}"));
     assert_non_null(strstr(text, "\"goal\": \"<= 2\""));
     assert_non_null(strstr(text, "\"pass\": true"));
     free(text);

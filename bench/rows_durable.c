@@ -1,0 +1,270 @@
+// durable: two threads issue single-line orders as fast as they are taken, with many batches on
+// their way to the disk; checkpointer, id window and archive run beside them. An order counts when
+// it is durable. The yardstick is the goal, a figure of its own; what the file itself can do is
+// told beside it.
+//
+// latency: orders arrive at fixed times, at half the rate that `durable` reached in this very
+// engine, whatever became of those before them. An order's time runs from when it should have
+// been issued to when its thread sees it durable. The yardstick is one write and one fdatasync of
+// as many bytes as the engine's groups had on average.
+#include "rows_durable.h"
+
+#include "base/limits.h"
+#include "pump.h"
+#include "yardstick.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GOAL_M       8.0
+#define CELLS        (1u << 20)
+#define GROUP_BYTES  (2u << 20)
+#define WARM_SECONDS 13
+#define LONG         4 // times as long a repetition as other rows'
+#define FILE_BYTES   (256u << 20)
+#define SYNCS_MAX    4096
+
+// Forgetting takes window and skew: the ids of that time are all in memory.
+#define DURABLE_IDS (64u << 20)
+#define LATENCY_IDS (32u << 20)
+
+struct durable_row {
+    struct rig rig;
+    struct pump pump;
+    double seconds, raw_mb;
+};
+
+static enum hf_status yardstick_run(const char *folder, uint32_t group_bytes, double seconds,
+                                    struct yardstick_sync *out)
+{
+    struct storage *storage;
+    struct yardstick_file f;
+    struct yardstick_file_options o = {.file_bytes = FILE_BYTES,
+                                       .group_bytes_max = GROUP_BYTES,
+                                       .samples_max = SYNCS_MAX};
+    enum hf_status st = storage_os_create(folder, false, &storage);
+    if (st != HF_OK)
+        return st;
+    o.storage = storage;
+    st = yardstick_file_create(&f, &o);
+    if (st == HF_OK) {
+        struct yardstick_sync probe;
+        st = yardstick_sync_run(&f, group_bytes, 32, &probe);
+        double each = (double)probe.p50_ns;
+        double count = st == HF_OK ? seconds * 1e9 / (each + 1) : 0;
+        if (st == HF_OK)
+            st = yardstick_sync_run(&f, group_bytes,
+                                    count < 32          ? 32
+                                    : count < SYNCS_MAX ? (uint32_t)count
+                                                        : SYNCS_MAX,
+                                    out);
+        yardstick_file_destroy(&f);
+    }
+    storage_destroy(storage);
+    return st;
+}
+
+static enum hf_status engine_start(struct rig *rig, const struct ratio_settings *s, uint32_t ids)
+{
+    // Buffers: what a thread may have outstanding, several times over, so that none waits for the
+    // writer's copy. Segments: ready for half a second of the goal; 16 GiB at most.
+    struct rig_options o = {.parent = s->folder,
+                            .cells = CELLS,
+                            .ids_max = ids,
+                            .stock = RIG_STOCK,
+                            .mode = JOURNAL_SYNC,
+                            .background = true,
+                            .group_bytes_max = GROUP_BYTES,
+                            .buffers = 128,
+                            .segments_ready = 4,
+                            .segments_max = 256,
+                            .checkpoint_bytes = UINT64_C(1) << 30};
+    return rig_start(rig, &o);
+}
+
+static const struct load_options orders = {
+    .verb = CORE_ORDER, .lines = 1, .cells = CELLS, .quantity = 1, .seed = 1};
+
+// ------------------------------------------------------------------------------- durable
+
+enum hf_status durable_set_up(const struct ratio_settings *s, void **ctx)
+{
+    struct durable_row *d = calloc(1, sizeof *d);
+    struct yardstick_sync raw;
+    *ctx = d;
+    if (!d)
+        return HF_NO_MEMORY;
+    d->seconds = s->seconds * LONG;
+    enum hf_status st = yardstick_run(s->folder, GROUP_BYTES, 0.5, &raw);
+    if (st != HF_OK)
+        return st;
+    d->raw_mb = (double)raw.bytes * 1e3 / (double)raw.total_ns;
+    st = engine_start(&d->rig, s, DURABLE_IDS);
+    if (st != HF_OK)
+        return st;
+    if (!pump_start(&d->pump, &d->rig, &orders, 2))
+        return HF_NO_MEMORY;
+    rig_sleep_us(WARM_SECONDS * 1000000);
+    return HF_OK;
+}
+
+enum hf_status durable_measure(void *ctx, struct ratio_sample *out)
+{
+    struct durable_row *d = ctx;
+    struct pump_totals from, to;
+    struct rig_cpu cpu_from, cpu_to;
+    struct journal_metrics journal_from, journal_to;
+    struct journal *j = core_journal(d->rig.core);
+    uint64_t begin = rig_ns();
+    pump_totals(&d->pump, &from);
+    rig_cpu(&d->rig, &cpu_from);
+    journal_metrics(j, &journal_from);
+    rig_sleep_us((uint32_t)(d->seconds * 1e6));
+    pump_totals(&d->pump, &to);
+    rig_cpu(&d->rig, &cpu_to);
+    journal_metrics(j, &journal_to);
+    double spent = (double)(rig_ns() - begin);
+    double done = (double)(to.durable - from.durable);
+    if (rig_failed(&d->rig) || done == 0)
+        return HF_STOPPED;
+    out->subject = done * 1e3 / spent;
+    out->yardstick = GOAL_M;
+    out->notes[0] = d->raw_mb;
+    out->notes[1] = (double)(journal_to.bytes_written - journal_from.bytes_written) /
+                    (double)(journal_to.groups - journal_from.groups + 1) / 1024;
+    out->notes[2] = pump_request_ns(&d->pump);
+    out->notes[3] = (double)(to.cpu_ns - from.cpu_ns) / done;
+    for (int i = 0; i < RIG_THREADS; i++)
+        out->notes[4 + i] = (double)(cpu_to.of_ns[i] - cpu_from.of_ns[i]) / done;
+    out->notes[7] = (double)(to.stalls - from.stalls) * 100 / (double)(to.issued - from.issued + 1);
+    return HF_OK;
+}
+
+void durable_tear_down(void *ctx)
+{
+    struct durable_row *d = ctx;
+    pump_stop(&d->pump);
+    rig_stop(&d->rig);
+    free(d);
+}
+
+// ------------------------------------------------------------------------------- latency
+
+#define LATENCIES_MAX (1u << 20) // batches of one repetition
+
+struct latency_row {
+    struct rig rig;
+    struct pump pump;
+    struct load load;
+    const char *folder;
+    double seconds;
+    double interval_ns; // between two batches
+    uint32_t latency_ns[LATENCIES_MAX];
+};
+
+enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
+{
+    struct latency_row *l = calloc(1, sizeof *l);
+    struct pump_totals from, to;
+    *ctx = l;
+    if (!l)
+        return HF_NO_MEMORY;
+    l->seconds = s->seconds * 2;
+    l->folder = s->folder;
+    enum hf_status st = engine_start(&l->rig, s, LATENCY_IDS);
+    if (st != HF_OK)
+        return st;
+    if (!pump_start(&l->pump, &l->rig, &orders, 2))
+        return HF_NO_MEMORY;
+    rig_sleep_us(2000000);
+    uint64_t begin = rig_ns();
+    pump_totals(&l->pump, &from);
+    rig_sleep_us(3000000);
+    pump_totals(&l->pump, &to);
+    double spent = (double)(rig_ns() - begin);
+    pump_stop(&l->pump);
+    if (rig_failed(&l->rig) || to.durable == from.durable)
+        return HF_STOPPED;
+    l->interval_ns = 2 * RIG_BATCH * spent / (double)(to.durable - from.durable);
+    load_init(&l->load, &l->rig, l->rig.worker, &orders);
+    l->load.position = UINT64_C(99) << 40; // other ids than the pump's
+    struct ratio_sample unused;
+    return latency_measure(l, &unused); // the disk catches up, the load finds its pace
+}
+
+// Batches that became durable since the last look get their times.
+static uint32_t collect(struct latency_row *l, const uint64_t *tickets, uint64_t begin,
+                        uint32_t told, uint32_t issued)
+{
+    uint64_t durable = core_durable(l->rig.core), now = rig_ns();
+    for (; told < issued && tickets[told] <= durable; told++) {
+        double due = (double)begin + told * l->interval_ns, late = (double)now - due;
+        l->latency_ns[told] = late < (double)UINT32_MAX ? (uint32_t)late : UINT32_MAX;
+    }
+    return told;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum hf_status open_loop(struct latency_row *l, uint32_t batches, uint64_t *tickets)
+{
+    struct load_result r = {0};
+    uint32_t issued = 0, told = 0;
+    uint64_t begin = rig_ns();
+    while (told < batches && !rig_failed(&l->rig)) {
+        if (issued < batches &&
+            (double)rig_ns() >= (double)begin + issued * l->interval_ns) {
+            load_fill(&l->load);
+            load_execute(&l->load, &r);
+            tickets[issued++] = l->load.ticket;
+        }
+        told = collect(l, tickets, begin, told, issued);
+    }
+    qsort(l->latency_ns, told, sizeof *l->latency_ns, by_size);
+    return told == batches ? HF_OK : HF_STOPPED;
+}
+
+enum hf_status latency_measure(void *ctx, struct ratio_sample *out)
+{
+    struct latency_row *l = ctx;
+    struct journal_metrics from, to;
+    struct yardstick_sync raw;
+    struct journal *j = core_journal(l->rig.core);
+    double wanted = l->seconds * 1e9 / l->interval_ns;
+    uint32_t batches = wanted < LATENCIES_MAX ? (uint32_t)wanted + 1 : LATENCIES_MAX;
+    uint64_t *tickets = calloc(batches, sizeof *tickets);
+    if (!tickets)
+        return HF_NO_MEMORY;
+    journal_metrics(j, &from);
+    enum hf_status st = open_loop(l, batches, tickets);
+    journal_metrics(j, &to);
+    free(tickets);
+    if (st != HF_OK)
+        return st;
+    uint64_t group = (to.bytes_written - from.bytes_written) / (to.groups - from.groups + 1);
+    group = (group + HF_BLOCK - 1) / HF_BLOCK * HF_BLOCK;
+    st = yardstick_run(l->folder, group < GROUP_BYTES ? (uint32_t)group : GROUP_BYTES, 0.5, &raw);
+    if (st != HF_OK)
+        return st;
+    out->subject = l->latency_ns[batches / 2] / 1e3;
+    out->yardstick = (double)raw.p50_ns / 1e3;
+    out->notes[0] = l->latency_ns[(uint64_t)batches * 99 / 100] / 1e3;
+    out->notes[1] = (double)raw.p99_ns / 1e3;
+    out->notes[2] = RIG_BATCH * 1e3 / l->interval_ns;
+    out->notes[3] = (double)group / 1024;
+    out->notes[4] = (double)(to.sync_ns_total - from.sync_ns_total) /
+                    (double)(to.syncs - from.syncs + 1) / 1e3;
+    return HF_OK;
+}
+
+void latency_tear_down(void *ctx)
+{
+    struct latency_row *l = ctx;
+    pump_stop(&l->pump);
+    rig_stop(&l->rig);
+    free(l);
+}
