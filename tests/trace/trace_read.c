@@ -1,0 +1,313 @@
+// Reads the file: CSV rows, then invoices out of rows, then lines sorted and summed.
+#include "trace/trace.h"
+
+#include "trace/table.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define FIELDS_MAX 16
+#define ROW_BYTES  4096
+
+enum column { NUMBER, CODE, QUANTITY, CUSTOMER, COUNTRY, COLUMNS };
+
+struct row {
+    char text[ROW_BYTES];
+    char *fields[FIELDS_MAX];
+    uint32_t count;
+};
+
+struct raw_line {
+    uint32_t invoice, cell;
+    int64_t quantity;
+};
+
+struct reading {
+    struct trace *t;
+    gzFile file;
+    struct row row;
+    int columns[COLUMNS];
+    bool one_location;
+    struct table invoices, cells, customers;
+    struct raw_line *raw;
+    uint32_t raw_count, raw_room, invoice_room;
+};
+
+// ------------------------------------------------------------------------------- rows
+
+// One CSV row: fields in quotes may hold commas, doubled quotes and line ends.
+static bool row_read(struct reading *r)
+{
+    struct row *row = &r->row;
+    bool quoted = false;
+    size_t at = 0;
+    int c = gzgetc(r->file);
+    if (c == -1)
+        return false;
+    row->count = 1;
+    row->fields[0] = row->text;
+    for (; c != -1 && (quoted || c != '\n'); c = gzgetc(r->file)) {
+        if (c == '"' && quoted) {
+            int next = gzgetc(r->file);
+            if (next != '"') {
+                quoted = false;
+                gzungetc(next, r->file);
+                continue;
+            }
+        } else if (c == '"') {
+            quoted = true;
+            continue;
+        }
+        bool ends = c == ',' && !quoted && row->count < FIELDS_MAX;
+        if (at < ROW_BYTES - 1 && c != '\r')
+            row->text[at++] = ends ? '\0' : (char)c;
+        if (ends)
+            row->fields[row->count++] = &row->text[at];
+    }
+    row->text[at] = '\0';
+    return true;
+}
+
+static bool header_read(struct reading *r)
+{
+    static const char *const names[COLUMNS][2] = {{"InvoiceNo", "Invoice"},
+                                                  {"StockCode", "StockCode"},
+                                                  {"Quantity", "Quantity"},
+                                                  {"CustomerID", "Customer ID"},
+                                                  {"Country", "Country"}};
+    if (!row_read(r))
+        return false;
+    for (int c = 0; c < COLUMNS; c++) {
+        r->columns[c] = -1;
+        for (uint32_t f = 0; f < r->row.count; f++)
+            if (strstr(r->row.fields[f], names[c][0]) == r->row.fields[f] ||
+                strcmp(r->row.fields[f], names[c][1]) == 0)
+                r->columns[c] = (int)f;
+        if (r->columns[c] < 0) {
+            snprintf(r->t->why, sizeof r->t->why, "there is no column %s", names[c][0]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static char *field(struct reading *r, enum column c)
+{
+    return r->columns[c] < (int)r->row.count ? r->row.fields[r->columns[c]] : NULL;
+}
+
+// ------------------------------------------------------------------------------- invoices
+
+// Goods have a code that begins with a number; the rest are postage, fees, discounts, vouchers.
+static bool is_goods(const char *code)
+{
+    return isdigit((unsigned char)code[0]) || strncmp(code, "DCGS", 4) == 0;
+}
+
+static uint32_t cell_of(struct reading *r, const char *code, const char *country)
+{
+    char name[HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX + 2];
+    const char *place = r->one_location ? "main" : country;
+    int n = snprintf(name, sizeof name, "%.*s\n%.*s", HF_SKU_BYTES_MAX, code, HF_LOCATION_BYTES_MAX,
+                     place);
+    for (int i = 0; name[i] != '\n'; i++) // 85123a is 85123A
+        name[i] = (char)toupper((unsigned char)name[i]);
+    return n > 0 ? table_number(&r->cells, name) : 0;
+}
+
+static uint32_t customer_of(struct reading *r)
+{
+    char *text = field(r, CUSTOMER);
+    if (!text || text[0] == '\0')
+        return TRACE_NONE;
+    text[strcspn(text, ".")] = '\0'; // 17850.0
+    return table_number(&r->customers, text);
+}
+
+// The invoice that this row belongs to; made when it is new. Corrections are one of their own.
+static uint32_t invoice_of(struct reading *r, const char *number, bool negative)
+{
+    struct trace *t = r->t;
+    char key[32];
+    bool takes_back = toupper((unsigned char)number[0]) == 'C';
+    snprintf(key, sizeof key, "%.15s%s", number, negative && !takes_back ? "-" : "");
+    uint32_t index = table_number(&r->invoices, key);
+    if (index < t->invoice_count)
+        return index;
+    if (index == r->invoice_room) {
+        r->invoice_room = r->invoice_room ? r->invoice_room * 2 : 1024;
+        t->invoices = realloc(t->invoices, r->invoice_room * sizeof *t->invoices);
+        if (!t->invoices)
+            abort();
+    }
+    struct trace_invoice *i = &t->invoices[t->invoice_count++];
+    memset(i, 0, sizeof *i);
+    snprintf(i->number, sizeof i->number, "%.15s", number);
+    i->kind = takes_back ? TRACE_RETURN : negative ? TRACE_CORRECTION : TRACE_ORDER;
+    i->customer = customer_of(r);
+    return index;
+}
+
+static void row_take(struct reading *r)
+{
+    struct trace *t = r->t;
+    char *number = field(r, NUMBER), *code = field(r, CODE), *quantity = field(r, QUANTITY);
+    char *country = field(r, COUNTRY), *end;
+    t->rows++;
+    if (!number || !number[0] || !code || !code[0] || !quantity || !country || !country[0]) {
+        t->rows_bad++;
+        return;
+    }
+    long long q = strtoll(quantity, &end, 10);
+    if (end == quantity || q == 0 || llabs(q) > HF_QUANTITY_MAX / 1000000) {
+        t->rows_bad++;
+        return;
+    }
+    if (!is_goods(code)) {
+        t->rows_skipped++;
+        return;
+    }
+    if (r->raw_count == r->raw_room) {
+        r->raw_room = r->raw_room ? r->raw_room * 2 : 4096;
+        r->raw = realloc(r->raw, r->raw_room * sizeof *r->raw);
+        if (!r->raw)
+            abort();
+    }
+    uint32_t cell = cell_of(r, code, country);
+    r->raw[r->raw_count++] = (struct raw_line){invoice_of(r, number, q < 0), cell, llabs(q)};
+}
+
+// ------------------------------------------------------------------------------- finishing
+
+static int by_invoice_and_cell(const void *a, const void *b)
+{
+    const struct raw_line *x = a, *y = b;
+    if (x->invoice != y->invoice)
+        return x->invoice < y->invoice ? -1 : 1;
+    return x->cell < y->cell ? -1 : x->cell > y->cell;
+}
+
+static void lines_finish(struct reading *r)
+{
+    struct trace *t = r->t;
+    qsort(r->raw, r->raw_count, sizeof *r->raw, by_invoice_and_cell);
+    t->lines = calloc(r->raw_count + 1, sizeof *t->lines);
+    if (!t->lines)
+        abort();
+    for (uint32_t i = 0; i < r->raw_count; i++) {
+        const struct raw_line *raw = &r->raw[i];
+        struct trace_invoice *invoice = &t->invoices[raw->invoice];
+        if (invoice->count == 0)
+            invoice->first = t->line_count;
+        if (invoice->count && t->lines[t->line_count - 1].cell == raw->cell) {
+            t->lines[t->line_count - 1].quantity += raw->quantity;
+        } else {
+            t->lines[t->line_count++] = (struct trace_line){raw->cell, raw->quantity};
+            invoice->count++;
+        }
+    }
+}
+
+static void cells_finish(struct reading *r)
+{
+    struct trace *t = r->t;
+    t->cell_count = r->cells.count;
+    t->cells = calloc(t->cell_count + 1, sizeof *t->cells);
+    if (!t->cells)
+        abort();
+    for (uint32_t i = 0; i < t->cell_count; i++) {
+        const char *name = r->cells.texts[i], *cut = strchr(name, '\n');
+        memcpy(t->cells[i].sku, name, (size_t)(cut - name));
+        memcpy(t->cells[i].location, cut + 1, strlen(cut + 1));
+    }
+}
+
+static void invoices_finish(struct reading *r)
+{
+    struct trace *t = r->t;
+    t->customer_count = r->customers.count;
+    uint32_t *latest = malloc((t->customer_count + 1) * sizeof *latest);
+    if (!latest)
+        abort();
+    memset(latest, 0xff, (t->customer_count + 1) * sizeof *latest);
+    for (uint32_t n = 0; n < t->invoice_count; n++) {
+        struct trace_invoice *i = &t->invoices[n];
+        t->orders += i->kind == TRACE_ORDER;
+        t->returns += i->kind == TRACE_RETURN;
+        t->corrections += i->kind == TRACE_CORRECTION;
+        i->before = TRACE_NONE;
+        if (i->customer != TRACE_NONE) {
+            i->before = latest[i->customer];
+            latest[i->customer] = n;
+        }
+        if (i->kind == TRACE_ORDER && i->count > t->widest)
+            t->widest = i->count;
+        for (uint32_t k = 0; k < i->count && i->kind == TRACE_ORDER; k++)
+            t->cells[t->lines[i->first + k].cell].demand += t->lines[i->first + k].quantity;
+    }
+    free(latest);
+}
+
+bool trace_read(struct trace *t, const char *path, bool one_location)
+{
+    struct reading *r = calloc(1, sizeof *r);
+    memset(t, 0, sizeof *t);
+    if (!r)
+        return false;
+    r->t = t;
+    r->one_location = one_location;
+    r->file = gzopen(path, "rb");
+    bool ok = r->file != NULL;
+    if (!ok) {
+        snprintf(t->why, sizeof t->why, "%.100s cannot be opened", path);
+    } else if ((ok = header_read(r))) {
+        while (row_read(r))
+            row_take(r);
+        int error;
+        const char *text = gzerror(r->file, &error);
+        ok = error == Z_OK || error == Z_STREAM_END;
+        if (!ok)
+            snprintf(t->why, sizeof t->why, "%.60s: %.80s", path, text);
+    }
+    if (r->file)
+        gzclose(r->file);
+    if (ok) {
+        cells_finish(r);
+        lines_finish(r);
+        invoices_finish(r);
+        ok = t->widest <= HF_LINES_MAX && t->orders > 0;
+        if (!ok)
+            snprintf(t->why, sizeof t->why, "%llu orders, the widest has %u lines, at most %d",
+                     (unsigned long long)t->orders, t->widest, HF_LINES_MAX);
+    }
+    table_free(&r->invoices);
+    table_free(&r->cells);
+    table_free(&r->customers);
+    free(r->raw);
+    free(r);
+    return ok;
+}
+
+void trace_free(struct trace *t)
+{
+    free(t->invoices);
+    free(t->lines);
+    free(t->cells);
+}
+
+const struct trace_line *trace_find(const struct trace *t, const struct trace_invoice *i,
+                                    uint32_t cell)
+{
+    uint32_t least = i->first, end = i->first + i->count;
+    while (least < end) {
+        uint32_t middle = (least + end) / 2;
+        if (t->lines[middle].cell < cell)
+            least = middle + 1;
+        else
+            end = middle;
+    }
+    return least < i->first + i->count && t->lines[least].cell == cell ? &t->lines[least] : NULL;
+}
