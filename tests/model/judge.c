@@ -163,6 +163,8 @@ static bool past_bounds(const struct oracle *o, const struct core_line *lines, u
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct oracle_cell *c = &o->cells[lines[i].handle];
+        if (lines[i].quantity > HF_QUANTITY_MAX / 2) // others of the batch may have used it up
+            return true;
         if (restock ? c->on_hand + lines[i].quantity > HF_QUANTITY_MAX
                     : oracle_available(c) - lines[i].quantity < -HF_AVAILABLE_MAX / 2)
             return true;
