@@ -46,6 +46,8 @@ static void operation_repeat(struct core_worker *w, uint32_t i, uint32_t op, uin
         answer_slot(w, a, &s, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT, same);
     else
         answer_plain(a, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT);
+    if (a->outcome == CORE_OUT_DONE && a->state == CORE_STATE_HELD && a->time_ms <= w->now_ms)
+        answer_plain(a, CORE_OUT_BUSY); // its end found no room: not to be told as held
     if (a->outcome == CORE_OUT_DONE) {
         a->repeat = true;
         a->ticket = a->ticket > o.ticket ? a->ticket : o.ticket;

@@ -493,7 +493,10 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
     enum hf_status status = follow(c, s, budget);
     if (status != HF_OK && status != HF_AGAIN)
         return status;
-    bool starved = hf_load_relaxed(&c->starved) && now_ms - s->last_ms >= STARVED_PACE_MS;
+    struct journal_space space;
+    journal_space(c->journal, &space);
+    bool starved = (hf_load_relaxed(&c->starved) || space.pressure) &&
+                   now_ms - s->last_ms >= STARVED_PACE_MS;
     bool due = starved || s->bytes >= c->options.checkpoint_bytes ||
                now_ms - s->last_ms >= c->options.checkpoint_ms;
     if (s->forced || (due && s->replay.lsn > s->last_lsn))

@@ -46,32 +46,24 @@ static struct stock_slot *entry_apply(struct replay *r, const struct file_entry 
 {
     struct stock_slots *slots = &r->stock->slots;
     uint64_t hash = hf_hash_uuid(&e->id);
-    uint32_t index = stock_acquire(&r->thread->slots);
+    uint32_t found = stock_find(slots, e->id, hash);
+    uint32_t index = found ? found : stock_acquire(&r->thread->slots);
     if (!index)
         return NULL;
     struct stock_slot *slot = &slots->slots[index];
-    uint64_t generation = (slot->word + (UINT64_C(1) << 32)) & ~UINT64_C(0xffffffff);
-    uint64_t word = (e->word & UINT64_C(0xffffffff));
-    unsigned flags = stock_word_flags(word) & ~(unsigned)STOCK_SLOT_REMEMBERED;
-    word = stock_word_make(word, stock_word_state(word), stock_word_kind(word), flags,
-                           stock_word_version(word));
-    *slot = (struct stock_slot){generation | word, e->id, e->body_hash, e->ticket,
-                                e->time_channel, 0, e->end_hash, e->a, e->b};
-    uint32_t found = stock_insert(slots, index, hash);
-    if (!found)
+    if (found && e->ticket <= slot->ticket)
         return slot;
-    struct stock_slot *old = &slots->slots[found];
-    if (e->ticket > old->ticket) {
-        uint32_t next = old->next;
-        uint64_t keep = old->word & ~UINT64_C(0xffffffff);
-        stock_lines_drop(slots, &r->thread->blocks, old, stock_word_flags(old->word));
-        *old = *slot;
-        old->next = next;
-        old->word = keep | word;
+    if (found)
+        stock_lines_drop(slots, &r->thread->blocks, slot, stock_word_flags(slot->word));
+    uint64_t generation = (slot->word + (UINT64_C(1) << 32)) & ~UINT64_C(0xffffffff);
+    uint64_t word = e->word & UINT64_C(0xffffffff);
+    *slot = (struct stock_slot){generation | word, e->id, e->body_hash, e->ticket,
+                                e->time_channel, slot->next, e->end_hash, e->a, e->b};
+    if (!found) {
+        found = stock_insert(slots, index, hash);
+        HF_ASSERT(found == 0);
     }
-    slot->word = generation;
-    stock_release(&r->thread->slots, index);
-    return old;
+    return slot;
 }
 
 static enum hf_status entries_read(struct chunkfile_reader *f, struct replay *r, uint64_t count,
@@ -182,6 +174,16 @@ static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, u
     return HF_OK;
 }
 
+// A live hold's entry names blocks of the process that wrote it: its lines follow in the file.
+static struct stock_slot *live_apply(struct replay *r, struct file_entry *e)
+{
+    unsigned flags = stock_word_flags(e->word) & ~(unsigned)STOCK_SLOT_BLOCKS;
+    e->word = stock_word_make(e->word, CORE_STATE_HELD, stock_word_kind(e->word), flags,
+                              stock_word_version(e->word));
+    e->a = e->b = 0;
+    return entry_apply(r, e);
+}
+
 static enum hf_status slots_load(struct chunkfile_reader *f, struct replay *r, uint64_t count)
 {
     struct stock_line lines[HF_LINES_MAX];
@@ -197,14 +199,13 @@ static enum hf_status slots_load(struct chunkfile_reader *f, struct replay *r, u
         if ((s = chunkfile_read(f, lines, live.line_count * sizeof *lines)) != HF_OK ||
             (s = chunkfile_read(f, text, (live.text_bytes + 7u) & ~7u)) != HF_OK)
             return s;
-        struct stock_slot *slot = entry_apply(r, &live.entry);
-        if (!slot || !stock_cache_ensure(&r->thread->blocks,
-                                         stock_blocks_needed(live.line_count, live.text_bytes)))
+        struct stock_slot *slot = live_apply(r, &live.entry);
+        if (!slot)
             return r->stuck = true, HF_FULL;
-        unsigned flags = stock_word_flags(slot->word) & ~(unsigned)STOCK_SLOT_BLOCKS;
-        bool stored = stock_lines_store(&r->stock->slots, &r->thread->blocks, slot, lines,
-                                        live.line_count, text, live.text_bytes, &flags);
-        HF_ASSERT(stored);
+        unsigned flags = stock_word_flags(slot->word);
+        if (!stock_lines_store(&r->stock->slots, &r->thread->blocks, slot, lines, live.line_count,
+                               text, live.text_bytes, &flags))
+            return r->stuck = true, HF_FULL;
         slot->word = stock_word_make(slot->word, CORE_STATE_HELD, stock_word_kind(slot->word),
                                      flags, stock_word_version(slot->word));
     }

@@ -61,8 +61,9 @@ static enum hf_status latest_find(struct core *c, struct recall *rc)
             return s;
     }
     struct journal_reader *reader;
-    if (!c->archive)
-        after = hf_load_acquire(&c->keep_after);
+    struct journal_segment oldest;
+    if (!c->archive && journal_closed_segments(c->journal, &oldest, 1))
+        after = oldest.first_lsn - 1;
     s = journal_reader_create(c->journal, after, &reader);
     if (s == HF_OK) {
         while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)
@@ -124,6 +125,8 @@ static enum hf_status base_take(struct recall *rc, const struct core_record *r)
     case CORE_RECORD_FACT:
         lines_from(rc, r, CORE_ROLE_ORDER);
         rc->kind = r->frame.type == CORE_RECORD_ORDER ? KIND_ORDER : KIND_FACT;
+        rc->body_hash = r->body_hash;
+        rc->channel = r->channel;
         rc->state = CORE_STATE_COMMITTED;
         return HF_OK;
     case CORE_RECORD_COMMIT:
@@ -166,8 +169,12 @@ static enum hf_status chain_read(struct core *c, struct recall *rc)
             s = base_take(rc, r);
             break;
         }
-        if (!p.op || p.op->previous >= lsn || !collect(&back, &n, &room, r))
+        if (!p.op || p.op->previous >= lsn || !collect(&back, &n, &room, r)) {
             s = p.op && p.op->previous < lsn ? HF_NO_MEMORY : HF_DAMAGED;
+            break;
+        }
+        rc->body_hash = p.op->body_hash;
+        rc->channel = p.op->channel;
     }
     if (s == HF_OK && !subtract(rc, back, n))
         s = HF_DAMAGED;

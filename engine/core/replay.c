@@ -306,7 +306,6 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
             return s;
     }
     enum core_state state = CORE_STATE_HELD;
-    flags &= ~(unsigned)STOCK_SLOT_REMEMBERED;
     switch (rec->frame.type) {
     case CORE_RECORD_COMMIT:
     case CORE_RECORD_RELEASE:

@@ -40,8 +40,7 @@ static_assert(sizeof(struct stock_slot) == 64, "one cache line");
 enum stock_slot_flags {
     STOCK_SLOT_BLOCKS = 1, // a, b name blocks; else, when b != 0, the one line
     STOCK_SLOT_V4 = 2,     // the id carries no time
-    STOCK_SLOT_REMEMBERED = 4, // (shadow) written to an id file
-    STOCK_SLOT_AWAY = 8,       // the lines have left memory; the journal has them
+    STOCK_SLOT_AWAY = 8, // the lines have left memory; the journal has them
 };
 
 #define STOCK_STATE_MASK 0xfu
