@@ -170,6 +170,8 @@ static void options_fill(const struct rig *r, struct core_options *c)
     }
     if (o->checkpoint_bytes)
         c->checkpoint_bytes = o->checkpoint_bytes;
+    if (o->checkpoint_ms)
+        c->checkpoint_ms = o->checkpoint_ms;
     j->mode = o->mode;
     j->segments_max = o->segments_max ? o->segments_max : j->segments_max;
     j->segments_ready = o->segments_ready ? o->segments_ready : j->segments_ready;

@@ -30,6 +30,7 @@ struct rig_options {
     bool lazy;       // memory is touched as it comes
     uint32_t segments_max, segments_ready, group_bytes_max, buffers; // 0: the engine's defaults
     uint64_t checkpoint_bytes;
+    uint32_t checkpoint_ms;
     uint32_t window_ms; // 0: RIG_WINDOW_MS
 };
 

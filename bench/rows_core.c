@@ -1,6 +1,7 @@
 #include "ratio_rows.h"
 #include "rows_cell.h"
 #include "rows_durable.h"
+#include "rows_restart.h"
 
 const struct ratio_row ratio_rows_core[] = {
     {.name = "cell",
@@ -45,5 +46,26 @@ const struct ratio_row ratio_rows_core[] = {
      .set_up = latency_set_up,
      .measure = latency_measure,
      .tear_down = latency_tear_down},
+    {.name = "restart",
+     .what = "from opening the folder of a killed process to its first order: 1M cells, 10M ids, "
+             "2M of them after the last checkpoint",
+     .unit = "s",
+     .alone = true,
+     .direction = RATIO_AT_MOST,
+     .goal = 3,
+     .notes = {"M ids", "checkpoint s", "replay s", "M records replayed", "CPU s"},
+     .set_up = restart_set_up,
+     .measure = restart_measure,
+     .tear_down = restart_tear_down},
+    {.name = "restart/replay",
+     .what = "replay of a journal with 1M cells and 10M ids into memory that was touched before "
+             ": reading the same files and taking their CRC",
+     .unit = "MB/s",
+     .direction = RATIO_AT_LEAST,
+     .goal = 0.5,
+     .notes = {"M records", "ns/record"},
+     .set_up = replay_set_up,
+     .measure = replay_measure,
+     .tear_down = restart_tear_down},
     {.name = NULL},
 };
