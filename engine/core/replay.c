@@ -280,7 +280,7 @@ static uint32_t slot_recalled(struct replay *r, const struct core_record *rec,
                                  op->kind, flags, (uint16_t)(core_record_version(rec) - 1));
     slot->body_hash = op->body_hash;
     slot->end_hash = op->end_hash;
-    slot->time_channel = op->channel;
+    slot->time_channel = core_record_time(rec) << 16 | op->channel;
     return index;
 }
 
@@ -288,6 +288,10 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
                                   const struct core_record_parts *p)
 {
     struct stock_slots *slots = &r->stock->slots;
+    // Room for what this record may add, made before the look-up: forgetting might take away the
+    // very slot that was found.
+    if (p->op && !stock_cache_ensure(&r->thread->slots, 2))
+        replay_forget(r);
     uint32_t index = stock_find(slots, rec->frame.id, hf_hash_uuid(&rec->frame.id));
     if (!index)
         index = slot_recalled(r, rec, p->op);

@@ -290,14 +290,15 @@ static bool plainly_short(const struct core_worker *w, const struct core_request
     return false;
 }
 
-static bool cells_active(const struct core_worker *w, uint32_t i, uint32_t count)
+// The first cell that may not be taken from; count: none.
+static uint32_t cell_inactive(const struct core_worker *w, const struct core_request *r,
+                              uint32_t count)
 {
-    for (uint32_t k = 0; k < count && w->requests[i].verb != CORE_RECORD; k++)
-        if (!stock_active(&w->core->stock.cells.cells[w->takes[k].cell])) {
-            answer_invalid(&w->answers[i], CORE_FIELD_INACTIVE, w->takes[k].unused);
-            return false;
-        }
-    return true;
+    uint32_t k = 0;
+    while (k < count && r->verb != CORE_RECORD &&
+           stock_active(&w->core->stock.cells.cells[w->takes[k].cell]))
+        k++;
+    return r->verb == CORE_RECORD ? count : k;
 }
 
 static void take_decide(struct core_worker *w, uint32_t i, uint32_t slot, uint32_t count,
@@ -343,6 +344,11 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
     uint32_t count = lines_merge(r->lines, r->line_count, w->takes);
     enum core_kind kind = kind_of(r->verb);
     uint64_t body = body_hash(kind, r->flags, r->ttl_ms, w->takes, count);
+    // The cells are looked at before the id: one that is not there now had taken nothing then. The
+    // other way round, the second of two that ask at once is refused for what the first has got.
+    bool too_little = plainly_short(w, r, count);
+    uint32_t inactive = cell_inactive(w, r, count);
+    hf_fence_acquire();
     uint32_t found = stock_find(&c->stock.slots, r->id, hash);
     enum core_outcome outcome;
     if (found)
@@ -353,9 +359,11 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
         answer_plain(a, outcome);
         return true;
     }
-    if (!cells_active(w, i, count))
+    if (inactive < count) {
+        answer_invalid(a, CORE_FIELD_INACTIVE, w->takes[inactive].unused);
         return true;
-    if (plainly_short(w, r, count)) {
+    }
+    if (too_little) {
         answer_plain(a, CORE_OUT_REFUSED);
         take_refuse_told(w, r, w->takes, count);
         return true;
