@@ -15,7 +15,7 @@ static const char usage[] =
     "\n"
     "  --data FOLDER  empty, or to be made; default: a temporary one, removed afterwards\n"
     "  --seconds N    of selling, 1..600; default 9\n"
-    "  --seed N       of the customers and of the moment of the kill; default 1\n"
+    "  --seed N       of the customers and of the moment of the kill; default: by clock\n"
     "  --skus N       100..100000, in 5 places each; default 10000\n"
     "  --threads N    clients, 1..8; default 2\n"
     "  --json         one JSON object instead of the screen\n";
@@ -43,7 +43,8 @@ static int options_read(int argc, char **argv, struct demo_options *o)
         {"seed", required_argument, NULL, 'r'},    {"skus", required_argument, NULL, 'k'},
         {"threads", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-    *o = (struct demo_options){.seed = 1, .seconds = 9, .skus = 10000, .threads = 2};
+    *o = (struct demo_options){
+        .seed = clock_wall_ms(clock_os()) % 1000000, .seconds = 9, .skus = 10000, .threads = 2};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         bool ok = c != '?';
         if (c == 'h') {

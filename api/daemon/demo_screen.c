@@ -75,9 +75,10 @@ void demo_show(const struct demo_shared *d, uint64_t kill_ns)
     static struct rehearsal_latency latency;
     totals(d, &sum, &latency);
     double seconds = (double)d->sale_ns / 1e9;
-    printf("\n  Flash sale: %s SKUs in %d places, %u clients, every answer on disk before it is "
-           "told\n\n",
-           rehearsal_grouped(d->options.skus), DEMO_LOCATIONS, d->options.threads);
+    printf("\n  Flash sale: %s SKUs in %d places, %u clients, seed %llu; answers are told when on "
+           "disk\n\n",
+           rehearsal_grouped(d->options.skus), DEMO_LOCATIONS, d->options.threads,
+           (unsigned long long)d->options.seed);
     row("orders sold", d->audit.orders, "at once, or as commits of holds");
     row("held", sum.held, "carts with stock set aside for them");
     row("refused", sum.refused, "not enough left: nothing was taken");
