@@ -75,7 +75,7 @@ void demo_show(const struct demo_shared *d, uint64_t kill_ns)
     static struct rehearsal_latency latency;
     totals(d, &sum, &latency);
     double seconds = (double)d->sale_ns / 1e9;
-    printf("\n  Flash sale: %s SKUs in %d places, %u clients, seed %llu; answers are told when on "
+    printf("\n  Flash sale: %s SKUs in %d places, %u clients, seed %llu; told when on "
            "disk\n\n",
            rehearsal_grouped(d->options.skus), DEMO_LOCATIONS, d->options.threads,
            (unsigned long long)d->options.seed);
