@@ -32,7 +32,7 @@ struct core_worker;
     X(RECORD, "book a sale that has already happened, even when short")                            \
     X(COMMIT, "turn a hold into a sale, whole or per line")                                        \
     X(RELEASE, "give a hold back, whole or per line")                                              \
-    X(EXTEND, "move a hold's deadline")                                                            \
+    X(EXTEND, "move a hold's deadline; never to an earlier time")                                                            \
     X(CANCEL, "take back a sale before shipment: stock comes back")                                \
     X(RETURN, "take back a sale after shipment: restock or scrap")
 enum core_verb {
@@ -120,14 +120,16 @@ const char *core_state_name(enum core_state s);
 enum core_flags {
     CORE_BEST_EFFORT = 1, // RESERVE, ORDER: each line takes what there is, up to its quantity;
                           // done when anything was taken
-    CORE_RETAKE = 2,      // COMMIT: on an expired hold take the stock again, else EXPIRED
+    CORE_RETAKE = 2,      // COMMIT: on an expired hold take the stock again, else EXPIRED. REFUSED
+                          // when it is not there, or the cell is no longer active
     CORE_SCRAP = 4,       // RETURN: the goods come back unsellable: available does not change
 };
 
 struct core_line {
     uint32_t handle;
     uint32_t unused;  // zero
-    int64_t quantity; // 1..HF_QUANTITY_MAX; lines of one cell add up
+    int64_t quantity; // 1..HF_QUANTITY_MAX; lines of one cell add up; so does the whole request,
+                      // to at most HF_QUANTITY_MAX
 };
 
 // What travels along and is journaled; every part may be empty.
@@ -174,7 +176,8 @@ struct core_answer {
     uint16_t version;      // of the reservation
     uint32_t retry_ms;     // BUSY, IN_PROGRESS
     uint64_t ticket;       // may be told once durable >= ticket; 0: at once
-    uint64_t time_ms;      // HELD: the deadline; ended: the outcome's time. Engine time
+    uint64_t time_ms;      // HELD: the deadline; ended: the outcome's time (the recall's, when it
+                           // was brought back). Engine time
 };
 
 // --------------------------------------------------------------------------------- set-up

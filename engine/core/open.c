@@ -48,6 +48,9 @@ static const char *options_wrong(const struct core_options *o)
         return "ttl_max_ms must be at least 1";
     if (o->checkpoint_bytes == 0 || o->checkpoint_ms == 0 || o->lag_max_bytes == 0)
         return "checkpoint_bytes, checkpoint_ms and lag_max_bytes must be at least 1";
+    const struct journal_options *j = &o->journal;
+    if ((uint64_t)j->space_margin_blocks * HF_BLOCK * 2 > j->segment_bytes * j->segments_max)
+        return "space_margin_blocks must be at most half of what segments_max segments hold";
     return NULL;
 }
 
@@ -197,6 +200,8 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     o->journal.clock = o->clock;
     o->journal.producers_max = o->workers_max + 1;
     enum hf_status s = journal_create(&o->journal, o->fresh_id, &c->journal, &report->journal);
+    if (s == HF_INVALID)
+        return fail(report, s, "a journal option is out of range (see journal/journal.h)");
     if (s != HF_OK)
         return fail(report, s, report->journal.why);
     c->engine_id = journal_engine_id(c->journal);
