@@ -233,10 +233,16 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t id_hash)
     bool recallable = r->verb == CORE_CANCEL || r->verb == CORE_RETURN;
     for (int attempt = 0; attempt < 8; attempt++) {
         uint32_t asked;
-        uint32_t op = stock_find(&c->stock.slots, r->op_id, hf_hash_uuid(&r->op_id));
+        struct stock_slot s;
         uint32_t found = stock_find(&c->stock.slots, r->id, id_hash);
         if (found && worker_owns(w, found))
             worker_flush(w);
+        bool whole = found && stock_slot_copy(&c->stock.slots, found, &s);
+        // The operation is looked up after the reservation was copied: one that is not there now
+        // has not changed the copy. The other way round, the second of two that ask at once is
+        // judged by what the first has done.
+        hf_fence_acquire();
+        uint32_t op = stock_find(&c->stock.slots, r->op_id, hf_hash_uuid(&r->op_id));
         uint64_t hash = operation_hash(w, r, &asked);
         if (op) {
             operation_repeat(w, i, op, found, hash);
@@ -249,8 +255,7 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t id_hash)
                                                                   : CORE_OUT_UNKNOWN);
             return;
         }
-        struct stock_slot s;
-        if (!stock_slot_copy(&c->stock.slots, found, &s))
+        if (!whole)
             break;
         if (stock_word_state(s.word) == CORE_STATE_FREE || !hf_uuid_equal(s.id, r->id))
             continue;

@@ -16,6 +16,7 @@
 
 #define WRITE_CHUNK_BYTES (1u << 20)
 #define COMPARE_CELLS     4096
+#define DIFFERS_MS        2000 // a thread that stands still longer is the watchdog's
 #define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
 
 enum shadow_phase { FOLLOW, WRITE_IDS, WRITE_BODY };
@@ -39,7 +40,7 @@ struct core_shadow {
     // Comparing with the live state:
     uint64_t compare_at; // next cell, UINT64_MAX: not comparing
     uint64_t compare_lsn;
-    uint32_t mismatches;
+    uint64_t differs_since_ms; // 0: does not
 };
 
 // Segments are kept for the older checkpoint, in case the newest is damaged. When the journal has
@@ -455,13 +456,13 @@ static bool cell_equal(struct core *c, const struct core_shadow *s, uint64_t i)
 
 // When nothing has been appended since the shadow caught up, both must be equal. A decision that
 // is between its swap and its push makes a passing difference, so only a lasting one counts.
-static enum hf_status compare(struct core *c, struct core_shadow *s)
+static enum hf_status compare(struct core *c, struct core_shadow *s, uint64_t now_ms)
 {
     uint64_t cells = stock_directory_count(s->stock.directory);
     if (journal_appended(c->journal) != s->replay.lsn || s->compare_lsn != s->replay.lsn) {
         s->compare_lsn = s->replay.lsn;
         s->compare_at = 0;
-        s->mismatches = 0;
+        s->differs_since_ms = 0;
         return HF_AGAIN;
     }
     if (s->compare_at >= cells)
@@ -472,7 +473,9 @@ static enum hf_status compare(struct core *c, struct core_shadow *s)
     if (journal_appended(c->journal) != s->replay.lsn)
         return HF_AGAIN;
     if (s->compare_at < stop) {
-        if (++s->mismatches < 200)
+        if (s->differs_since_ms == 0)
+            s->differs_since_ms = now_ms;
+        if (now_ms - s->differs_since_ms < DIFFERS_MS)
             return HF_AGAIN;
         hf_log(HF_LOG_ERROR, "state_differs", "cell=%llu lsn=%llu",
                (unsigned long long)s->compare_at, (unsigned long long)s->replay.lsn);
@@ -507,7 +510,7 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
         if (s->kept.count)
             keep_publish(c, &s->kept, true);
     }
-    return status == HF_AGAIN ? compare(c, s) : status;
+    return status == HF_AGAIN ? compare(c, s, now_ms) : status;
 }
 
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget)

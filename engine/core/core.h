@@ -385,7 +385,8 @@ void core_acknowledge(struct core_worker *w, uint64_t now_ms, struct hf_uuid op_
 // Writes and syncs one group. quiet: nothing was pushed for a while.
 enum hf_status core_step_writer(struct core *c, bool quiet);
 // Ends holds past their deadline, forgets what left the window, moves the floor, keeps time.
-// At most `budget` slots. Call at least every 2 ms for the 10 ms promise.
+// At most `budget` slots. Call at least every 2 ms for the 10 ms promise. Waits for grace periods:
+// its thread is registered with engine/rcu and outside a step.
 enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget);
 // Makes segments ready and recycles them.
 enum hf_status core_step_segments(struct core *c);

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define WAIT_SLICE_MS 100
+
 void worker_init(struct core *c, struct core_worker *w, uint32_t number)
 {
     memset(w, 0, sizeof *w);
@@ -374,5 +376,14 @@ void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_requ
 
 enum hf_status core_wait(struct core *c, uint64_t ticket, uint32_t timeout_ms)
 {
-    return journal_wait(c->journal, ticket, timeout_ms);
+    // In slices: the engine may stop for a reason that the journal does not know.
+    for (;;) {
+        uint32_t slice = timeout_ms < WAIT_SLICE_MS ? timeout_ms : WAIT_SLICE_MS;
+        enum hf_status s = journal_wait(c->journal, ticket, slice);
+        if (s != HF_AGAIN || timeout_ms == slice)
+            return s;
+        if (core_status(c) != HF_OK)
+            return HF_STOPPED;
+        timeout_ms -= slice;
+    }
 }
