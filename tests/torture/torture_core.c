@@ -6,15 +6,10 @@
 #include "torture/torture_core.h"
 
 #include "rcu/rcu.h"
-#include "sys/clock.h"
-#include "sys/storage.h"
+#include "torture/torture_engine.h"
 
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define ROUND_S  1.5
 #define SETTLE_S 30
@@ -23,7 +18,7 @@ enum { WRITER = WORKERS, TIMERS, KEEPER, READER, THREADS };
 enum { WORKING, DRAINING, STOPPING };
 
 static struct run run;
-static char folder[] = "/tmp/holdfast-torture-XXXXXX";
+static struct engine engine;
 static _Atomic uint32_t stage;
 static _Atomic uint32_t working;
 static struct core_cell before[CELLS];
@@ -43,43 +38,23 @@ static void rest(void)
 
 // ------------------------------------------------------------------------------ the engine
 
-static void storage_open(void)
+static void options_set(struct core_options *o)
 {
-    enum hf_status s = storage_os_create(folder, false, &run.options.storage);
-    torture_check(s == HF_OK, "storage: %s", hf_status_name(s));
-}
-
-static void engine_open(void)
-{
-    struct core_report report;
-    struct core_options *o = &run.options;
-    core_options_default(o);
-    storage_open();
-    o->clock = clock_os();
-    o->fresh_id = hf_uuid_v7(clock_wall_ms(o->clock), run.salt, run.salt);
     o->cells_max = CELLS;
-    o->ids_max = 40000;
-    o->blocks_max = 8000;
+    o->ids_max = 6000; // scarce: the window shrinks, and BUSY
+    o->blocks_max = 1500;
     o->workers_max = WORKERS + 1;
     o->window_ms = WINDOW_MS;
     o->window_min_ms = WINDOW_MS / 4;
     o->skew_ms = 50;
     o->ttl_max_ms = 10000;
-    o->huge_pages = false;
     o->checkpoint_ms = 200;
-    o->journal.segment_bytes = 1 << 20;
-    o->journal.group_bytes_max = 128 << 10;
-    o->journal.buffer_bytes = 64 << 10;
-    o->journal.buffers_per_producer = 3;
-    enum hf_status s = core_open(o, &run.core, &report);
-    torture_check(s == HF_OK, "open: %s, %s", hf_status_name(s), report.why);
 }
 
-static void engine_close(void)
+static void run_open(void)
 {
-    core_close(run.core);
-    storage_destroy(run.options.storage);
-    run.core = NULL;
+    engine_open(&engine);
+    run.core = engine.core;
 }
 
 static void writer(void)
@@ -257,33 +232,11 @@ static void decisions_are_told_again(void)
 static void cells_make(void)
 {
     struct core_worker *w = core_worker_create(run.core);
-    struct core_admin_answer a;
-    char sku[16];
     for (uint32_t i = 0; i < CELLS; i++) {
-        uint32_t bytes = (uint32_t)snprintf(sku, sizeof sku, "SKU%u", i);
-        core_cell_make(w, core_now(run.core), sku, bytes, "main", 4, 0, &a);
-        torture_check(a.outcome == CORE_OUT_DONE && a.handle == i, "cell %u", i);
-        struct core_change ch = {.op_id = id_random(&run), .handle = i, .value = 40};
-        core_change(w, core_now(run.core), &ch, &a);
-        torture_check(a.outcome == CORE_OUT_DONE, "stock of cell %u", i);
+        torture_check(engine_cell(&engine, w, i, 40) == i, "cell %u", i);
         run.tallies[0].on_hand[i] += 40;
     }
     core_worker_destroy(w);
-}
-
-static void remove_one(void *ctx, const char *name)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", (const char *)ctx, name);
-    unlink(path);
-}
-
-static void folder_remove(void)
-{
-    storage_open();
-    enum hf_status s = run.options.storage->ops->list(run.options.storage, remove_one, folder);
-    storage_destroy(run.options.storage);
-    torture_check(s == HF_OK && rmdir(folder) == 0, "%s stays", folder);
 }
 
 static void report(void)
@@ -320,8 +273,10 @@ int main(int argc, char **argv)
     torture_begin("torture_core", argc, argv);
     run.salt = torture_random();
     run.plans = calloc(PLANS_MAX, sizeof *run.plans);
-    torture_check(run.plans && mkdtemp(folder), "no memory or no folder");
-    engine_open();
+    torture_check(run.plans != NULL, "no memory");
+    engine_init(&engine);
+    options_set(&engine.options);
+    run_open();
     cells_make();
     do {
         run.deadline = torture_share(1);
@@ -334,13 +289,13 @@ int main(int argc, char **argv)
         torture_run(THREADS, body, NULL);
         rounds++;
         cells_add_up();
-        engine_close();
-        engine_open();
+        engine_close(&engine);
+        run_open();
         cells_are_the_same();
         decisions_are_told_again();
     } while (torture_time_left() && run.next < PLANS_MAX);
-    engine_close();
-    folder_remove();
+    engine_close(&engine);
+    engine_remove(&engine);
     report();
     free(run.plans);
     return 0;

@@ -30,7 +30,6 @@ struct tally { // what one worker was told
 
 struct run {
     struct core *core;
-    struct core_options options;
     uint64_t salt;
     double deadline;
     _Atomic uint64_t next;
