@@ -310,6 +310,14 @@ static void count_answers(struct core_worker *w, uint32_t count)
     hf_store_relaxed(&s->cas_retries, w->thread.taker.retries);
 }
 
+// The further cells of a wide request: fetched while the one before it is decided.
+static void lines_fetch(const struct core *c, const struct core_request *r)
+{
+    uint32_t count = r->line_count < 64 ? r->line_count : 64;
+    for (uint32_t k = 1; k < count; k++)
+        hf_prefetch_write(&c->stock.cells.cells[r->lines[k].handle]);
+}
+
 static void chunk_execute(struct core_worker *w, uint32_t count)
 {
     struct core *c = w->core;
@@ -338,6 +346,8 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             hf_prefetch(&c->stock.slots.slots[hf_load_relaxed(
                 stock_bucket(&c->stock.slots, hashes[i]))]);
     for (uint32_t i = 0; i < count; i++) {
+        if (i + 1 < count && valid[i + 1])
+            lines_fetch(c, &w->requests[i + 1]);
         if (!valid[i])
             continue;
         // The widest request needs two effects a line.

@@ -2,62 +2,69 @@
 
 #include <string.h>
 
-static uint64_t sort_key(const struct stock_take *t)
+// A line to be sorted: its cell, then its place in the request.
+static uint64_t sort_key(uint32_t cell, uint32_t place)
 {
-    return ((uint64_t)t->cell << 32) | t->unused;
+    return ((uint64_t)cell << 32) | place;
 }
 
-static void sift_down(struct stock_take *t, uint32_t root, uint32_t count)
+static void sift_down(uint64_t *k, uint32_t root, uint32_t count)
 {
     for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
-        if (child + 1 < count && sort_key(&t[child]) < sort_key(&t[child + 1]))
+        if (child + 1 < count && k[child] < k[child + 1])
             child++;
-        if (sort_key(&t[root]) >= sort_key(&t[child]))
+        if (k[root] >= k[child])
             return;
-        struct stock_take swap = t[root];
-        t[root] = t[child];
-        t[child] = swap;
+        uint64_t swap = k[root];
+        k[root] = k[child];
+        k[child] = swap;
     }
 }
 
 // Insertion for baskets, heap sort for the widest: no recursion, no memory.
-static void sort_takes(struct stock_take *t, uint32_t count)
+static void sort_keys(uint64_t *k, uint32_t count)
 {
-    if (count <= 40) {
+    if (count <= 64) {
         for (uint32_t i = 1; i < count; i++) {
-            struct stock_take x = t[i];
+            uint64_t x = k[i];
             uint32_t at = i;
-            for (; at > 0 && sort_key(&t[at - 1]) > sort_key(&x); at--)
-                t[at] = t[at - 1];
-            t[at] = x;
+            for (; at > 0 && k[at - 1] > x; at--)
+                k[at] = k[at - 1];
+            k[at] = x;
         }
         return;
     }
     for (uint32_t i = count / 2; i-- > 0;)
-        sift_down(t, i, count);
+        sift_down(k, i, count);
     for (uint32_t end = count - 1; end > 0; end--) {
-        struct stock_take swap = t[0];
-        t[0] = t[end];
-        t[end] = swap;
-        sift_down(t, 0, end);
+        uint64_t swap = k[0];
+        k[0] = k[end];
+        k[end] = swap;
+        sift_down(k, 0, end);
     }
 }
 
 uint32_t lines_merge(const struct core_line *lines, uint32_t count, struct stock_take *out)
 {
-    for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct stock_take){lines[i].handle, i, lines[i].quantity};
-    if (count < 2)
-        return count;
-    sort_takes(out, count);
-    uint32_t n = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        if (out[i].cell == out[n].cell)
-            out[n].quantity += out[i].quantity;
-        else
-            out[++n] = out[i];
+    uint64_t keys[HF_LINES_MAX];
+    if (count == 0)
+        return 0;
+    if (count == 1) {
+        *out = (struct stock_take){lines->handle, 0, lines->quantity};
+        return 1;
     }
-    return n + 1;
+    for (uint32_t i = 0; i < count; i++)
+        keys[i] = sort_key(lines[i].handle, i);
+    sort_keys(keys, count);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t cell = (uint32_t)(keys[i] >> 32), place = (uint32_t)keys[i];
+        if (n && out[n - 1].cell == cell)
+            out[n - 1].quantity += lines[place].quantity;
+        else
+            out[n++] = (struct stock_take){cell, place, lines[place].quantity};
+    }
+    return n;
 }
 
 uint64_t body_hash(unsigned kind, unsigned flags, uint32_t ttl_ms, const struct stock_take *takes,
