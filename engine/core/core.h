@@ -32,7 +32,7 @@ struct core_worker;
     X(RECORD, "book a sale that has already happened, even when short")                            \
     X(COMMIT, "turn a hold into a sale, whole or per line")                                        \
     X(RELEASE, "give a hold back, whole or per line")                                              \
-    X(EXTEND, "move a hold's deadline; never to an earlier time")                                                            \
+    X(EXTEND, "move a hold's deadline; never to an earlier time")                                  \
     X(CANCEL, "take back a sale before shipment: stock comes back")                                \
     X(RETURN, "take back a sale after shipment: restock or scrap")
 enum core_verb {
