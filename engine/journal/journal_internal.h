@@ -15,8 +15,8 @@
 
 #include <stdatomic.h>
 
-#define JOURNAL_INDEX_MAX    64 // entries a segment
-#define JOURNAL_INDEX_STRIDE (UINT64_C(1) << 20)
+#define JOURNAL_INDEX_MAX    1024 // entries a segment
+#define JOURNAL_INDEX_STRIDE (UINT64_C(64) << 10)
 #define JOURNAL_SCAN_BYTES   ((size_t)4 << 20) // window of recovery
 
 // -------------------------------------------------------------------------------- queue.c
