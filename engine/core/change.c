@@ -183,6 +183,7 @@ static void change_apply(struct core_worker *w, uint32_t i, uint32_t index, uint
                  ((flags & STOCK_SLOT_V4) ? CORE_RECORD_V4 : 0u),
         .id = r->id,
         .version = stock_word_version(p->word),
+        .channel = (uint16_t)s->time_channel,
         .ttl_ms = r->verb == CORE_EXTEND ? (uint32_t)(p->time_ms - w->now_ms) : 0,
         .body_hash = hash,
         .time_ms = w->now_ms,

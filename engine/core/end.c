@@ -52,6 +52,7 @@ static void end_encode(struct core_worker *w, struct core_pend *p, enum core_rec
         .flags = flags | ((stock_word_flags(s->word) & STOCK_SLOT_V4) ? CORE_RECORD_V4 : 0u),
         .id = s->id,
         .version = stock_word_version(p->word),
+        .channel = (uint16_t)s->time_channel,
         .body_hash = hash,
         .time_ms = w->now_ms,
         .lines = &w->effects[p->effects],

@@ -133,12 +133,14 @@ static enum hf_status base_take(struct recall *rc, const struct core_record *r)
         lines_from(rc, r,
                    (r->frame.flags & CORE_RECORD_RETAKE) ? CORE_ROLE_ORDER : CORE_ROLE_COMMIT);
         rc->kind = KIND_HOLD;
+        rc->channel = r->channel;
         rc->end_hash = r->body_hash;
         rc->state = CORE_STATE_COMMITTED;
         return HF_OK;
     case CORE_RECORD_EXPIRE:
         lines_from(rc, r, CORE_ROLE_GIVE_BACK);
         rc->kind = KIND_HOLD;
+        rc->channel = r->channel;
         rc->state = CORE_STATE_EXPIRED;
         return HF_OK;
     default:
@@ -174,7 +176,6 @@ static enum hf_status chain_read(struct core *c, struct recall *rc)
             break;
         }
         rc->body_hash = p.op->body_hash;
-        rc->channel = p.op->channel;
     }
     if (s == HF_OK && !subtract(rc, back, n))
         s = HF_DAMAGED;

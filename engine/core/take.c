@@ -33,6 +33,10 @@ static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
     }
     if (!hf_uuid_equal(s.id, r->id) || stock_word_state(s.word) == CORE_STATE_FREE)
         return false;
+    if (s.body_hash == 0) { // brought back from disk after its first request was forgotten
+        answer_plain(a, CORE_OUT_ID_TOO_OLD);
+        return true;
+    }
     if (stock_word_kind(s.word) != kind_of(r->verb) || s.body_hash != body) {
         answer_slot(w, a, &s, CORE_OUT_CONFLICT, false);
         return true;
