@@ -33,7 +33,7 @@
 #include <string.h>
 
 #define PREPARE_STEP_BYTES ((size_t)4 << 20) // zero-written in one call of journal_maintain
-#define NO_SPACE_RETRY_NS  UINT64_C(1000000000)
+#define NO_SPACE_RETRY_NS  UINT64_C(200000000)
 #define SEGMENT_FLAGS      (STORAGE_READ | STORAGE_WRITE | STORAGE_DIRECT)
 
 // ------------------------------------------------------------------------------- names, headers
