@@ -236,8 +236,9 @@ bool stock_name_valid(const char *text, uint32_t bytes, uint32_t max)
         int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
         if (c < 0xc2 || c > 0xf4 || end - p < more)
             return false;
-        // The first continuation excludes overlong forms, surrogates and what lies past U+10FFFF.
-        unsigned least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        // The first continuation excludes overlong forms, surrogates, what lies past U+10FFFF and
+        // the second set of controls, U+0080 to U+009F.
+        unsigned least = c == 0xe0 || c == 0xc2 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
         unsigned most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
         if (*p < least || *p > most)
             return false;
