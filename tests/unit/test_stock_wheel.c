@@ -1,0 +1,222 @@
+#include "stock/stock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define SLOTS 64
+#define TURN  UINT64_C(4096)
+#define DAYS  (TURN * TURN) // one place of the highest level
+// An edge of every level at once.
+#define EDGE (UINT64_C(3) << 36)
+
+struct world {
+    struct stock stock;
+    struct stock_wheels *wheels;
+};
+
+static int setup(void **state)
+{
+    static struct world w;
+    const struct stock_sizes sizes = {
+        .cells = 1, .ids = SLOTS, .blocks = 1, .threads = 2, .timers = true};
+    if (stock_init(&w.stock, &sizes) != HF_OK)
+        return -1;
+    w.wheels = &w.stock.wheels;
+    *state = &w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    stock_fini(&((struct world *)*state)->stock);
+    return 0;
+}
+
+static void nothing_until(struct world *w, uint64_t tick)
+{
+    assert_int_equal(stock_wheel_next(w->wheels, tick), 0);
+}
+
+// Drains up to `tick`, putting back what is early: returns the tick at which the slot is due.
+static uint64_t comes_up(struct world *w, uint32_t slot, uint64_t due, uint64_t tick)
+{
+    for (uint32_t got; (got = stock_wheel_next(w->wheels, tick)) != 0;) {
+        assert_int_equal(got, slot);
+        if (w->wheels->now >= due)
+            return w->wheels->now;
+        stock_wheel_push(w->wheels, 1, got, due);
+    }
+    return 0;
+}
+
+static void a_slot_comes_up_at_its_tick_and_once(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE - 10);
+    stock_wheel_push(w->wheels, 0, 7, EDGE);
+    nothing_until(w, EDGE - 1);
+    assert_int_equal(stock_wheel_next(w->wheels, EDGE), 7);
+    assert_int_equal(w->wheels->now, EDGE);
+    nothing_until(w, EDGE + 3 * TURN);
+}
+
+static void past_and_present_come_up_at_the_next_tick(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE);
+    nothing_until(w, EDGE + 5);
+    stock_wheel_push(w->wheels, 0, 1, 0);
+    stock_wheel_push(w->wheels, 0, 2, EDGE + 4);
+    stock_wheel_push(w->wheels, 1, 3, EDGE + 5);
+    nothing_until(w, EDGE + 5);
+    uint32_t seen = 0;
+    for (uint32_t slot; (slot = stock_wheel_next(w->wheels, EDGE + 6)) != 0;)
+        seen |= 1u << slot;
+    assert_int_equal(seen, 1u << 1 | 1u << 2 | 1u << 3);
+}
+
+// Drains the last ticks up to `tick`, at which an upper place may open.
+static void skip_to(struct world *w, uint64_t tick, uint64_t due)
+{
+    if (tick <= w->wheels->now)
+        return;
+    if (tick - w->wheels->now > 3)
+        w->wheels->now = tick - 3;
+    uint32_t slot = tick < due ? stock_wheel_next(w->wheels, tick) : 0;
+    if (slot != 0)
+        stock_wheel_push(w->wheels, 1, slot, due);
+}
+
+// From before, at and after an edge of each level, over distances at the levels' bounds.
+static void every_distance_at_every_edge_is_kept(void **state)
+{
+    struct world *w = *state;
+    const uint64_t edges[] = {EDGE, EDGE + TURN, EDGE + DAYS, EDGE + 5 * DAYS - TURN};
+    const uint64_t distances[] = {1,        2,        TURN - 1,       TURN,        TURN + 1,
+                                  2 * TURN, 3 * TURN, DAYS - 1,       DAYS - TURN, DAYS,
+                                  DAYS + 1, 2 * DAYS, DAYS + TURN + 1};
+    for (uint32_t e = 0; e < 4; e++)
+        for (int off = -2; off <= 2; off++)
+            for (uint32_t d = 0; d < sizeof distances / sizeof *distances; d++) {
+                uint64_t from = edges[e] + (uint64_t)(int64_t)off, due = from + distances[d];
+                stock_wheel_start(w->wheels, from);
+                nothing_until(w, from);
+                stock_wheel_push(w->wheels, 0, 1, due);
+                // Nothing lies before the places that hold it: don't drain millions of ticks.
+                skip_to(w, due / DAYS * DAYS, due);
+                skip_to(w, due / TURN * TURN, due);
+                assert_int_equal(comes_up(w, 1, due, due - 1), 0);
+                assert_int_equal(comes_up(w, 1, due, due), due);
+                nothing_until(w, due + 2);
+            }
+}
+
+static void what_lies_beyond_the_span_is_looked_at_early(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE + 12345);
+    stock_wheel_push(w->wheels, 0, 1, UINT64_MAX / 2);
+    stock_wheel_push(w->wheels, 0, 2, EDGE + STOCK_WHEEL_SPAN + 12345);
+    stock_wheel_push(w->wheels, 1, 3, EDGE + STOCK_WHEEL_SPAN + 12344);
+    nothing_until(w, EDGE + 12345 + TURN);
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count; i++) {
+        stock_wheel_ahead(w->wheels);
+        for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
+            assert_false(seen & 1u << slot);
+            seen |= 1u << slot;
+        }
+    }
+    assert_int_equal(seen, 1u << 1 | 1u << 2 | 1u << 3);
+}
+
+static void a_sweep_ahead_finds_each_upper_place_once(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE + 1);
+    for (uint32_t i = 0; i < 20; i++) {
+        stock_wheel_push(w->wheels, i % 2, 1 + i, EDGE + TURN * (2 + 100 * i));
+        stock_wheel_push(w->wheels, i % 2, 21 + i, EDGE + DAYS * (2 + 100 * i));
+    }
+    stock_wheel_push(w->wheels, 0, 50, EDGE + 100); // of the lowest level: left alone
+    uint64_t seen = 0, rounds = STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count;
+    for (uint64_t i = 0; i < 2 * rounds; i++) {
+        stock_wheel_ahead(w->wheels);
+        for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
+            assert_false(seen & UINT64_C(1) << slot);
+            seen |= UINT64_C(1) << slot;
+        }
+    }
+    assert_int_equal(seen, ((UINT64_C(1) << 41) - 1) & ~UINT64_C(1));
+    assert_int_equal(comes_up(w, 50, EDGE + 100, EDGE + 100), EDGE + 100);
+}
+
+static void a_slot_goes_round_as_often_as_it_is_pushed(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE - TURN - 3);
+    uint64_t due = EDGE - TURN;
+    stock_wheel_push(w->wheels, 0, 9, due);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(comes_up(w, 9, due, due), due);
+        due += 1 + (uint64_t)i * 211;
+        stock_wheel_push(w->wheels, (uint32_t)i % 2, 9, due);
+    }
+}
+
+static void a_chain_comes_up_whole(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE);
+    stock_wheel_push(w->wheels, 0, 10, EDGE + 5);
+    for (uint32_t i = 1; i < 9; i++)
+        w->wheels->links[i] = i + 1;
+    stock_wheel_push_chain(w->wheels, 0, 1, 9, EDGE + 5);
+    uint32_t seen = 0;
+    for (uint32_t slot; (slot = stock_wheel_next(w->wheels, EDGE + 5)) != 0;) {
+        assert_false(seen & 1u << slot);
+        seen |= 1u << slot;
+    }
+    assert_int_equal(seen, 0x7fe);
+}
+
+static void a_drainer_that_slept_finds_all(void **state)
+{
+    struct world *w = *state;
+    stock_wheel_start(w->wheels, EDGE);
+    for (uint32_t i = 1; i <= 40; i++)
+        stock_wheel_push(w->wheels, i % 2, i, EDGE + i * i * 9);
+    uint64_t seen = 0, last = EDGE;
+    for (uint32_t slot; (slot = stock_wheel_next(w->wheels, EDGE + 10 * TURN)) != 0;) {
+        uint64_t due = EDGE + slot * slot * 9;
+        assert_true(w->wheels->now >= last);
+        last = w->wheels->now;
+        if (due > last) {
+            stock_wheel_push(w->wheels, 0, slot, due);
+            continue;
+        }
+        assert_int_equal(due, last);
+        assert_false(seen & UINT64_C(1) << slot);
+        seen |= UINT64_C(1) << slot;
+    }
+    assert_int_equal(seen, ((UINT64_C(1) << 41) - 1) & ~UINT64_C(1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_slot_comes_up_at_its_tick_and_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(past_and_present_come_up_at_the_next_tick, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_distance_at_every_edge_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_lies_beyond_the_span_is_looked_at_early, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_sweep_ahead_finds_each_upper_place_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slot_goes_round_as_often_as_it_is_pushed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_chain_comes_up_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_drainer_that_slept_finds_all, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
