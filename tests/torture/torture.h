@@ -17,7 +17,7 @@
 // Arguments: --seconds S, --seed N. Prints the seed. Once, in the main thread. A run that takes a
 // minute longer than it was given is stuck: it says where and ends.
 void torture_begin(const char *name, int argc, char **argv);
-bool torture_time_left(void); // any thread
+bool torture_time_left(void);      // any thread
 double torture_share(double part); // of the seconds given, as a deadline for torture_before
 bool torture_before(double deadline_s);
 void torture_end(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -55,9 +55,9 @@ struct torture_frozen {
     void (*body)(void *ctx);
     void *ctx;
     uint32_t index;
-    uint64_t stop_at;       // 1: before its first shared access; 0: never
-    sem_t stopped, go;      // stopped: it stands there, or its body has ended
-    _Atomic bool ended;     // the body has returned
+    uint64_t stop_at;   // 1: before its first shared access; 0: never
+    sem_t stopped, go;  // stopped: it stands there, or its body has ended
+    _Atomic bool ended; // the body has returned
 };
 // Starts it and waits until it stands or has ended. True: it stands.
 bool torture_freeze(struct torture_frozen *f, uint32_t index, uint64_t stop_at,

@@ -179,7 +179,7 @@ static void everything_adds_up(struct world *w, double deadline)
     stock_fini(&w->stock);
 }
 
-// ------------------------------------------------------------------------------ a token in two places
+// ------------------------------------------------------------------- a token in two places
 
 // One unit moves between ONE and OTHER and is never in both; PLENTY has enough.
 enum { ONE, PLENTY, OTHER };

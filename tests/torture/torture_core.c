@@ -258,14 +258,14 @@ static void report(void)
                   (unsigned long long)t.done, (unsigned long long)t.refused,
                   (unsigned long long)t.repeats, (unsigned long long)t.ended,
                   (unsigned long long)t.expired);
-    torture_end("%llu rounds, %llu plans: %llu done, %llu refused, %llu repeats, %llu busy, %llu in "
-                "progress, %llu ended, %llu too late, %llu changed; %llu told again after opening",
-                (unsigned long long)rounds, (unsigned long long)run.next,
-                (unsigned long long)t.done, (unsigned long long)t.refused,
-                (unsigned long long)t.repeats, (unsigned long long)t.busy,
-                (unsigned long long)t.progress, (unsigned long long)t.ended,
-                (unsigned long long)t.expired, (unsigned long long)t.changed,
-                (unsigned long long)told_again);
+    torture_end(
+        "%llu rounds, %llu plans: %llu done, %llu refused, %llu repeats, %llu busy, %llu "
+        "in progress, %llu ended, %llu too late, %llu changed; "
+        "%llu told again after opening",
+        (unsigned long long)rounds, (unsigned long long)run.next, (unsigned long long)t.done,
+        (unsigned long long)t.refused, (unsigned long long)t.repeats, (unsigned long long)t.busy,
+        (unsigned long long)t.progress, (unsigned long long)t.ended, (unsigned long long)t.expired,
+        (unsigned long long)t.changed, (unsigned long long)told_again);
 }
 
 int main(int argc, char **argv)

@@ -17,10 +17,10 @@
 // A request that any thread may make at any time, all with the same id and body: what it asks
 // follows from its number.
 struct plan {
-    _Atomic uint64_t ms;    // of its id; 0: nobody has asked yet
-    _Atomic uint8_t done;   // fresh decisions, which must not pass one
+    _Atomic uint64_t ms;  // of its id; 0: nobody has asked yet
+    _Atomic uint8_t done; // fresh decisions, which must not pass one
     _Atomic uint8_t refused;
-    _Atomic uint8_t ended;  // commits and releases that were fresh
+    _Atomic uint8_t ended; // commits and releases that were fresh
 };
 
 struct tally { // what one worker was told
@@ -59,7 +59,7 @@ uint32_t lines_random(struct core_line *lines, uint32_t most, bool loose);
 struct hf_uuid id_random(struct run *r);
 
 // ------------------------------------------------------------------- torture_core_work.c
-void work(struct run *r, uint32_t self);  // one of WORKERS
+void work(struct run *r, uint32_t self);          // one of WORKERS
 void watch(struct run *r, struct core_worker *w); // a reader
 // Asks until the answer is neither BUSY nor IN_PROGRESS; recalls lines when told to.
 void ask(struct run *r, struct core_worker *w, const struct core_request *request,

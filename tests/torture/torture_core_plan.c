@@ -96,8 +96,7 @@ static void take_told(struct run *r, struct tally *t, uint64_t n, const struct c
                       core_field_name(a->field));
         return;
     default:
-        torture_check(false, "plan %llu: taking it gave %s", number,
-                      core_outcome_name(a->outcome));
+        torture_check(false, "plan %llu: taking it gave %s", number, core_outcome_name(a->outcome));
     }
 }
 

@@ -67,8 +67,7 @@ static uint32_t flow_part(const struct flow *f, struct core_line *part)
     for (uint32_t i = 0; i < f->count; i++)
         if (f->lines[i].quantity > 0 && torture_below(2))
             part[n++] = (struct core_line){
-                f->lines[i].handle, 0,
-                1 + (int64_t)torture_below((uint64_t)f->lines[i].quantity)};
+                f->lines[i].handle, 0, 1 + (int64_t)torture_below((uint64_t)f->lines[i].quantity)};
     return n;
 }
 
@@ -96,8 +95,7 @@ static bool flow_take(struct flow *f, enum core_verb verb, uint32_t ttl_ms)
     if (a.outcome != CORE_OUT_DONE) {
         torture_check(a.outcome == CORE_OUT_REFUSED || too_late(&a) ||
                           (a.outcome == CORE_OUT_INVALID && a.field == CORE_FIELD_INACTIVE),
-                      "taking gave %s, %s", core_outcome_name(a.outcome),
-                      core_field_name(a.field));
+                      "taking gave %s, %s", core_outcome_name(a.outcome), core_field_name(a.field));
         return false;
     }
     uint32_t n = 0;
@@ -288,9 +286,8 @@ void watch(struct run *r, struct core_worker *w)
         torture_check(c.unsettled || i >= STRICT || c.available >= 0, "cell %u: %lld available", i,
                       (long long)c.available);
         torture_check(c.unsettled || c.held >= 0, "cell %u: %lld held", i, (long long)c.held);
-        torture_check(c.unsettled ||
-                          c.available == c.on_hand - c.held - c.committed - c.external -
-                                             c.safety + c.backorder,
+        torture_check(c.unsettled || c.available == c.on_hand - c.held - c.committed - c.external -
+                                                        c.safety + c.backorder,
                       "cell %u does not add up", i);
     }
     for (uint64_t back = 0; back < 20 && r->next > back; back++) {

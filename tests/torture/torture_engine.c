@@ -70,10 +70,10 @@ uint32_t engine_cell(struct engine *e, struct core_worker *w, uint32_t number, i
     core_cell_make(w, core_now(e->core), sku, bytes, "main", 4, 0, &a);
     torture_check(a.outcome == CORE_OUT_DONE, "cell %u", number);
     uint32_t handle = a.handle;
-    struct core_change ch = {
-        .op_id = hf_uuid_v7(core_now(e->core), torture_random(), torture_random()),
-        .handle = handle,
-        .value = on_hand};
+    struct core_change ch = {.op_id =
+                                 hf_uuid_v7(core_now(e->core), torture_random(), torture_random()),
+                             .handle = handle,
+                             .value = on_hand};
     core_change(w, core_now(e->core), &ch, &a);
     torture_check(a.outcome == CORE_OUT_DONE, "stock of cell %u", number);
     return handle;

@@ -90,7 +90,7 @@ static void program_run(void *ctx)
 
 static void program_make(struct program *p)
 {
-    static const enum verb verbs[] = {WIDE, WIDE, WIDE, WIDE, ONE,   ONE,
+    static const enum verb verbs[] = {WIDE, WIDE, WIDE, WIDE,     ONE,   ONE,
                                       FACT, GIVE, GIVE, COMBINED, CLOSE, OPEN};
     p->count = 1 + (uint32_t)torture_below(OPS);
     for (uint32_t i = 0; i < p->count; i++) {
@@ -125,7 +125,8 @@ static bool op_judge(const struct op *o, int64_t *have, bool *open)
         return taken == o->taken && (!taken || o->left == have[c]);
     case WIDE:
         for (uint32_t i = 0; i < o->count; i++)
-            taken = taken && open[o->takes[i].cell] && have[o->takes[i].cell] >= o->takes[i].quantity;
+            taken =
+                taken && open[o->takes[i].cell] && have[o->takes[i].cell] >= o->takes[i].quantity;
         for (uint32_t i = 0; taken && i < o->count; i++)
             have[o->takes[i].cell] -= o->takes[i].quantity;
         return taken == o->taken;
@@ -147,8 +148,7 @@ static bool op_judge(const struct op *o, int64_t *have, bool *open)
 }
 
 // Is there an order of what is left (a bit each) that explains the answers and the end?
-static bool explained(const struct history *h, uint32_t left, const int64_t *have,
-                      const bool *open)
+static bool explained(const struct history *h, uint32_t left, const int64_t *have, const bool *open)
 {
     if (left == 0)
         return memcmp(have, h->end, sizeof h->end) == 0;

@@ -45,7 +45,7 @@ static void world_check(struct world *w, uint64_t k, uint64_t k2)
 {
     for (uint32_t i = 0; i < CELLS; i++) {
         int64_t have = stock_available(&w->stock.cells.cells[i]);
-        // What may be left is a late mark of a refused take: it keeps the amount, and goes when met.
+        // What may be left is a late mark of a refused take: it keeps the amount and goes when met.
         stock_flags_set(&w->main.taker, i, STOCK_FLAG_ACTIVE, 0);
         torture_check(!marked(w, i), "stops %llu, %llu: cell %u keeps a mark",
                       (unsigned long long)k, (unsigned long long)k2, i);
@@ -91,7 +91,8 @@ static void others_act(struct world *w, bool ample)
         w->expected[i] -= taken ? 2 : 0;
         struct stock_wish wishes[2] = {{1, 0, false}, {2, 0, true}};
         stock_take_combined(&w->main.taker, i, wishes, 2, &left);
-        torture_check(!ample || wishes[0].given + wishes[1].given == 3, "a combined take was short");
+        torture_check(!ample || wishes[0].given + wishes[1].given == 3,
+                      "a combined take was short");
         w->expected[i] -= wishes[0].given + wishes[1].given;
         give(w, i, 1);
         stock_flags_set(&w->main.taker, i, 0, STOCK_FLAG_ACTIVE);

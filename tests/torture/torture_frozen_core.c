@@ -169,8 +169,18 @@ static uint64_t the_last_unit_is_refused_to_no_repeat(struct world *w)
     return stops;
 }
 
-enum scenario { RESERVE, ORDER, ORDER_ONE, COMMIT, RELEASE, RELEASE_PART, EXTEND, CANCEL, BOTH,
-                SCENARIOS };
+enum scenario {
+    RESERVE,
+    ORDER,
+    ORDER_ONE,
+    COMMIT,
+    RELEASE,
+    RELEASE_PART,
+    EXTEND,
+    CANCEL,
+    BOTH,
+    SCENARIOS
+};
 
 static void scenario_make(struct world *w, enum scenario s)
 {

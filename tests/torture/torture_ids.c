@@ -14,7 +14,7 @@
 #define IDS     12
 #define CHAINS  2
 #define SLOTS   160 // few, so that chains are short and indexes come back soon
-#define PENDING 1 // any state that is not FREE
+#define PENDING 1   // any state that is not FREE
 
 struct world {
     struct stock stock;

@@ -38,7 +38,8 @@ static uint32_t take(struct world *w, uint32_t self)
 
 static void drop(struct world *w, uint32_t self, uint32_t index)
 {
-    torture_check(atomic_exchange(&w->owner[index], 0) == self + 1, "index %u changed hands", index);
+    torture_check(atomic_exchange(&w->owner[index], 0) == self + 1, "index %u changed hands",
+                  index);
     stock_release(&w->caches[self], index);
 }
 

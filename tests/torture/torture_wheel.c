@@ -97,8 +97,9 @@ static void come_up(struct world *w, uint32_t slot)
     if (returned != UINT64_MAX) {
         if (returned > last)
             last = returned;
-        torture_check(due > now || now <= last + LATE_MAX, "slot %u, due %llu, pushed by %llu, came up at %llu",
-                      slot, (unsigned long long)due, (unsigned long long)returned,
+        torture_check(due > now || now <= last + LATE_MAX,
+                      "slot %u, due %llu, pushed by %llu, came up at %llu", slot,
+                      (unsigned long long)due, (unsigned long long)returned,
                       (unsigned long long)now);
         if (now - last > w->latest && now > last)
             w->latest = now - last;
