@@ -7,5 +7,8 @@ int main(int argc, char **argv)
     bench_base_register();
     bench_memory_register();
     bench_storage_register();
+    bench_stock_register();
+    bench_journal_register();
+    bench_core_register();
     return bench_main(argc, argv);
 }

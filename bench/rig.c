@@ -86,7 +86,7 @@ bool rig_steps(struct rig *r)
         for (int i = 0; i < 4; i++) {
             if (st[i] != HF_OK && st[i] != HF_AGAIN)
                 return false;
-            did = did || (st[i] == HF_OK && i < 2);
+            did = did || (st[i] == HF_OK && i < 3);
         }
     }
     return true;

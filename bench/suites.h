@@ -5,5 +5,8 @@
 void bench_base_register(void);
 void bench_memory_register(void);
 void bench_storage_register(void);
+void bench_stock_register(void);
+void bench_journal_register(void);
+void bench_core_register(void);
 
 #endif
