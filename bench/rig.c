@@ -62,7 +62,7 @@ static void clocks_find(struct rig *r)
         if (f && fgets(name, sizeof name, f))
             for (int i = 0; i < RIG_THREADS; i++)
                 if (strcmp(name, names[i]) == 0)
-                    r->clocks[i] = (clockid_t)(~(unsigned)atoi(e->d_name) << 3 | 6);
+                    r->clocks[i] = (clockid_t)(~(unsigned)strtoul(e->d_name, NULL, 10) << 3 | 6);
         if (f)
             fclose(f);
     }
