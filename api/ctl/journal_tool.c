@@ -134,11 +134,9 @@ enum ctl_exit journal_tool_run(const struct journal_tool *t, int argc, char **ar
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             run.json = true;
-        else if (argv[i][0] == '-')
-            good = false;
-        else if (!command)
+        else if (argv[i][0] != '-' && !command)
             command = argv[i];
-        else if (!folder)
+        else if (argv[i][0] != '-' && !folder)
             folder = argv[i];
         else
             good = false;

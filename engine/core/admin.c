@@ -145,7 +145,7 @@ void core_channel_make(struct core_worker *w, uint64_t now_ms, const char *name,
 // ------------------------------------------------------------------------------- changes
 
 // An operation of its own id: its slot, or 0 after having answered (a repeat, a conflict, BUSY).
-static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t hash,
+static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t body,
                                 struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
@@ -153,7 +153,7 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
     if (!found) {
-        uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, hash, false, &found, &outcome);
+        uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, &found, &outcome);
         if (slot)
             return slot;
     }
@@ -162,7 +162,7 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
         answer(out, outcome, CORE_FIELD_NONE);
     } else if (!stock_slot_copy(slots, found, &s) ||
                stock_word_state(s.word) != CORE_STATE_COMMITTED ||
-               stock_word_kind(s.word) != KIND_OPERATION || s.body_hash != hash) {
+               stock_word_kind(s.word) != KIND_OPERATION || s.body_hash != body) {
         answer(out, CORE_OUT_CONFLICT, CORE_FIELD_OPERATION_ID);
     } else {
         answer(out, CORE_OUT_DONE, CORE_FIELD_NONE);

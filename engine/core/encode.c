@@ -28,7 +28,7 @@ uint32_t encode_bytes(const struct encode *e)
 
 static char *text_put(char *at, const void *from, uint32_t bytes)
 {
-    if (bytes)
+    if (from && bytes)
         memcpy(at, from, bytes);
     return at + bytes;
 }

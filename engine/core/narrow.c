@@ -180,7 +180,7 @@ static void decide_group(struct narrow *n, const uint8_t *members, uint32_t coun
 static void decide(struct narrow *n)
 {
     struct core_worker *w = n->w;
-    uint8_t first[64] = {0}, next[CORE_CHUNK], members[CORE_CHUNK];
+    uint8_t first[64] = {0}, next[CORE_CHUNK] = {0}, members[CORE_CHUNK];
     for (uint32_t i = n->count; i-- > 0;) { // chains in arrival order
         uint8_t *head = &first[w->requests[i].lines->handle & 63];
         next[i] = *head;

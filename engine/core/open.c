@@ -242,7 +242,8 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
         core_close(c);
         return s;
     }
-    report->total_ns = clock_monotonic_ns(o->clock) - began;
+    if (o->clock)
+        report->total_ns = clock_monotonic_ns(o->clock) - began;
     hf_log(HF_LOG_INFO, "open",
            "checkpoint=%s checkpoint_lsn=%llu replayed=%llu last_lsn=%llu torn_tail=%d cells=%llu "
            "live=%llu remembered=%llu epoch=%llu ms=%llu memory_mib=%llu shadow_mib=%llu huge=%d",

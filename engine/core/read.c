@@ -67,6 +67,18 @@ static bool undecided(enum core_state s)
     return s == CORE_STATE_PENDING || s == CORE_STATE_CHANGING || s == CORE_STATE_ENDING;
 }
 
+static enum hf_status view_status(const struct stock_slot *s, const struct core_view *v,
+                                  struct hf_uuid id, uint64_t now_ms)
+{
+    if (undecided(v->state))
+        return HF_AGAIN;
+    if (v->state == CORE_STATE_FREE || !hf_uuid_equal(s->id, id) ||
+        stock_word_kind(s->word) == KIND_OPERATION)
+        return HF_NOT_FOUND;
+    // A hold past its deadline that could not be ended: its end has no room yet.
+    return v->state == CORE_STATE_HELD && v->time_ms <= now_ms ? HF_AGAIN : HF_OK;
+}
+
 enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid id,
                         struct core_view *view, struct core_line *lines, uint32_t lines_max)
 {
@@ -78,16 +90,9 @@ enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid i
     if (index) {
         if (end_expire(w, index))
             worker_flush(w);
-        bool whole = view_copy(w, index, view, w->lines, &s);
-        if (!whole || undecided(view->state))
-            status = HF_AGAIN;
-        else if (view->state == CORE_STATE_FREE || !hf_uuid_equal(s.id, id) ||
-                 stock_word_kind(s.word) == KIND_OPERATION)
-            status = HF_NOT_FOUND;
-        else if (view->state == CORE_STATE_HELD && view->time_ms <= now_ms)
-            status = HF_AGAIN; // its end has no room yet
-        else
-            status = HF_OK;
+        status = HF_AGAIN;
+        if (view_copy(w, index, view, w->lines, &s))
+            status = view_status(&s, view, id, now_ms);
     }
     for (uint32_t i = 0; status == HF_OK && lines && i < view->line_count && i < lines_max; i++)
         lines[i] = (struct core_line){w->lines[i].handle, 0, w->lines[i].quantity};

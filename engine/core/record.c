@@ -196,7 +196,7 @@ static bool key_second_id(const struct journal_record *r, struct hf_uuid *id)
 static void erase_buyer(struct journal_record *r)
 {
     struct core_record_parts p;
-    if (carries_buyer(r) && core_record_parse(r, &p))
+    if (carries_buyer(r) && core_record_parse(r, &p) && p.buyer)
         memset((char *)(uintptr_t)p.buyer, 0, p.buyer_bytes);
 }
 
