@@ -175,7 +175,6 @@ void rpc_durable_advanced(struct rpc *r);
 
 // Sends `message` when `ticket` is durable (0: at once). The message is packed before it returns.
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket);
-// The same with a packed message: `bytes` in a buffer from rpc_buffer.
 void rpc_fail(struct rpc_call *call, const struct rpc_error *error);
 // Hands the call to the slow lane. False: its queue is full, the call is still the caller's.
 bool rpc_defer(struct rpc_call *call);

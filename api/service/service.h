@@ -1,0 +1,39 @@
+// What the gRPC methods do: requests into the engine's terms, decisions into answers.
+//
+// Set-up: service_create, rpc_create with service_hooks and service_methods, service_serving(true).
+// Tear-down: service_serving(false), rpc_drain, rpc_destroy, service_destroy.
+#ifndef HOLDFAST_API_SERVICE_H
+#define HOLDFAST_API_SERVICE_H
+
+#include "auth/auth.h"
+#include "core/core.h"
+#include "rpc/rpc.h"
+
+struct watch_hub; // watch/hub.h
+
+struct service_options {
+    struct core *core;         // borrowed; has pollers + 1 workers to spare
+    const struct auth *auth;   // borrowed
+    struct watch_hub *hub;     // borrowed; NULL: WatchStock is UNIMPLEMENTED
+    uint32_t pollers;
+    uint32_t watchers_max;     // WatchStock streams open at once
+};
+
+struct service;
+
+// HF_NO_MEMORY. Set-up.
+enum hf_status service_create(const struct service_options *o, struct service **out) HF_CHECKED;
+void service_destroy(struct service *s); // after rpc_destroy
+struct rpc_hooks service_hooks(struct service *s);
+// Static: everything that the server offers, health and reflection included.
+const struct rpc_method *service_methods(uint32_t *count);
+// What grpc.health.v1 tells from now on. Any thread.
+void service_serving(struct service *s, bool serving);
+
+struct service_metrics {
+    uint64_t decisions[CORE_VERB_COUNT][CORE_OUTCOME_COUNT];
+    uint64_t by_channel[HF_CHANNELS_MAX + 1][2]; // DONE, REFUSED; [0]: no channel
+};
+void service_metrics(const struct service *s, struct service_metrics *out); // any thread
+
+#endif
