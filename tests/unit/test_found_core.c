@@ -1,4 +1,4 @@
-// Faults of the engine that the simulator found, each as a short story.
+// Faults of the engine that were found, by the simulator or by reading, each as a short story.
 #include "core/core.h"
 #include "sim/fake_storage.h"
 
@@ -41,8 +41,8 @@ static int make(void **state)
     o.storage = &fs->base;
     o.clock = &fake_clock.base;
     o.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
-    o.cells_max = 4;
-    o.ids_max = 1024;
+    o.cells_max = HF_LINES_MAX;
+    o.ids_max = 8192;
     o.blocks_max = 1024;
     o.workers_max = 1;
     o.huge_pages = false;
@@ -141,6 +141,55 @@ static void credit_comes_back_from_the_thread_that_ends_holds(void **state)
     assert_true(after.promised_bytes <= before.promised_bytes + 8192);
 }
 
+static struct core_request hold_of(const struct core_line *lines, uint32_t count)
+{
+    return (struct core_request){.verb = CORE_RESERVE,
+                                 .id = id(),
+                                 .lines = lines,
+                                 .line_count = count,
+                                 .ttl_ms = 60000};
+}
+
+static void cells_make(struct core_line *lines)
+{
+    struct core_admin_answer out;
+    for (uint32_t i = 0; i < HF_LINES_MAX; i++) {
+        char sku[8];
+        int n = snprintf(sku, sizeof sku, i ? "S%u" : "S", i);
+        core_cell_make(worker, core_now(core), sku, (uint32_t)n, "L", 1, 0, &out);
+        lines[i] = (struct core_line){out.handle, 0, 1};
+        struct core_change stock = {
+            .op_id = id(), .handle = i, .setting = CORE_SET_ON_HAND, .value = 100};
+        core_change(worker, core_now(core), &stock, &out);
+        assert_int_equal(out.outcome, CORE_OUT_DONE);
+        step_all();
+    }
+}
+
+static void the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks(void **state)
+{
+    (void)state;
+    static struct core_line lines[HF_LINES_MAX];
+    struct core_request r[32];
+    struct core_answer a[32];
+    cells_make(lines);
+    for (int i = 0; i < 2; i++)
+        r[i] = hold_of(lines, HF_LINES_MAX);
+    core_execute(worker, core_now(core), r, a, 2);
+    // Ended, it leaves more than a chunk of blocks in the worker's cache.
+    r[0] = (struct core_request){.verb = CORE_RELEASE, .id = r[0].id};
+    core_execute(worker, core_now(core), r, a, 1);
+    assert_int_equal(a[0].outcome, CORE_OUT_DONE);
+    for (int i = 0; i < 31; i++)
+        r[i] = hold_of(&lines[i], 1);
+    r[31] = hold_of(lines, HF_LINES_MAX);
+    core_execute(worker, core_now(core), r, a, 32); // wrote past the cache's end
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(a[i].outcome, CORE_OUT_DONE);
+    step_all();
+    assert_true(core_durable(core) >= a[31].ticket);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -149,6 +198,7 @@ int main(void)
         TEST(engine_time_never_falls_when_the_wall_is_behind),
         TEST(a_repeated_extend_does_not_tell_a_dead_hold_as_held),
         TEST(credit_comes_back_from_the_thread_that_ends_holds),
+        TEST(the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
