@@ -12,6 +12,7 @@
 static struct fake_clock fake_clock;
 static struct fake_storage *fs;
 static struct core *core;
+static struct core_options options;
 static struct core_worker *worker;
 static uint64_t ids;
 
@@ -33,22 +34,21 @@ static void step_all(void)
 static int make(void **state)
 {
     (void)state;
-    struct core_options o;
     struct core_report report;
-    core_options_default(&o);
+    core_options_default(&options);
     fake_clock_init(&fake_clock, 1000000000, 1750000000000);
     fs = fake_storage_create(1, &fake_clock);
-    o.storage = &fs->base;
-    o.clock = &fake_clock.base;
-    o.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
-    o.cells_max = HF_LINES_MAX;
-    o.ids_max = 8192;
-    o.blocks_max = 1024;
-    o.workers_max = 1;
-    o.huge_pages = false;
-    o.journal.segment_bytes = 1 << 20;
-    o.journal.group_bytes_max = 1 << 18;
-    if (core_open(&o, &core, &report) != HF_OK)
+    options.storage = &fs->base;
+    options.clock = &fake_clock.base;
+    options.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
+    options.cells_max = HF_LINES_MAX;
+    options.ids_max = 1 << 17;
+    options.blocks_max = 1024;
+    options.workers_max = 1;
+    options.huge_pages = false;
+    options.journal.segment_bytes = 1 << 20;
+    options.journal.group_bytes_max = 1 << 18;
+    if (core_open(&options, &core, &report) != HF_OK)
         return -1;
     worker = core_worker_create(core);
     struct core_admin_answer out;
@@ -190,6 +190,44 @@ static void the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks(void 
     assert_true(core_durable(core) >= a[31].ticket);
 }
 
+static void reopen(void)
+{
+    struct core_report report;
+    core_worker_destroy(worker);
+    core_close(core);
+    fake_storage_kill(fs);
+    if (core_open(&options, &core, &report) != HF_OK)
+        fail_msg("%s", report.why);
+    worker = core_worker_create(core);
+}
+
+static void a_retake_of_the_last_version_is_refused(void **state)
+{
+    (void)state;
+    struct core_line line = {0, 0, 1};
+    struct core_request hold = hold_of(&line, 1), r;
+    struct core_answer a;
+    core_execute(worker, core_now(core), &hold, &a, 1);
+    do {
+        if (a.version % 1024 == 0) {
+            fake_clock_advance_ms(&fake_clock, 10);
+            step_all();
+        }
+        r = (struct core_request){
+            .verb = CORE_EXTEND, .id = hold.id, .op_id = id(), .ttl_ms = 60000};
+        core_execute(worker, core_now(core), &r, &a, 1);
+    } while (a.outcome == CORE_OUT_DONE);
+    assert_int_equal(a.outcome, CORE_OUT_EXCEEDS);
+    fake_clock_advance_ms(&fake_clock, 60001);
+    step_all(); // it expires, which is its last version
+    r = (struct core_request){.verb = CORE_COMMIT, .id = hold.id, .flags = CORE_RETAKE};
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_EXCEEDS); // was DONE, as version 0
+    assert_int_equal(a.version, UINT16_MAX);
+    step_all();
+    reopen(); // the journal that held version 0 could not be replayed
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -199,6 +237,7 @@ int main(void)
         TEST(a_repeated_extend_does_not_tell_a_dead_hold_as_held),
         TEST(credit_comes_back_from_the_thread_that_ends_holds),
         TEST(the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks),
+        TEST(a_retake_of_the_last_version_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
