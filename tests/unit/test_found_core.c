@@ -46,7 +46,10 @@ static int make(void **state)
     options.blocks_max = 1024;
     options.workers_max = 1;
     options.huge_pages = false;
+    options.archive = false;
     options.journal.segment_bytes = 1 << 20;
+    options.journal.segments_max = 16;
+    options.journal.space_margin_blocks = 256;
     options.journal.group_bytes_max = 1 << 18;
     if (core_open(&options, &core, &report) != HF_OK)
         return -1;
@@ -228,6 +231,56 @@ static void a_retake_of_the_last_version_is_refused(void **state)
     reopen(); // the journal that held version 0 could not be replayed
 }
 
+static uint64_t checkpoints_after(uint64_t ms)
+{
+    struct core_metrics m;
+    struct core_line line = {0, 0, 1};
+    for (uint64_t passed = 0; passed < ms; passed += 20) {
+        struct core_request r = hold_of(&line, 1);
+        struct core_answer a;
+        core_execute(worker, core_now(core), &r, &a, 1);
+        r = (struct core_request){.verb = CORE_RELEASE, .id = r.id};
+        core_execute(worker, core_now(core), &r, &a, 1);
+        step_all();
+        for (int i = 0; i < 50; i++)
+            (void)core_step_checkpoint(core, core_now(core), 1000);
+        fake_clock_advance_ms(&fake_clock, 20);
+    }
+    core_metrics(core, &m);
+    return m.checkpoints;
+}
+
+static void a_credit_refused_once_does_not_keep_the_checkpointer_at_it(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 2048 };
+    static struct core_request holds[CHUNKS][32];
+    struct core_line line = {0, 0, 1};
+    struct core_answer a[32];
+    struct core_admin_answer out;
+    struct core_change stock = {.op_id = id(), .setting = CORE_SET_ON_HAND, .value = 1 << 20};
+    core_change(worker, core_now(core), &stock, &out);
+    uint32_t chunk = 0;
+    do {
+        for (int i = 0; i < 32; i++)
+            holds[chunk][i] = hold_of(&line, 1);
+        core_execute(worker, core_now(core), holds[chunk], a, 32);
+        step_all();
+    } while (a[31].outcome == CORE_OUT_DONE && ++chunk < CHUNKS);
+    assert_int_equal(a[31].outcome, CORE_OUT_BUSY); // the disk is as good as full
+    for (uint32_t end = chunk - 100; chunk-- > end;) {
+        for (int i = 0; i < 32; i++)
+            holds[chunk][i] =
+                (struct core_request){.verb = CORE_RELEASE, .id = holds[chunk][i].id};
+        core_execute(worker, core_now(core), holds[chunk], a, 32);
+        assert_int_equal(a[31].outcome, CORE_OUT_DONE);
+        step_all();
+    }
+    uint64_t before = checkpoints_after(1000);
+    assert_true(before >= 1);
+    assert_true(checkpoints_after(2000) <= before + 1); // was one every 20 ms
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -238,6 +291,7 @@ int main(void)
         TEST(credit_comes_back_from_the_thread_that_ends_holds),
         TEST(the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks),
         TEST(a_retake_of_the_last_version_is_refused),
+        TEST(a_credit_refused_once_does_not_keep_the_checkpointer_at_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
