@@ -53,24 +53,24 @@ static enum hf_status latest_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
 static enum hf_status latest_find(struct core *c, struct recall *rc)
 {
     enum hf_status s = HF_OK;
-    uint64_t after = 0;
+    uint64_t after = journal_oldest_lsn(c->journal) - 1;
     if (c->archive) {
-        after = archive_lsn(c->archive);
+        if (archive_lsn(c->archive) > after)
+            after = archive_lsn(c->archive);
         s = archive_find_id(c->archive, rc->id, latest_visit, rc);
         if (s != HF_OK && s != HF_NOT_FOUND)
             return s;
     }
     struct journal_reader *reader;
-    struct journal_segment oldest;
-    if (!c->archive && journal_closed_segments(c->journal, &oldest, 1))
-        after = oldest.first_lsn - 1;
     s = journal_reader_create(c->journal, after, &reader);
     if (s == HF_OK) {
         while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)
             ;
         journal_reader_destroy(reader);
     }
-    if (s != HF_AGAIN && s != HF_NOT_FOUND)
+    if (s == HF_NOT_FOUND) // archived and recycled since the archive was searched: seen in neither
+        return HF_BUSY;
+    if (s != HF_AGAIN)
         return s;
     return rc->ticket ? HF_OK : HF_NOT_FOUND;
 }

@@ -223,6 +223,8 @@ struct journal_segment {
     char name[STORAGE_NAME_BYTES];
 };
 uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max);
+// Lowest LSN that the segments hold, or will: a reader can begin there until keep_after passes it.
+uint64_t journal_oldest_lsn(struct journal *j);
 
 // ------------------------------------------------------------------------------- offline tools
 // Reads a folder without locking or changing it, from the oldest group on. Calls on_group for every

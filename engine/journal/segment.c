@@ -430,3 +430,13 @@ uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out,
     lock_release(&t->lock);
     return n;
 }
+
+uint64_t journal_oldest_lsn(struct journal *j)
+{
+    struct journal_table *t = &j->table;
+    lock_acquire(&t->lock);
+    const struct journal_segment_entry *s = t->count ? journal_table_at(t, 0) : NULL;
+    uint64_t lsn = s && s->state != JOURNAL_SEGMENT_READY ? s->first_lsn : 1;
+    lock_release(&t->lock);
+    return lsn;
+}
