@@ -221,6 +221,8 @@ static enum hf_status lines_attach(struct core_worker *w, const struct recall *r
         return HF_BUSY;
     if (!found)
         index = slot_bring_back(w, rc, &word);
+    else if (!(stock_word_flags(word) & STOCK_SLOT_AWAY))
+        return HF_OK; // another recall was faster
     else if (hf_load_relaxed(&slots->slots[found].ticket) != rc->ticket ||
              stock_word_state(word) != (unsigned)rc->state ||
              !hf_cas(&slots->slots[found].word, &expected,
@@ -255,6 +257,8 @@ static enum hf_status recall_run(struct core_worker *w, uint64_t now_ms, struct 
     if (found) {
         if (!(stock_word_flags(s.word) & STOCK_SLOT_AWAY))
             return stock_word_kind(s.word) == KIND_OPERATION ? HF_NOT_FOUND : HF_OK;
+        if (s.ticket == 0)
+            return HF_BUSY; // its first record is not appended yet
         rc->ticket = s.ticket;
         status = journal_wait(c->journal, s.ticket, 0);
         if (status != HF_OK)

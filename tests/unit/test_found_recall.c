@@ -165,6 +165,27 @@ static void without_an_archive_the_segment_in_use_is_searched(void **state)
     assert_int_equal(cancel(5000), CORE_OUT_DONE);
 }
 
+static void recall_by_another(void)
+{
+    assert_int_equal(core_recall(other, core_now(w->core), sold), HF_OK);
+}
+
+static void two_recalls_of_one_order_bring_its_lines_back_once(void **state)
+{
+    (void)state;
+    sell();
+    for (int i = 0; i < 300; i++) {
+        hook = recall_by_another;
+        assert_int_equal(recall(), HF_OK); // ran out of blocks: each left one behind
+        assert_null(hook);
+        assert_int_equal(cancel(1), CORE_OUT_DONE);
+        if (i % 100 == 0) {
+            archive_and_recycle();
+            forget();
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +193,8 @@ int main(void)
                                         with_archive, unmake),
         cmocka_unit_test_setup_teardown(without_an_archive_the_segment_in_use_is_searched,
                                         without_archive, unmake),
+        cmocka_unit_test_setup_teardown(two_recalls_of_one_order_bring_its_lines_back_once,
+                                        with_archive, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
