@@ -281,6 +281,20 @@ static void a_credit_refused_once_does_not_keep_the_checkpointer_at_it(void **st
     assert_true(checkpoints_after(2000) <= before + 1); // was one every 20 ms
 }
 
+static void the_second_of_one_id_in_a_chunk_does_not_overtake_the_first(void **state)
+{
+    (void)state;
+    struct core_line six = {0, 0, 6}, one = {0, 0, 1}; // of five
+    struct core_request r[2];
+    struct core_answer a[2];
+    r[0] = (struct core_request){.verb = CORE_ORDER, .id = id(), .lines = &six, .line_count = 1};
+    r[1] = r[0];
+    r[1].lines = &one;
+    core_execute(worker, core_now(core), r, a, 2);
+    assert_int_equal(a[0].outcome, CORE_OUT_REFUSED); // was CONFLICT, with the other one DONE
+    assert_int_equal(a[1].outcome, CORE_OUT_CONFLICT);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -292,6 +306,7 @@ int main(void)
         TEST(the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks),
         TEST(a_retake_of_the_last_version_is_refused),
         TEST(a_credit_refused_once_does_not_keep_the_checkpointer_at_it),
+        TEST(the_second_of_one_id_in_a_chunk_does_not_overtake_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
