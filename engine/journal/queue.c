@@ -113,8 +113,6 @@ void *journal_reserve_next(struct journal_producer *hot, uint32_t bytes)
     struct journal *j = p->journal;
     HF_ASSERT(bytes >= sizeof(struct journal_record) && bytes % 8 == 0);
     HF_ASSERT(bytes <= j->o.buffer_bytes);
-    if (atomic_load_explicit(&j->status, memory_order_relaxed) != HF_OK)
-        return NULL;
     struct journal_buffer *b = &p->buffers[p->turn];
     // An emptied buffer is begun again rather than left: its memory is still in the cache.
     if (hot->count != 0 || !buffer_free(b)) {
