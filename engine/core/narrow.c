@@ -113,6 +113,7 @@ static void claim(struct narrow *n, uint32_t i, uint64_t floor_ms, uint64_t ahea
         return;
     if (stock_word_available(lo) < r->lines->quantity) {
         uint64_t hash = n->buckets[i]; // the low bits are all that a look-up needs
+        hf_fence_acquire(); // the cell was looked at before the id: see take_attempt
         if (r->verb != CORE_RESERVE || stock_find(&st->slots, r->id, hash))
             return;
         struct stock_take take = {r->lines->handle, 0, r->lines->quantity};
