@@ -79,7 +79,7 @@ static void lines_from(struct recall *rc, const struct core_record *r, enum core
 {
     rc->count = 0;
     for (uint32_t i = 0; i < r->line_count; i++)
-        if (r->lines[i].role == (uint32_t)role)
+        if (r->lines[i].role == (uint32_t)role && rc->count < HF_LINES_MAX)
             rc->lines[rc->count++] =
                 (struct stock_line){r->lines[i].handle, 0, r->lines[i].quantity};
 }

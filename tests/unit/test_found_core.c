@@ -1,5 +1,6 @@
 // Faults of the engine that were found, by the simulator or by reading, each as a short story.
 #include "core/core.h"
+#include "core/record.h"
 #include "sim/fake_storage.h"
 
 #include <setjmp.h>
@@ -295,6 +296,36 @@ static void the_second_of_one_id_in_a_chunk_does_not_overtake_the_first(void **s
     assert_int_equal(a[1].outcome, CORE_OUT_CONFLICT);
 }
 
+// A record of `lines` lines with a reference of that many bytes, well-formed but for its sizes.
+static bool record_parses(enum core_record_type type, uint32_t lines, uint32_t reference)
+{
+    static uint64_t memory[8192];
+    struct core_record *r = (struct core_record *)memory;
+    struct core_record_parts parts;
+    uint32_t bytes = (uint32_t)sizeof *r + lines * 16 + (4 + reference + 7) / 8 * 8;
+    memset(memory, 0, sizeof memory);
+    r->frame.units = (uint16_t)(bytes / 8);
+    r->frame.type = (uint8_t)type;
+    r->frame.flags = CORE_RECORD_TEXT;
+    r->line_count = (uint16_t)lines;
+    for (uint32_t i = 0; i < lines; i++)
+        r->lines[i] = (struct core_record_line){0, CORE_ROLE_COMMIT, 1};
+    ((struct core_record_text *)&r->lines[lines])->reference_bytes = (uint8_t)reference;
+    return core_record_parse(&r->frame, &parts);
+}
+
+static void a_record_larger_than_any_is_not_taken_for_one(void **state)
+{
+    (void)state;
+    assert_true(record_parses(CORE_RECORD_HOLD, HF_LINES_MAX, HF_REFERENCE_BYTES_MAX));
+    assert_false(record_parses(CORE_RECORD_HOLD, HF_LINES_MAX + 1, 1)); // ran over replay's arrays
+    assert_true(record_parses(CORE_RECORD_COMMIT, 2 * HF_LINES_MAX, 1));
+    assert_false(record_parses(CORE_RECORD_COMMIT, 2 * HF_LINES_MAX + 1, 1));
+    assert_false(record_parses(CORE_RECORD_CELL, 2, HF_REFERENCE_BYTES_MAX + 1));
+    assert_true(record_parses(CORE_RECORD_CHANNEL, 0, HF_CHANNEL_BYTES_MAX));
+    assert_false(record_parses(CORE_RECORD_CHANNEL, 0, HF_CHANNEL_BYTES_MAX + 1));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -307,6 +338,7 @@ int main(void)
         TEST(a_retake_of_the_last_version_is_refused),
         TEST(a_credit_refused_once_does_not_keep_the_checkpointer_at_it),
         TEST(the_second_of_one_id_in_a_chunk_does_not_overtake_the_first),
+        TEST(a_record_larger_than_any_is_not_taken_for_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
