@@ -46,6 +46,15 @@ static const struct rpc_method methods[] = {
          reservation_list),
     STREAM(PREFIX "ReservationService/ReserveStream", AUTH_STOREFRONT,
            holdfast__v1__reserve_stream_request__descriptor, reserve_stream),
+    FAST("StockReadService", "GetStock", AUTH_READER, get_stock),
+    FAST("StockReadService", "BatchGetStock", AUTH_READER, batch_get_stock),
+    SLOW("StockReadService", "ListStock", AUTH_READER, list_stock, stock_list),
+    SLOW("StockReadService", "GetSkuStock", AUTH_READER, get_sku_stock, stock_sku),
+    SLOW("StockAdminService", "CreateStock", AUTH_STOCK_ADMIN, create_stock, admin_create),
+    SLOW("StockAdminService", "SetStock", AUTH_STOCK_ADMIN, set_stock, admin_set),
+    SLOW("StockAdminService", "AdjustStock", AUTH_STOCK_ADMIN, adjust_stock, admin_adjust),
+    SLOW("StockAdminService", "ImportStock", AUTH_STOCK_ADMIN, import_stock, admin_import),
+    SLOW("StockAdminService", "CreateChannel", AUTH_STOCK_ADMIN, create_channel, admin_channel),
 };
 
 const struct rpc_method *service_methods(uint32_t *count)
@@ -142,6 +151,10 @@ static bool burst_read(struct service_local *l, struct rpc_call *call)
     const ProtobufCMessageDescriptor *d = call->method->request;
     if (d == &holdfast__v1__get_reservation_request__descriptor)
         reservation_get(l, call, false);
+    else if (d == &holdfast__v1__get_stock_request__descriptor)
+        stock_get(l, call);
+    else if (d == &holdfast__v1__batch_get_stock_request__descriptor)
+        stock_batch_get(l, call);
     else
         return false;
     return true;
