@@ -56,6 +56,8 @@ static const struct rpc_method methods[] = {
     FAST("StockReadService", "BatchGetStock", AUTH_READER, batch_get_stock),
     SLOW("StockReadService", "ListStock", AUTH_READER, list_stock, stock_list),
     SLOW("StockReadService", "GetSkuStock", AUTH_READER, get_sku_stock, stock_sku),
+    STREAM(PREFIX "StockReadService/WatchStock", AUTH_READER,
+           holdfast__v1__watch_stock_request__descriptor, watch_stock),
     SLOW("StockAdminService", "CreateStock", AUTH_STOCK_ADMIN, create_stock, admin_create),
     SLOW("StockAdminService", "SetStock", AUTH_STOCK_ADMIN, set_stock, admin_set),
     SLOW("StockAdminService", "AdjustStock", AUTH_STOCK_ADMIN, adjust_stock, admin_adjust),
