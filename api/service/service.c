@@ -28,9 +28,8 @@
 #define STREAM(path_, role_, descriptor, name)                                                     \
     {                                                                                              \
         .path = path_, .kind = RPC_STREAM, .role = (role_), .request = &descriptor, .posted = 4,   \
-        .opened = name##_opened, .received = name##_received,                                      \
-        .half_closed = name##_half_closed, .sent = name##_sent, .woken = name##_woken,             \
-        .closed = name##_closed                                                                    \
+        .opened = name##_opened, .received = name##_received, .half_closed = name##_half_closed,   \
+        .sent = name##_sent, .woken = name##_woken, .closed = name##_closed                        \
     }
 
 static const struct rpc_method methods[] = {
