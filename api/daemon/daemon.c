@@ -1,6 +1,5 @@
 #include "daemon/daemon_internal.h"
 
-#include "sys/park.h"
 #include "sys/text_file.h"
 
 #include <grpc/grpc.h>
@@ -127,24 +126,6 @@ enum exit_code daemon_failed(const struct daemon *d)
     return (enum exit_code)atomic_load_explicit(&d->failed, memory_order_acquire);
 }
 
-static void *hub_run(void *ctx)
-{
-    struct daemon *d = ctx;
-    // Pairs with the store in hub_stop.
-    while (!atomic_load_explicit(&d->hub_stopping, memory_order_acquire)) {
-        enum hf_status s = watch_hub_step(d->hub);
-        if (s == HF_AGAIN) {
-            watch_hub_wait(d->hub, HUB_WAIT_MS);
-        } else if (s != HF_OK) {
-            // Watchers are told; decisions go on without them.
-            hf_log(HF_LOG_ERROR, "watch_ended", "status=%s help=\"%s\"", hf_status_name(s),
-                   hf_status_help(s));
-            break;
-        }
-    }
-    return NULL;
-}
-
 // ------------------------------------------------------------------------------- set-up
 
 static enum exit_code fail(enum exit_code code, const char *part, const char *why)
@@ -203,7 +184,7 @@ static enum exit_code engine_start(struct daemon *d)
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
     config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 1, &o);
-    o.hold_back = true;
+    o.watch = true;
     o.on_failed = engine_failed;
     o.on_durable = tell_listener;
     o.ctx = d;
@@ -223,31 +204,11 @@ static enum exit_code engine_start(struct daemon *d)
     return code;
 }
 
-static enum exit_code hub_start(struct daemon *d)
-{
-    struct watch_hub_options o = {.core = node_core(d->node),
-                                  .clock = clock_os(),
-                                  .cells_max = (uint32_t)d->config->cells_max,
-                                  .huge_pages = d->config->huge_pages};
-    enum hf_status s = watch_hub_create(&o, &d->hub);
-    if (s != HF_OK) {
-        d->hub = NULL;
-        return fail(EXIT_CODE_RESOURCES, "watch", hf_status_help(s));
-    }
-    if (node_start(d->node) != HF_OK)
-        return fail(EXIT_CODE_RESOURCES, "engine", "a thread could not be started");
-    d->hub_started = pthread_create(&d->hub_thread, NULL, hub_run, d) == 0;
-    if (!d->hub_started)
-        return fail(EXIT_CODE_RESOURCES, "watch", "a thread could not be started");
-    pthread_setname_np(d->hub_thread, "hf-watch");
-    return EXIT_CODE_DONE;
-}
-
 static enum exit_code service_start(struct daemon *d)
 {
     struct service_options o = {.core = node_core(d->node),
                                 .auth = d->auth,
-                                .hub = d->hub,
+                                .hub = node_hub(d->node),
                                 .pollers = (uint32_t)d->config->grpc_pollers,
                                 .watchers_max = (uint32_t)d->config->watchers_max};
     if (service_create(&o, &d->service) == HF_OK)
@@ -332,8 +293,7 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,     engine_start, hub_start,       service_start,
-        listener_start, admin_start,  self_check_start};
+        keys_start, engine_start, service_start, listener_start, admin_start, self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
@@ -394,16 +354,6 @@ void daemon_drain(struct daemon *d)
     rpc_drain(d->rpc);
 }
 
-static void hub_stop(struct daemon *d)
-{
-    // Pairs with the load in hub_run.
-    atomic_store_explicit(&d->hub_stopping, true, memory_order_release);
-    if (d->hub_started)
-        pthread_join(d->hub_thread, NULL);
-    if (d->hub)
-        watch_hub_destroy(d->hub);
-}
-
 void daemon_stop(struct daemon *d)
 {
     self_check_destroy(d->self_check);
@@ -414,7 +364,6 @@ void daemon_stop(struct daemon *d)
         rpc_destroy(d->rpc);
     if (d->service)
         service_destroy(d->service);
-    hub_stop(d);
     if (d->node)
         node_close(d->node);
     auth_destroy(d->auth);

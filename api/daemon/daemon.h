@@ -1,6 +1,6 @@
 // holdfastd's parts, set up in order and taken down in the mirrored one:
 //
-//   keys -> node (recovers) -> watch hub -> node's threads -> service -> listener -> admin address
+//   keys -> node (recovers; its threads and watch hub) -> service -> listener -> admin address
 //        -> self-check
 //
 //   daemon_start --> serving --daemon_drain--> draining --> daemon_stop

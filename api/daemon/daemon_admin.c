@@ -2,6 +2,7 @@
 #include "daemon/daemon_internal.h"
 
 #include "admin/collect.h"
+#include "watch/hub.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,15 +17,16 @@ static void collect_engine(struct daemon *d, struct metrics *m)
 {
     struct core *core = node_core(d->node);
     struct journal *j = core_journal(core);
+    const struct watch_hub *hub = node_hub(d->node);
     struct core_metrics c;
     struct collect_journal journal = {.appended_lsn = journal_appended(j),
                                       .durable_lsn = journal_durable(j)};
     struct collect_stock stock = {.cells = core_cell_count(core),
                                   .cells_max = d->config->cells_max,
-                                  .has_short = watch_hub_status(d->hub) == HF_OK,
-                                  .short_cells = watch_hub_short(d->hub),
-                                  .watched_lsn = watch_hub_lsn(d->hub),
-                                  .watchers = watch_hub_watchers(d->hub),
+                                  .has_short = watch_hub_status(hub) == HF_OK,
+                                  .short_cells = watch_hub_short(hub),
+                                  .watched_lsn = watch_hub_lsn(hub),
+                                  .watchers = watch_hub_watchers(hub),
                                   .watchers_max = d->config->watchers_max};
     core_metrics(core, &c);
     journal_metrics(j, &journal.metrics);

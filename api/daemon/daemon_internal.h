@@ -6,7 +6,6 @@
 #include "daemon/daemon.h"
 #include "daemon/self_check.h"
 #include "service/service.h"
-#include "watch/hub.h"
 
 #include <pthread.h>
 
@@ -20,10 +19,6 @@ struct daemon {
     _Atomic uint32_t failed; // enum exit_code
     struct auth *auth;
     struct node *node;
-    struct watch_hub *hub;
-    pthread_t hub_thread;
-    bool hub_started;
-    _Atomic bool hub_stopping;
     struct service *service;
     struct rpc *rpc;
     pthread_mutex_t told_lock; // the writer's thread tells the listener of each group
