@@ -196,7 +196,8 @@ struct core_options {
     uint32_t skew_ms;        // ids ahead of the engine's time. default 5 min
     uint32_t ttl_max_ms;     // default 7 days
     uint32_t restart_grace_ms; // deadlines that passed or pass within it after a start move to
-                               // start + grace. default 0
+                               // start + grace; not journaled, the next start does so again.
+                               // default 0
     bool allow_v4;           // v4 ids for RESERVE
     bool accept_clock;       // start although the wall clock contradicts the journal
     bool huge_pages;         // try. default true

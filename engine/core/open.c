@@ -116,6 +116,18 @@ static enum hf_status fail_journal(struct core_report *report, enum hf_status s)
     return fail(report, s, why);
 }
 
+static enum hf_status fail_clock(struct core *c, struct core_report *report, uint64_t journaled_ms)
+{
+    uint64_t wall = clock_wall_ms(c->options.clock);
+    bool behind = wall < journaled_ms;
+    char why[sizeof report->why];
+    snprintf(why, sizeof why,
+             "the wall clock is %llu s %s the last journaled time; set it right, or accept_clock",
+             (unsigned long long)((behind ? journaled_ms - wall : wall - journaled_ms) / 1000),
+             behind ? "behind" : "ahead of");
+    return fail(report, HF_CLOCK, why);
+}
+
 static enum hf_status recover(struct core *c, struct recovering *rec,
                               struct core_checkpoints *kept, struct core_id_files *files,
                               struct core_report *report)
@@ -167,7 +179,7 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                              : report->journal.engine_time_ms;
     enum hf_status s = core_time_start(c, journaled);
     if (s != HF_OK)
-        return fail(report, s, NULL);
+        return fail_clock(c, report, journaled);
     if ((s = journal_start(c->journal)) != HF_OK)
         return fail(report, s, "the journal could not be started");
     if ((s = workers_make(c)) != HF_OK)
