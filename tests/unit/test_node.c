@@ -1,5 +1,7 @@
 #include "daemon/node.h"
 
+#include "base/arena.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -260,15 +262,37 @@ static void a_stuck_decision_ends_the_process_and_recovery_is_exact(void **state
     assert_int_equal(v.state, CORE_STATE_COMMITTED);
 }
 
-int main(void)
+// What is outside the sealed memory has a name, where jemalloc measures it.
+static void memory_at_the_edges_is_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_arena_reading setup = hf_arena_read(HF_ARENA_SETUP);
+#ifdef WITH_JEMALLOC
+    assert_true(setup.measured);
+    assert_true(setup.allocated_bytes > 1u << 20); // workers, buffers, staging
+    node_down(f);
+    assert_true(hf_arena_read(HF_ARENA_SETUP).allocated_bytes < setup.allocated_bytes / 10);
+#else
+    assert_false(setup.measured);
+    assert_non_null(f->node);
+#endif
+}
+
+// `process`: what a run under valgrind would change, its allocator and its exit codes.
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
+    };
+    const struct CMUnitTest of_process[] = {
+        cmocka_unit_test_setup_teardown(memory_at_the_edges_is_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stuck_decision_ends_the_process_and_recovery_is_exact,
                                         set_up_closed, tear_down),
     };
+    if (argc > 1 && strcmp(argv[1], "process") == 0)
+        return cmocka_run_group_tests(of_process, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
