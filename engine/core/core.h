@@ -307,6 +307,11 @@ struct core_cell {
 };
 // One cell, adding up. HF_NOT_FOUND for a handle that was never given out. Wait-free.
 enum hf_status core_cell_read(struct core *c, uint32_t handle, struct core_cell *out);
+// The sum of a SKU's cells, each adding up (no snapshot across them), and how many there are.
+// active: any is; unsettled: any is. A cell that is below zero lessens the sum: what can be sold
+// somewhere may be more. HF_NOT_FOUND: no cell of this SKU. Wait-free, O(cells of the SKU).
+enum hf_status core_sku_totals(struct core *c, const char *sku, uint32_t sku_bytes,
+                               struct core_cell *out, uint32_t *cells);
 
 // --------------------------------------------------------------------------------- the directory
 
@@ -341,7 +346,8 @@ struct core_admin_answer {
     int64_t value; // the new (or, refused, the present) value
 };
 
-// Makes a cell, or finds it. Its handle is told when durable.
+// Makes a cell, or finds it. Its handle is told when durable. CONFLICT: the cell, or another one of
+// the SKU, has another scale. BUSY with field SKU: cells_max is used up.
 void core_cell_make(struct core_worker *w, uint64_t now_ms, const char *sku, uint32_t sku_bytes,
                     const char *location, uint32_t location_bytes, uint8_t scale,
                     struct core_admin_answer *out);
