@@ -295,9 +295,17 @@ struct core_filter {
     const char *reference; // NULL: any; exact otherwise
 };
 // Scans memory from *cursor (0 first), in no promised order; at most max views. Returns how many;
-// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages.
+// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages. Holds past
+// their deadline are ended first; what is undecided at the moment is left out. An ended reservation
+// whose lines have left memory has neither cells nor reference here: see core_find_reference.
 uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
                    struct core_view *views, uint32_t max);
+// Ids of the reservations, orders and facts that carried this reference, oldest first, as far back
+// as the archive reaches: fills up to max, *count is how many there are. What is not durable yet is
+// not among them. Blocking, reads files; outside any step. HF_NOT_FOUND: none; HF_INVALID; HF_BUSY:
+// segments moved too fast, ask again; HF_IO, HF_DAMAGED, HF_NO_MEMORY.
+enum hf_status core_find_reference(struct core *c, const char *reference, uint32_t bytes,
+                                   struct hf_uuid *ids, uint32_t max, uint32_t *count);
 
 struct core_cell {
     int64_t available, on_hand, held, committed, external, safety, backorder;

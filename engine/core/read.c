@@ -131,14 +131,18 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
             return n;
         }
         uint64_t stop = at + 256 < end ? at + 256 : end; // short steps: others wait for grace
-        worker_step_begin(w, w->now_ms);
+        worker_step_begin(w, core_now(w->core));
         for (; at < stop && n < max; at++) {
             unsigned state = stock_word_state(hf_load_relaxed(&slots->slots[at].word));
+            if (state == CORE_STATE_HELD && end_expire(w, (uint32_t)at)) {
+                worker_flush(w); // a reader past the deadline ends the hold before it answers
+                state = CORE_STATE_EXPIRED;
+            }
             if (state == CORE_STATE_FREE || (f->by_state && state != (unsigned)f->state))
                 continue;
-            if (view_copy(w, (uint32_t)at, &views[n], w->lines, &s) &&
-                stock_word_kind(s.word) != KIND_OPERATION && !undecided(views[n].state) &&
-                views[n].state != CORE_STATE_FREE && filter_match(f, &views[n], w->lines))
+            struct core_view *v = &views[n];
+            if (view_copy(w, (uint32_t)at, v, w->lines, &s) &&
+                view_status(&s, v, v->id, w->now_ms) == HF_OK && filter_match(f, v, w->lines))
                 n++;
         }
         worker_step_end(w);
