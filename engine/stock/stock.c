@@ -40,11 +40,9 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
     }
     s->slots.bucket_mask = buckets - 1;
     stock_pool_init(&s->slots.slot_pool, s->slots.slots, sizeof(struct stock_slot),
-                    offsetof(struct stock_slot, next), offsetof(struct stock_slot, end_hash),
-                    z->ids);
+                    offsetof(struct stock_slot, id), z->ids); // the word keeps the generation
     stock_pool_init(&s->slots.block_pool, s->slots.blocks, sizeof(struct stock_block),
-                    offsetof(struct stock_block, next), offsetof(struct stock_block, words),
-                    z->blocks);
+                    offsetof(struct stock_block, next), z->blocks);
     return HF_OK;
 }
 
