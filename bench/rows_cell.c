@@ -13,7 +13,7 @@
 
 #define MEMORY_CELLS ((uint64_t)16 << 20)
 #define CELLS        (4u << 20)
-#define IDS_MAX      (32u << 20)
+#define IDS_MAX      (96u << 20)
 #define BASKET_CELLS (4u << 20)
 #define BASKET_IDS   (16u << 20)
 #define WARM_SECONDS 13 // longer than the id window and the skew: ids are forgotten as they come

@@ -65,7 +65,7 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
     s->before.files = calloc(CORE_ID_FILES_MAX, sizeof *s->before.files);
     struct stock_sizes sizes = c->stock.sizes;
     sizes.timers = false;
-    sizes.huge = sizes.prefault = false; // touched as it fills
+    sizes.prefault = false; // touched as it fills
     sizes.threads = 1;
     if (!s->now.files || !s->before.files)
         return HF_NO_MEMORY;
