@@ -67,6 +67,7 @@ static enum hf_status set_up(const struct ratio_settings *s, uint32_t cells, uin
                             .stock = RIG_STOCK,
                             .mode = JOURNAL_NONE,
                             .background = true,
+                            .buffers = 64, // what is pushed while the writer is away
                             .segments_max = 128,
                             .checkpoint_bytes = UINT64_C(4) << 30};
     enum hf_status st = rig_start(&c->rig, &o);

@@ -124,6 +124,7 @@ static void *writer_run(void *ctx)
         if (step_did(n, core_step_writer(n->core, false), "writer")) {
             wrote_ns = clock_monotonic_ns(clock);
             vouched = false;
+            journal_writer_pace(core_journal(n->core));
             continue;
         }
         if (!vouched && clock_monotonic_ns(clock) - wrote_ns >= QUIET_MS * MS_NS) {

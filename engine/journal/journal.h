@@ -169,6 +169,9 @@ enum hf_status journal_status(const struct journal *j); // HF_OK, or why it stop
 enum hf_status journal_writer_step(struct journal *j, uint64_t engine_time_ms, bool quiet);
 // Sleeps until a producer pushes, or timeout_ms. The writer's thread.
 void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
+// After a step that wrote: in JOURNAL_NONE, which no sync paces, sleeps for a millisecond unless
+// more is waiting than fitted the group. So groups are worth their system call. The writer's thread.
+void journal_writer_pace(struct journal *j);
 
 // ------------------------------------------------------------------------------- space
 // Credits are bytes of record bodies as they will be appended. The journal counts a credit double,

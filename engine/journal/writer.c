@@ -324,3 +324,12 @@ void journal_writer_wait(struct journal *j, uint32_t timeout_ms)
     else
         park_wait(&j->writer_park, key, timeout_ms);
 }
+
+void journal_writer_pace(struct journal *j)
+{
+    if (j->o.mode != JOURNAL_NONE || j->writer.pending || journal_status(j) != HF_OK)
+        return;
+    // A park of its own: nobody wakes it.
+    struct park pace = {0};
+    park_wait(&pace, park_prepare(&pace), 1);
+}
