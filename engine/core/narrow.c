@@ -128,7 +128,6 @@ static void give_up(struct narrow *n, uint32_t i)
     n->rest |= 1u << i;
 }
 
-// The record of one line, composed in registers: checksummed while it is stored.
 static void encode(struct narrow *n, uint32_t i)
 {
     struct core_worker *w = n->w;
@@ -138,7 +137,7 @@ static void encode(struct narrow *n, uint32_t i)
     HF_ASSERT(at != NULL);
     uint64_t type = hold ? CORE_RECORD_HOLD : CORE_RECORD_ORDER;
     uint64_t role = hold ? CORE_ROLE_HOLD : CORE_ROLE_ORDER;
-    uint64_t words[8] = {
+    const uint64_t words[8] = {
         (uint64_t)(RECORD_BYTES / 8) << 32 | type << 48,
         r->id.hi,
         r->id.lo,
@@ -148,12 +147,7 @@ static void encode(struct narrow *n, uint32_t i)
         r->lines->handle | role << 32,
         (uint64_t)r->lines->quantity,
     };
-    uint64_t crc = hf_crc32c_step_half(UINT32_MAX, (uint32_t)(words[0] >> 32));
-    for (int k = 1; k < 8; k++) {
-        crc = hf_crc32c_step(crc, words[k]);
-        at[k] = words[k];
-    }
-    at[0] = words[0] | (uint32_t)~crc;
+    encode_words(at, words);
     w->credit -= RECORD_BYTES + (hold ? END_BYTES : 0);
     n->records[i] = w->record_count++;
 }

@@ -170,7 +170,7 @@ enum hf_status journal_writer_step(struct journal *j, uint64_t engine_time_ms, b
 // Sleeps until a producer pushes, or timeout_ms. The writer's thread.
 void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
 // After a step that wrote: in JOURNAL_NONE, which no sync paces, sleeps for a millisecond unless
-// more is waiting than fitted the group. So groups are worth their system call. The writer's thread.
+// more is waiting than fitted the group: groups become worth a system call. The writer's thread.
 void journal_writer_pace(struct journal *j);
 
 // ------------------------------------------------------------------------------- space
