@@ -104,7 +104,6 @@ static void publish(struct due *d, uint32_t k, uint64_t ticket)
 static void holds_end(struct due *d)
 {
     struct core_worker *w = d->w;
-    struct stock_wheels *wheels = &d->c->stock.wheels;
     uint32_t won = 0, count;
     bool room = worker_has_room(w, (uint64_t)d->holds * RECORD_BYTES);
     for (uint32_t i = 0; i < d->holds; i++) {
@@ -121,13 +120,9 @@ static void holds_end(struct due *d)
     HF_ASSERT(count == won);
     // What each had kept back, less what its record took.
     w->credit += (uint64_t)won * (end_bytes(1) - RECORD_BYTES);
-    for (uint32_t k = 0; k < won; k++) {
+    for (uint32_t k = 0; k < won; k++)
         publish(d, k, lsn + k);
-        if (k > 0)
-            hf_store_relaxed(&wheels->links[d->hold[k - 1]], d->hold[k]);
-    }
-    stock_wheel_push_chain(wheels, w->number, d->hold[0], d->hold[won - 1],
-                           forget_at(d->c, w->now_ms));
+    stock_wheel_push_all(&d->c->stock.wheels, w->number, d->hold, won, forget_at(d->c, w->now_ms));
     hf_store_relaxed(&w->stats.expired, w->stats.expired + won); // core_metrics reads it
 }
 

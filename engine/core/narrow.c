@@ -238,7 +238,7 @@ static void finish_all(struct narrow *n)
 {
     struct core_worker *w = n->w;
     struct stock_wheels *wheels = &w->core->stock.wheels;
-    uint32_t count, first = 0, last = 0;
+    uint32_t count, run[CORE_CHUNK], length = 0;
     if (w->record_count == 0)
         return;
     uint64_t lsn = journal_push(w->producer, &count), tick = 0;
@@ -246,23 +246,18 @@ static void finish_all(struct narrow *n)
     HF_ASSERT(count == w->record_count);
     w->record_count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
-        uint32_t slot = n->slots[i];
-        if (!slot)
+        if (!n->slots[i])
             continue;
         uint64_t at = finish(n, i, lsn + n->records[i], ended_at);
-        if (first && at != tick) {
-            stock_wheel_push_chain(wheels, w->number, first, last, tick);
-            first = 0;
+        if (length && at != tick) {
+            stock_wheel_push_all(wheels, w->number, run, length, tick);
+            length = 0;
         }
-        if (first)
-            hf_store_relaxed(&wheels->links[last], slot);
-        else
-            first = slot;
+        run[length++] = n->slots[i];
         tick = at;
-        last = slot;
     }
-    if (first)
-        stock_wheel_push_chain(wheels, w->number, first, last, tick);
+    if (length)
+        stock_wheel_push_all(wheels, w->number, run, length, tick);
 }
 
 bool narrow_chunk(struct core_worker *w, uint32_t count, uint32_t *rest)

@@ -62,9 +62,11 @@ static void floor_move(struct core *c, struct core_worker *w)
 
 static void forget_finish(struct core *c, struct core_worker *w)
 {
-    if (c->forget_count == 0)
+    struct stock_wheels *wheels = &c->stock.wheels;
+    if (c->forget_count == 0 && wheels->retired_count < STOCK_WHEEL_RETIRED)
         return;
     rcu_wait_grace();
+    stock_wheel_reclaim(wheels);
     for (uint32_t i = 0; i < c->forget_count; i++)
         stock_release(&w->thread.slots, c->forget[i]);
     hf_store_relaxed(&w->stats.forgotten, w->stats.forgotten + c->forget_count);
@@ -117,7 +119,8 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
         done += n;
         if (n == 0)
             break;
-        if (c->forget_count + CORE_DUE_MAX > CORE_FORGET_MAX)
+        if (c->forget_count + CORE_DUE_MAX > CORE_FORGET_MAX ||
+            c->stock.wheels.retired_count >= STOCK_WHEEL_RETIRED)
             forget_finish(c, w);
     }
     if (done == 0)
