@@ -12,7 +12,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define NODE_THREADS 4
+#define NODE_THREADS 5
 #define MS_NS        UINT64_C(1000000)
 
 // The writer: quiet after this long without a push, then it sleeps longer.
@@ -22,11 +22,13 @@
 #define TIMERS_BUDGET 4096 // slots a step
 #define TIMERS_RUN    64   // steps at once, then a look at whether to stop
 
-// The keeper gives segments precedence: at 500 MB/s one of 64 MiB is used up in 130 ms. The other
-// two get pieces that are short beside that.
+// The keeper gives segments precedence: at 500 MB/s one of 64 MiB is used up in 130 ms. Checkpoints
+// get pieces that are short beside that. The archive has a thread of its own: both read the journal
+// from the disk, and one waits while the other computes.
 #define SEGMENT_STEPS_MAX 64
 #define CHECKPOINT_BUDGET 16
 #define KEEPER_SLEEP_MS   2
+#define ARCHIVE_SLEEP_MS  20 // a segment is closed, or is not
 
 #define WATCHDOG_MS    100
 #define WATCHDOG_TICKS 10
@@ -178,12 +180,19 @@ static void *keeper_run(void *ctx)
         uint64_t now_ms = core_now(n->core);
         bool did = segments_run(n);
         did |= step_did(n, core_step_checkpoint(n->core, now_ms, CHECKPOINT_BUDGET), "checkpoint");
-        did |= segments_run(n);
-        did |= step_did(n, core_step_archive(n->core, now_ms), "archive");
         if (!did)
             node_sleep(n, KEEPER_SLEEP_MS);
     }
     rcu_thread_unregister_once();
+    return NULL;
+}
+
+static void *archive_run(void *ctx)
+{
+    struct node *n = ctx;
+    while (node_goes_on(n))
+        if (!step_did(n, core_step_archive(n->core, core_now(n->core)), "archive"))
+            node_sleep(n, ARCHIVE_SLEEP_MS);
     return NULL;
 }
 
@@ -210,9 +219,9 @@ static void *watchdog_run(void *ctx)
 static enum hf_status node_start(struct node *n)
 {
     static void *(*const runs[NODE_THREADS])(void *) = {writer_run, timers_run, keeper_run,
-                                                        watchdog_run};
+                                                        archive_run, watchdog_run};
     static const char *const names[NODE_THREADS] = {"hf-writer", "hf-timers", "hf-keeper",
-                                                    "hf-watchdog"};
+                                                    "hf-archive", "hf-watchdog"};
     for (uint32_t i = 0; i < NODE_THREADS; i++) {
         if (pthread_create(&n->threads[i], NULL, runs[i], n) != 0)
             return HF_NO_MEMORY;

@@ -400,7 +400,9 @@ static enum hf_status files_clean(struct core *c, struct core_shadow *s)
     if (!k)
         return HF_NO_MEMORY;
     k->shadow = s;
+    lock_acquire(&c->folder);
     enum hf_status status = st->ops->list(st, cleanup_seen, k);
+    lock_release(&c->folder);
     for (uint32_t i = 0; i < k->count && status == HF_OK; i++)
         status = st->ops->unlink(st, k->names[i]);
     if (status == HF_OK && k->count)

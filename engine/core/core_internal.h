@@ -98,6 +98,7 @@ struct core {
     uint64_t cell_ticket;      // atomic: of the newest cell
     uint32_t credit_chunk;
     struct lock admin;
+    struct lock folder; // while it is listed, the archive changes no name
     struct core_worker *workers; // workers_max, then the timers' own
     struct core_worker *timers;
     uint64_t expiry_lag_ms_max;
