@@ -86,7 +86,7 @@ typedef enum hf_status (*journal_visit)(void *ctx, uint64_t lsn, uint64_t time_m
                                         const struct journal_record *r);
 
 // Shown the records that will be visited soon, so that what they touch can be fetched meanwhile:
-// stage 0 some sixteen records before the visit, stage 1 some eight. May be NULL. Not every record
+// stage 0 some 32 records before the visit, stage 1 some sixteen. May be NULL. Not every record
 // is shown.
 typedef void (*journal_ahead)(void *ctx, const struct journal_record *r, unsigned stage);
 

@@ -186,7 +186,9 @@ const char *journal_body_check(unsigned char *group, uint32_t *offset, bool *int
     return why;
 }
 
-// A second and a third cursor run in front of the visits.
+// A second and a third cursor run in front of the visits, by so many records each.
+#define SCOUT_AHEAD 16
+
 struct scouts {
     uint32_t at[2];
     uint32_t end;
@@ -208,9 +210,9 @@ enum hf_status journal_body_visit(const unsigned char *group, uint64_t after, jo
     const struct journal_group_header *h = (const struct journal_group_header *)group;
     uint32_t at = JOURNAL_GROUP_HEADER;
     struct scouts s = {{at, at}, at + h->body_bytes};
-    for (int i = 0; ahead && i < 8; i++)
+    for (int i = 0; ahead && i < SCOUT_AHEAD; i++)
         scout(group, &s, 0, ahead, ahead_ctx);
-    for (int i = 0; ahead && i < 8; i++) {
+    for (int i = 0; ahead && i < SCOUT_AHEAD; i++) {
         scout(group, &s, 0, ahead, ahead_ctx);
         scout(group, &s, 1, ahead, ahead_ctx);
     }
