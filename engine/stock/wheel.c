@@ -91,16 +91,18 @@ void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
     hf_store_seq(&w->now, tick);
 }
 
-// The list came late and is the caller's alone.
-static void list_late(struct stock_wheels *w, struct stock_wheel *wheel, uint32_t at)
+// The list came late and is the caller's alone: in front of `late` by one swap, because the drainer
+// looks for what is on it right now. Its newest block, not full, may so come to lie below another.
+static void list_late(struct stock_wheels *w, struct stock_wheel *wheel, uint32_t first)
 {
-    while (at) {
-        struct stock_wheel_block *b = &w->blocks[at];
-        uint32_t next = hf_load_relaxed(&b->next);
-        list_push(w, wheel, &wheel->late, b->slots, hf_load_relaxed(&b->word));
-        stock_release(&wheel->cache, at);
-        at = next;
-    }
+    uint32_t last = first, below = hf_load_relaxed(&wheel->late);
+    if (first == 0)
+        return; // the drainer had it after all
+    for (uint32_t next; (next = hf_load_relaxed(&w->blocks[last].next)) != 0;)
+        last = next;
+    do
+        hf_store_relaxed(&w->blocks[last].next, below);
+    while (!hf_cas(&wheel->late, &below, first));
 }
 
 void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_t *slots,

@@ -31,7 +31,7 @@
 #define STOCK_WHEEL_ENTRIES 14
 struct stock_wheel_block {
     uint32_t word; // slots in it; STOCK_WHEEL_SEALED once it takes no more
-    uint32_t next; // block below: a full one
+    uint32_t next; // block below
     uint32_t slots[STOCK_WHEEL_ENTRIES];
 } __attribute__((aligned(HF_CACHE_LINE)));
 static_assert(sizeof(struct stock_wheel_block) == HF_CACHE_LINE, "one cache line");
