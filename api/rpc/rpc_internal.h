@@ -56,12 +56,13 @@ struct call {
     struct poller *poller;
     grpc_call *call;
     gpr_timespec deadline;
+    grpc_call_details details; // of a call for a method that is not in the table
     uint64_t deadline_ns; // monotonic; UINT64_MAX: none
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
     int cancelled;
-    uint32_t slot; // of the method in the poller's table
+    uint32_t slot; // of the method in the table; method_count: a method that is not there
     bool counted;  // in calls_open or streams_open
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
