@@ -334,6 +334,8 @@ static void poller_loop(struct poller *p)
             return;
         inbox_drain(p);
         burst_run(p);
+        if (!p->drain_told && hf_load_acquire(&p->rpc->draining))
+            streams_drain(p);
     }
 }
 

@@ -46,6 +46,7 @@ struct stream {
     bool listed;   // on the poller's list of streams with something to send
     bool deferred; // its message is with the slow lane
     struct call *next_listed;
+    struct call *next_open, **link_open; // the poller's open streams
     enum rpc_code code;
     grpc_slice message, details;
     bool has_details;
@@ -92,6 +93,8 @@ struct poller {
     struct call *free;
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
+    struct call *open;                          // streams that handlers have
+    bool drain_told;
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
@@ -167,6 +170,7 @@ void call_done(struct call *c);    // its last tag
 void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
+void streams_drain(struct poller *p); // wakes all that are open
 void stream_pump(struct call *c); // sends what may go now
 void stream_refuse(struct call *c, const struct rpc_error *error);
 

@@ -182,6 +182,10 @@ static void scan_go_on(struct watch *w)
 
 static void watch_go_on(struct watch *w, bool may_begin)
 {
+    if (rpc_draining(w->call)) {
+        rpc_finish(w->call, &RPC_DRAINING_ERROR);
+        return;
+    }
     if (!w->added || w->sending)
         return;
     if (watch_hub_status(w->hub) != HF_OK) {
