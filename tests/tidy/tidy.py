@@ -29,7 +29,7 @@ ARROWS = {
     "api/daemon": ["*"],
     # Tools: the wire, never the engine behind it.
     "api/client": ["proto", "engine/base"],
-    "api/ctl": ["proto", "engine/journal", "engine/core"],
+    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "engine/sys"],
     "bench": ["*"],
@@ -57,7 +57,7 @@ BANNED_EVERYWHERE = ["strcpy", "strcat", "sprintf", "vsprintf", "gets", "atoi", 
 BANNED_CLOCK = ["time", "clock", "gettimeofday", "clock_gettime", "nanosleep", "sleep", "rand",
                 "srand", "random", "rand_r", "drand48", "getrandom"]
 CLOCK_FOLDERS = ["engine", "api"]
-CLOCK_EXEMPT = ["engine/sys", "api/daemon"]
+CLOCK_EXEMPT = ["engine/sys", "api/daemon", "api/ctl/main.c"]
 # What runs between a request and its answer: memory was taken at set-up, elsewhere.
 BANNED_HEAP = ["malloc", "calloc", "realloc", "free", "strdup", "aligned_alloc", "posix_memalign"]
 DECISION_PATH = [
