@@ -9,6 +9,15 @@
 #define LINES  1024
 #define CELLS  10000
 
+static const char import_more[] =
+    "Columns, named in the first line, in any order: sku, location, unit_scale, on_hand,\n"
+    "safety_stock, backorder_limit; all but the first two may be missing, and an empty field\n"
+    "leaves what there is. The whole file is checked first; every error is told with its line,\n"
+    "and nothing is sent while there is one (but see --skip-bad).\n\n"
+    "An import that was interrupted goes on with --resume, or with --import-id and the id that\n"
+    "was printed: rows that are done are not done again, however often they are sent. That holds\n"
+    "while the import is younger than the server's id window (24 hours unless configured); after\n"
+    "that the server refuses the rest, and the tool says so. FILE - is standard input.\n";
 static const char set_more[] =
     "SETTING is on-hand, safety-stock, backorder-limit, external, or active (0 or 1).\n";
 static const char ids_more[] =
@@ -23,6 +32,11 @@ static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
 const struct ctl_command ctl_commands[] = {
+    {"stock import", "FILE.csv", "makes and sets cells from a file, exactly once", import_more, 1,
+     1,
+     B(IMPORT_ID) | B(RESUME) | B(FROM_LINE) | B(STATE_FILE) | B(SKIP_BAD) | B(DRY_RUN) | B(BATCH) |
+         B(REASON),
+     false, ctl_stock_import},
     {"stock show", "SKU [LOCATION]", "one cell, or a SKU's cells and their sum", NULL, 1, 2, 0,
      false, ctl_stock_show},
     {"stock list", "", "cells, all or some", NULL, 0, 0, B(LOCATION) | B(SHORT) | B(LIMIT), false,

@@ -4,6 +4,7 @@
 
 #include "ctl/ctl.h"
 
+enum ctl_exit ctl_stock_import(struct ctl *c);
 enum ctl_exit ctl_stock_show(struct ctl *c);
 enum ctl_exit ctl_stock_list(struct ctl *c);
 enum ctl_exit ctl_stock_set(struct ctl *c);

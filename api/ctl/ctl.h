@@ -23,7 +23,7 @@
     X(CERT, "cert", "FILE", "HOLDFAST_CERT", "client certificate (PEM)")                           \
     X(CERT_KEY, "cert-key", "FILE", "HOLDFAST_CERT_KEY", "its private key (PEM)")                  \
     X(SERVER_NAME, "server-name", "NAME", "HOLDFAST_SERVER_NAME",                                  \
-      "in its certificate, if not the address's")                                                  \
+      "in its certificate, if not the address's")                                         \
     X(KEY_FILE, "key-file", "FILE", "HOLDFAST_KEY_FILE",                                           \
       "API key, first line; or in HOLDFAST_KEY")                                                   \
     X(INSECURE, "insecure", NULL, NULL, "in clear, key included, beyond this machine")             \
@@ -56,7 +56,15 @@
     X(INTERVAL, "interval", "SPAN", NULL, "gather changes so long; default 250ms")                 \
     X(COUNT, "count", "N", NULL, "end after so many lines")                                        \
     X(FOR, "for", "SPAN", NULL, "end after this time")                                             \
-    X(ONCE, "once", NULL, NULL, "end when every cell has been told")
+    X(ONCE, "once", NULL, NULL, "end when every cell has been told")                               \
+    X(IMPORT_ID, "import-id", "UUID", NULL, "go on with this import; see --resume")                \
+    X(RESUME, "resume", NULL, NULL, "go on with the import that the state file tells of")          \
+    X(FROM_LINE, "from-line", "N", NULL, "with --import-id: rows before this line are done")       \
+    X(STATE_FILE, "state-file", "FILE", NULL, "default: the CSV file's name and .import-state")    \
+    X(SKIP_BAD, "skip-bad", NULL, NULL, "import the good rows of a file that has bad ones")        \
+    X(DRY_RUN, "dry-run", NULL, NULL, "check the file, send nothing")                              \
+    X(BATCH, "batch", "N", NULL, "rows a call, 1..1000; default 500")                              \
+    X(ROLES, "roles", "LIST", NULL, "of reader, storefront, stock_admin, operator, with commas")
 enum ctl_option {
 #define X(symbol, name, argument, variable, help) OPT_##symbol,
     CTL_OPTION_TABLE(X)

@@ -5,6 +5,8 @@ Usage: ctl_against_fake.py HOLDFASTCTL [unittest's arguments]
 """
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -457,6 +459,227 @@ class Watch(Case):
         out, err = self.run_ctl("watch", "POT@WH1", "--count", "4")
         self.assertIn("opened again", err)
         self.assertEqual(len(self.fake.asked["WatchStock"]), 2)
+
+
+HEADER = "sku,location,unit_scale,on_hand,safety_stock,backorder_limit\n"
+
+
+class Import(Case):
+    def csv(self, rows, header=HEADER):
+        return self.path("stock.csv", header + rows)
+
+    def many(self, count):
+        return self.csv("".join(f"S{i},WH1,0,{i},,\n" for i in range(count)))
+
+    def test_good_file(self):
+        path = self.csv('TEA,WH1,3,2.5,0.1,\r\n"Tea, ""green""",WH1,0,7,,3\n\nPOT,WH2,,,,\n',
+                        "\ufeff" + HEADER)
+        out, err = self.run_ctl("stock", "import", path, "--reason", "count 7")
+        self.assertEqual(out, "3 rows: 3 done, 0 failed, 0 not sent\n")
+        self.assertRegex(err, r"^import_id [0-9a-f-]{36} \(begun \d{4}-")
+        cell = self.fake.cells[("TEA", "WH1")]
+        self.assertEqual((cell.on_hand, cell.safety_stock, cell.unit_scale), (2500, 100, 3))
+        self.assertEqual(self.fake.cells[('Tea, "green"', "WH1")].backorder_limit, 3)
+        request = self.fake.asked["ImportStock"][0]
+        self.assertEqual(request.reason, "count 7")
+        self.assertFalse(request.rows[2].HasField("on_hand"))
+        self.assertFalse(os.path.exists(path + ".import-state"))
+
+    def test_every_error_has_its_line(self):
+        path = self.csv("A,WH1,0,1,,\n,WH1,0,1,,\nB,WH1,7,1,,\nC,WH1,0,1.5,,\nD,WH1,0,x,,\n"
+                        'E,WH1,0,1,-1,\n"F\nF",WH1,0,1,,\nG,WH1\nA,WH1,0,2,,\nH"x,WH1,0,1,,\n'
+                        "I,WH1,0,9007199254740992,,\nJ,WH1,0,9007199254740991,,\n"
+                        '"K,WH1,0,1,,\nL,WH1,0,1,,\n')
+        out, err = self.run_ctl("stock", "import", path, code=USAGE)
+        told = re.findall(r"(?m)^\S*stock\.csv:(\d+): (.*)$", err)
+        self.assertEqual(sorted(int(line) for line, _ in told),
+                         [3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15])
+        self.assertIn("11 errors\n", err)
+        self.assertIn("A@WH1 was in line 2 already", err)
+        self.assertEqual(self.fake.asked["ImportStock"], [])
+        out, _ = self.run_ctl("stock", "import", path, "--dry-run", code=USAGE)
+        self.assertEqual(out, "3 good rows, 11 errors; nothing was sent\n")
+        out, _ = self.run_ctl("stock", "import", path, "--skip-bad", code=PARTLY)
+        self.assertEqual(out, "3 rows: 3 done, 0 failed, 0 not sent, 11 bad ones skipped\n")
+
+    def test_bad_files(self):
+        for text in ["", "sku,place\n", "sku;location;on_hand\nA;B;1\n", "sku,sku,location\n",
+                     "location\nWH1\n"]:
+            self.run_ctl("stock", "import", self.path("bad.csv", text), code=USAGE)
+        self.run_ctl("stock", "import", self.path("none.csv"), code=USAGE)
+        self.run_ctl("stock", "import", self.path("nul.csv", HEADER + "A,W\0H,0,1,,\n"),
+                     code=USAGE)
+        self.run_ctl("stock", "import", self.path("utf.csv", b"sku,location\n\xff,WH1\n"),
+                     code=USAGE)
+
+    def test_rows_of_their_own(self):
+        self.fake.row_errors[("S3", "WH1")] = [(3, "SCALE", "another unit scale")]
+        self.fake.row_errors[("S4", "WH1")] = [(8, "BUSY", "later")] * 2
+        path = self.many(10)
+        out, err = self.run_ctl("stock", "import", path, "--batch", "4", code=PARTLY)
+        self.assertEqual(out, "10 rows: 9 done, 1 failed, 0 not sent\n")
+        self.assertIn(f"{path}:5: S3@WH1: INVALID_ARGUMENT SCALE: another unit scale\n", err)
+        self.assertEqual(self.fake.cells[("S4", "WH1")].on_hand, 4)
+        self.assertIn("--resume", err)
+        # Mended, with the same import: only what was not done acts.
+        sold = self.fake.cells[("S9", "WH1")]
+        sold.on_hand = 2
+        with open(path, "a", encoding="ascii") as f:
+            f.write("S10,WH1,0,10,,\n")
+        out, err = self.run_ctl("stock", "import", path, "--resume")
+        self.assertIn("the file has changed", err)
+        self.assertEqual(self.fake.cells[("S3", "WH1")].on_hand, 3)
+        self.assertEqual(self.fake.cells[("S10", "WH1")].on_hand, 10)
+        self.assertEqual(sold.on_hand, 2)
+        self.assertFalse(os.path.exists(path + ".import-state"))
+
+    def test_json(self):
+        self.fake.row_errors[("S1", "WH1")] = [(3, "SCALE", 'a "quoted" word')]
+        out, _ = self.run_ctl("stock", "import", self.many(3), "--json", code=PARTLY)
+        told = json.loads(out)
+        self.assertEqual((told["rows"], told["done"], told["failed"]), (3, 2, 1))
+        self.assertEqual(told["errors"][0]["line"], 3)
+        self.assertEqual(told["errors"][0]["message"], 'a "quoted" word')
+
+    def test_raw(self):
+        path = self.csv("TEA,WH1,3,2500,,\n")
+        self.run_ctl("stock", "import", path, "--raw")
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 2500)
+        self.run_ctl("stock", "import", self.csv("TEA,WH1,3,2.5,,\n"), "--raw", code=USAGE)
+
+    def test_standard_input(self):
+        out, _ = self.run_ctl("stock", "import", "-", stdin="sku,location,on_hand\nA,WH1,5\n")
+        self.assertEqual(self.fake.cells[("A", "WH1")].on_hand, 5)
+
+    def killed_import(self):
+        """An import killed while its third batch is under way; its id and file."""
+        path = self.many(10)
+        self.fake.fail("ImportStock")
+        self.fake.fail("ImportStock")
+        self.fake.fail("ImportStock", delay=60)
+        p = self.start("stock", "import", path, "--batch", "2")
+        told = p.stderr.readline()
+        while len(self.fake.asked["ImportStock"]) < 3:
+            time.sleep(0.02)
+        p.send_signal(signal.SIGKILL)
+        p.communicate()
+        return told.split()[1], path
+
+    def ids(self, since):
+        return [r.operation_id for q in self.fake.asked["ImportStock"][since:] for r in q.rows]
+
+    def test_killed_and_resumed_from_the_state_file(self):
+        import_id, path = self.killed_import()
+        before = self.ids(0)
+        _, err = self.run_ctl("stock", "import", path, code=USAGE)  # not silently a second one
+        self.assertIn("--resume", err)
+        out, err = self.run_ctl("stock", "import", path, "--resume")
+        self.assertIn(import_id, err)
+        self.assertEqual(out, "10 rows: 6 done, 4 done before, 0 failed, 0 not sent\n")
+        self.assertEqual(self.ids(3)[:2], before[4:6])  # the batch that was under way, again
+        self.assertEqual(len(self.fake.operations), 10)
+        self.assertFalse(os.path.exists(path + ".import-state"))
+
+    def test_killed_and_resumed_by_id(self):
+        import_id, path = self.killed_import()
+        os.unlink(path + ".import-state")
+        before = self.ids(0)
+        self.fake.cells[("S1", "WH1")].on_hand = 0  # sold meanwhile: must not come back
+        self.run_ctl("stock", "import", path, "--import-id", import_id)
+        self.assertEqual(self.ids(3)[:6], before)
+        self.assertEqual(self.fake.cells[("S1", "WH1")].on_hand, 0)
+        self.assertEqual(self.fake.cells[("S9", "WH1")].on_hand, 9)
+        since = len(self.fake.asked["ImportStock"])
+        self.run_ctl("stock", "import", path, "--import-id", import_id, "--from-line", "8")
+        self.assertEqual(self.ids(since), [self.ids(3)[k] for k in range(6, 10)])
+
+    def test_ids_carry_the_time_of_the_import(self):
+        began = int((time.time() - 5 * 3600) * 1000)
+        import_id = str(uuid.UUID(int=(began << 80) | (7 << 76) | (2 << 62) | 99))
+        _, err = self.run_ctl("stock", "import", self.many(3), "--import-id", import_id)
+        for text in self.ids(0):
+            self.assertEqual(uuid.UUID(text).int >> 80, began)
+            self.assertEqual(uuid.UUID(text).version, 7)
+        self.assertEqual(len(set(self.ids(0))), 3)
+        self.assertIn(time.strftime("begun %Y-%m-%d %H:%M", time.gmtime(began / 1000 + 10800)), err)
+
+    def test_beyond_the_id_window(self):
+        for k in range(2, 6):
+            self.fake.row_errors[(f"S{k}", "WH1")] = [(9, "ID_TOO_OLD", "before the window")]
+        path = self.many(6)
+        out, err = self.run_ctl("stock", "import", path, "--batch", "3", code=PARTLY)
+        self.assertEqual(out, "6 rows: 2 done, 1 failed, 3 not sent\n")
+        self.assertIn("before the server's id window", err)
+        self.assertEqual(len(self.fake.asked["ImportStock"]), 1)
+
+    def test_connection_lost_for_good(self):
+        path = self.many(6)
+        self.fake.fail("ImportStock")
+        for _ in range(3):
+            self.fake.fail("ImportStock", grpc.StatusCode.UNAVAILABLE)
+        out, err = self.run_ctl("stock", "import", path, "--batch", "2", "--tries", "3",
+                                code=UNREACHED)
+        self.assertIn("2 done, 0 failed, 4 not sent", out)
+        self.assertIn("--resume", err)
+        self.run_ctl("stock", "import", path, "--resume")
+        self.assertEqual(len(self.fake.cells), 6)
+
+    def test_progress_on_a_terminal(self):
+        master, slave = os.openpty()
+        p = subprocess.Popen([CTL, "stock", "import", self.many(2000)], stdout=subprocess.PIPE,
+                             stderr=slave, env=environment(HOLDFAST_ADDRESS=self.address()))
+        os.close(slave)
+        seen = b""
+        try:
+            while chunk := os.read(master, 4096):
+                seen += chunk
+        except OSError:  # how a terminal ends
+            pass
+        os.close(master)
+        p.communicate(timeout=30)
+        self.assertEqual(p.returncode, DONE)
+        self.assertIn(b"100%  2000 of 2000 rows", seen)
+
+    def test_usage(self):
+        path = self.many(1)
+        for wrong in [["--resume"], ["--from-line", "3"], ["--import-id", "x"], ["--batch", "0"],
+                      ["--import-id", "0193a000-0000-4000-8000-000000000001"],
+                      ["--reason", "x" * 65]]:
+            self.run_ctl("stock", "import", path, *wrong, code=USAGE)
+        self.assertEqual(self.fake.asked["ImportStock"], [])
+
+
+class Help(Case):
+    def test_commands_options_and_exits_are_documented(self):
+        out, _ = self.run_ctl("--help")
+        with open(os.path.join(stubs.ROOT, "docs", "holdfastctl.md"), encoding="utf-8") as f:
+            page = f.read()
+        part = out.split("commands:\n")[1].split("\n\n")[0]
+        commands = [re.split(r"  +", line.strip())[0] for line in part.splitlines()]
+        self.assertGreater(len(commands), 20)
+        for command in commands:
+            self.assertTrue(f"`{command}`" in page, command)
+            words = re.match(r"([a-z]+)( [a-z]+)?", command).group().split()
+            told, _ = self.run_ctl(*words, "--help")
+            self.assertTrue(told.startswith(f"usage: holdfastctl {command} "), told)
+            for option in re.findall(r"(?m)^  --([a-z-]+)", told):
+                self.assertTrue(f"`--{option}" in page, f"{command} --{option}")
+            self.assertLessEqual(max(len(line) for line in told.splitlines()), 100)
+        for code, text in re.findall(r"(?m)^  ([ \d]\d)  (.*)$", out.split("exit codes:")[1]):
+            self.assertTrue(f"\n| {code.strip()} | {text} |\n" in page, text)
+
+    def test_usage(self):
+        for wrong in [[], ["stock"], ["dance"], ["stock", "dance"], ["health", "--dance"],
+                      ["health", "now"], ["health", "--ttl", "1s"], ["health", "-x"],
+                      ["health", "--json=yes"], ["health", "--timeout"], ["get"],
+                      ["health", "--timeout", "1"], ["health", "--tries", "0"],
+                      ["health", "--json", "--json"], ["health", "--address", "nowhere"]]:
+            _, err = self.run_ctl(*wrong, code=USAGE)
+            self.assertTrue(err.startswith("holdfastctl: "), err)
+        out, _ = self.run_ctl("stock", "--help")
+        self.assertIn("stock import", out)
+        out, _ = self.run_ctl("--version")
+        self.assertRegex(out, r"^holdfastctl \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":

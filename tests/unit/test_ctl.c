@@ -1,7 +1,8 @@
-// holdfastctl's parts: quantities, spans, lines, CSV, tables.
+// holdfastctl's parts: quantities, spans, lines, CSV, tables, an import's ids and state.
 #include "base/limits.h"
 #include "ctl/csv.h"
 #include "ctl/format.h"
+#include "ctl/import.h"
 #include "ctl/table.h"
 #include "sim/prng.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void quantities(void **state)
@@ -332,6 +334,72 @@ static void tables(void **state)
     assert_string_equal(printed, "NAME  N  LAST\n");
 }
 
+// ------------------------------------------------------------------------------------ imports
+
+static void operations_of_an_import(void **state)
+{
+    (void)state;
+    struct hf_uuid one = hf_uuid_v7(1800000000000, 1, 2), two = hf_uuid_v7(1800000000000, 1, 6);
+    struct hf_uuid id = import_operation(one, "TEA", "WH1");
+    assert_int_equal(hf_uuid_ms(id), 1800000000000);
+    assert_int_equal(hf_uuid_version(id), 7);
+    assert_true(hf_uuid_variant_ok(id));
+    assert_true(hf_uuid_equal(id, import_operation(one, "TEA", "WH1")));
+    assert_false(hf_uuid_equal(id, import_operation(two, "TEA", "WH1")));
+    assert_false(hf_uuid_equal(id, import_operation(one, "TEA", "WH2")));
+    assert_false(hf_uuid_equal(import_operation(one, "TEAW", "H1"), id));
+    // Resumed by a later version of this program, the ids must be the same: these never change.
+    char name[HF_UUID_TEXT_BYTES];
+    hf_uuid_format(id, name);
+    assert_string_equal(name, "01a3185c-5000-7383-9f6d-0d2aed324670");
+}
+
+static struct ctl silent(char **err, size_t *n)
+{
+    struct ctl c = {.io.err = open_memstream(err, n)};
+    return c;
+}
+
+static void state_of_an_import(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/holdfast-test-ctl-XXXXXX", path[64], beside[80];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/state", folder);
+    snprintf(beside, sizeof beside, "%s.new", path);
+    char *err;
+    size_t n;
+    struct ctl c = silent(&err, &n);
+    struct import_state s = {.id = hf_uuid_v7(1800000000000, 1, 2),
+                             .file_hash = UINT64_C(0xfedcba9876543210),
+                             .next_row = 77,
+                             .raw = true,
+                             .reason = "a \"count\""},
+                        back;
+    assert_false(import_state_read(&c, path, &back));
+    assert_true(import_state_write(&c, path, &s));
+    s.next_row = 78;
+    assert_true(import_state_write(&c, path, &s)); // replaces
+    assert_int_not_equal(access(beside, F_OK), 0);
+    assert_true(import_state_read(&c, path, &back));
+    assert_true(hf_uuid_equal(back.id, s.id));
+    assert_true(back.file_hash == s.file_hash && back.next_row == 78 && back.raw);
+    assert_string_equal(back.reason, s.reason);
+    static const char *const damaged[] = {"", "{", "[]", "{}", "{\"version\":1}"};
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        FILE *f = fopen(path, "w");
+        fputs(damaged[i], f);
+        fclose(f);
+        assert_false(import_state_read(&c, path, &back));
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    assert_false(import_state_write(&c, path, &s)); // the folder is gone
+    fclose(c.io.err);
+    assert_non_null(strstr(err, "cannot be written"));
+    free(err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +411,8 @@ int main(void)
         cmocka_unit_test(csv_of_noise),
         cmocka_unit_test(csv_round_trip),
         cmocka_unit_test(tables),
+        cmocka_unit_test(operations_of_an_import),
+        cmocka_unit_test(state_of_an_import),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(printed);
