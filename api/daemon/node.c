@@ -209,12 +209,13 @@ static void *watchdog_run(void *ctx)
 
 // ------------------------------------------------------------------------------- set-up
 
-static enum hf_status node_start(struct node *n)
+enum hf_status node_start(struct node *n)
 {
     static void *(*const runs[NODE_THREADS])(void *) = {writer_run, timers_run, keeper_run,
                                                         watchdog_run};
     static const char *const names[NODE_THREADS] = {"hf-writer", "hf-timers", "hf-keeper",
                                                     "hf-watchdog"};
+    HF_ASSERT(n->thread_count == 0);
     for (uint32_t i = 0; i < NODE_THREADS; i++) {
         if (pthread_create(&n->threads[i], NULL, runs[i], n) != 0)
             return HF_NO_MEMORY;
@@ -262,7 +263,7 @@ static enum hf_status node_fill(struct node *n, const struct node_options *o,
         n->core = NULL;
         return s;
     }
-    s = node_start(n);
+    s = o->hold_back ? HF_OK : node_start(n);
     if (s != HF_OK)
         snprintf(report->why, sizeof report->why, "a thread could not be started");
     return s;

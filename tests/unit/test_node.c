@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -210,6 +211,25 @@ static void what_is_wrong_is_said(void **state)
     node_up(f);
 }
 
+static void a_node_held_back_appends_nothing_before_it_is_started(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line line = {cell_make(f, "apple", 10), 0, 2};
+    struct core_request hold = {
+        .verb = CORE_RESERVE, .id = fresh_id(f), .lines = &line, .line_count = 1, .ttl_ms = 60};
+    assert_int_equal(decide(f, &hold).outcome, CORE_OUT_DONE);
+    node_down(f);
+    f->options.hold_back = true;
+    node_up(f);
+    struct journal *j = core_journal(node_core(f->node));
+    uint64_t before = journal_appended(j);
+    poll(NULL, 0, 100); // past the deadline
+    assert_int_equal(journal_appended(j), before);
+    assert_int_equal(node_start(f->node), HF_OK);
+    cell_make(f, "pear", 1); // durable: the writer runs
+    assert_true(journal_appended(j) > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +238,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(whoever_waits_is_told_of_each_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_held_back_appends_nothing_before_it_is_started,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
