@@ -31,6 +31,10 @@ static const char holds_more[] =
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
+static const char key_more[] =
+    "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
+    "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
+
 const struct ctl_command ctl_commands[] = {
     {"stock import", "FILE.csv", "makes and sets cells from a file, exactly once", import_more, 1,
      1,
@@ -72,6 +76,8 @@ const struct ctl_command ctl_commands[] = {
     {"watch", "[SKU@LOCATION...]", "availability as it changes", watch_more, 0, CELLS,
      B(INTERVAL) | B(COUNT) | B(FOR) | B(ONCE), false, ctl_watch},
     {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
+    {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
+     1, B(ROLES), true, ctl_key_make},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,
      true, ctl_journal_inspect},
     {"journal verify", "FOLDER", "offline: reads and checks everything", NULL, 1, 1, 0, true,

@@ -24,6 +24,7 @@ enum ctl_exit ctl_list(struct ctl *c);
 enum ctl_exit ctl_holds(struct ctl *c);
 enum ctl_exit ctl_watch(struct ctl *c);
 enum ctl_exit ctl_health(struct ctl *c);
+enum ctl_exit ctl_key_make(struct ctl *c);
 enum ctl_exit ctl_journal_inspect(struct ctl *c);
 enum ctl_exit ctl_journal_verify(struct ctl *c);
 enum ctl_exit ctl_journal_export(struct ctl *c);

@@ -3,6 +3,7 @@
 
 Usage: ctl_against_fake.py HOLDFASTCTL [unittest's arguments]
 """
+import hashlib
 import json
 import os
 import re
@@ -361,6 +362,17 @@ class Keys(Case):
         self.assertNotIn("secret", err)
         self.run_ctl("health", "--key-file", self.path("none"), code=USAGE)
         self.run_ctl("health", "--key-file", self.path("empty", ""), code=USAGE)
+
+    def test_make(self):
+        out, _ = self.run_ctl("key", "make", "shop-eu", "--roles", "storefront,reader")
+        key, line = (x.split(maxsplit=1)[1] for x in out.splitlines())
+        self.assertRegex(key, r"^hf_[A-Za-z0-9_-]{43}$")
+        self.assertEqual(line, "shop-eu storefront,reader "
+                         + hashlib.sha256(key.encode()).hexdigest())
+        out, _ = self.run_ctl("key", "make", "shop-eu", "--roles", "operator", "--json")
+        self.assertNotEqual(json.loads(out)["key"], key)
+        for wrong in [["a b", "--roles", "reader"], ["shop", "--roles", "king"], ["shop"]]:
+            self.run_ctl("key", "make", *wrong, code=USAGE)
 
     def test_nothing_leaves_this_machine_in_clear(self):
         _, err = self.run_ctl("health", "--address", "192.0.2.1:7420", code=USAGE)

@@ -25,11 +25,12 @@ ARROWS = {
     "engine/ingest": ["engine/core", "proto"],
     "engine/flush": ["engine/core", "engine/sys"],
     "proto": [],
-    "api": ["engine/core", "engine/flush", "proto"],
+    "api": ["engine/core", "engine/flush", "proto", "api/auth"],
+    "api/auth": ["engine/sys"],
     "api/daemon": ["*"],
     # Tools: the wire, never the engine behind it.
     "api/client": ["proto", "engine/base"],
-    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client"],
+    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client", "api/auth"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "engine/sys"],
     "bench": ["*"],
