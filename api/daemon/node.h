@@ -6,7 +6,8 @@
 //
 // Threads: `writer` groups and syncs what was pushed; `timers` ends holds and forgets ids, once a
 // millisecond; `keeper` makes segments, checkpoints and archive files; `watchdog` ends the process
-// when a decision has not moved for a second. Callers bring their own threads and workers.
+// when a decision has not moved for a second; `hub`, on request, follows the journal for stock
+// watchers. Callers bring their own threads and workers.
 //
 // Crash-only: a node that failed acknowledges nothing more and does not come back. Whoever runs it
 // ends the process and starts again; recovery is exact. Closing writes nothing either.
@@ -22,6 +23,7 @@
 #define NODE_EXIT_FAILED 74 // for callers: the engine has stopped, see the log
 
 struct node;
+struct watch_hub;
 
 struct node_options {
     const char *folder; // of the data; borrowed during node_open
@@ -35,6 +37,7 @@ struct node_options {
     // must not block. Called before node_start has returned, too.
     void (*on_durable)(void *ctx);
     void *ctx;
+    bool watch; // make a hub for stock watchers (watch/hub.h). default false
     // storage is filled in; so are clock and fresh_id where they are empty.
     struct core_options core;
 };
@@ -52,6 +55,8 @@ enum hf_status node_start(struct node *n) HF_CHECKED;
 void node_close(struct node *n);
 
 struct core *node_core(struct node *n);
+// NULL without `watch`. One that fell behind ends alone: the node serves on, watchers are told.
+struct watch_hub *node_hub(struct node *n);
 
 // HF_OK, or why a step failed. Any thread, wait-free.
 enum hf_status node_failed(const struct node *n);
