@@ -192,7 +192,8 @@ static bool read_option_file(struct ctl *c, enum ctl_option o, char **text)
 static bool read_key(struct ctl *c, char **key)
 {
     const char *variable = c->io.variable("HOLDFAST_KEY");
-    const char *file = c->option[OPT_KEY_FILE], *by_variable = c->io.variable("HOLDFAST_KEY_FILE");
+    const char *file = c->option[OPT_KEY_FILE],
+               *by_variable = c->io.variable("HOLDFAST_CLIENT_KEY_FILE");
     *key = NULL;
     if (variable && *variable && (!file || file == by_variable)) {
         *key = ctl_alloc(strlen(variable) + 1);

@@ -23,8 +23,8 @@
     X(CERT, "cert", "FILE", "HOLDFAST_CERT", "client certificate (PEM)")                           \
     X(CERT_KEY, "cert-key", "FILE", "HOLDFAST_CERT_KEY", "its private key (PEM)")                  \
     X(SERVER_NAME, "server-name", "NAME", "HOLDFAST_SERVER_NAME",                                  \
-      "in its certificate, if not the address's")                                         \
-    X(KEY_FILE, "key-file", "FILE", "HOLDFAST_KEY_FILE",                                           \
+      "in its certificate, if not the address's")                                                  \
+    X(KEY_FILE, "key-file", "FILE", "HOLDFAST_CLIENT_KEY_FILE",                                    \
       "API key, first line; or in HOLDFAST_KEY")                                                   \
     X(INSECURE, "insecure", NULL, NULL, "in clear, key included, beyond this machine")             \
     X(TIMEOUT, "timeout", "SPAN", "HOLDFAST_TIMEOUT",                                              \

@@ -28,7 +28,8 @@ struct import {
     char state_path[PATH_BYTES]; // empty: none is kept
     uint64_t batch;
     size_t begin, next; // rows: where this run began; those before `next` were sent
-    size_t done, failed, too_old;
+    size_t done, failed;
+    size_t too_old, in_future; // of the failed: further rows would be refused like them
     uint64_t begin_ns, told_ns;
     json_t *errors; // for --json
 };
@@ -136,6 +137,7 @@ static void take_results(struct import *m, struct batch *b,
         } else {
             m->failed++;
             m->too_old += strcmp(error->reason, "ID_TOO_OLD") == 0;
+            m->in_future += strcmp(error->reason, "ID_IN_FUTURE") == 0;
             tell_row(m, row, error);
         }
     }
@@ -178,8 +180,8 @@ static enum ctl_exit send_all(struct import *m)
     struct batch *b = ctl_alloc(sizeof *b);
     enum ctl_exit e = CTL_OK;
     m->begin_ns = clock_monotonic_ns(m->c->io.clock);
-    // Beyond the id window every further row would be refused like those before it.
-    while (m->next < m->file.count && e == CTL_OK && m->too_old == 0) {
+    bool outside = false; // of the id window
+    while (m->next < m->file.count && e == CTL_OK && !outside) {
         b->first = m->next;
         b->count = m->file.count - m->next < m->batch ? m->file.count - m->next : m->batch;
         e = send_batch(m, b);
@@ -187,7 +189,8 @@ static enum ctl_exit send_all(struct import *m)
             m->next += b->count;
         if (!keep_state(m) && e == CTL_OK)
             e = CTL_FAILED;
-        draw(m, e != CTL_OK || m->next == m->file.count || m->too_old > 0);
+        outside = m->too_old + m->in_future > 0;
+        draw(m, e != CTL_OK || m->next == m->file.count || outside);
     }
     free(b);
     return e;
@@ -285,6 +288,12 @@ static void explain(struct import *m, size_t unsent)
             "`holdfastctl stock list` and import what is missing as a new import%s%s.\n",
             format_time((int64_t)hf_uuid_ms(m->state.id), time),
             m->state_path[0] ? ", after deleting\n" : "", m->state_path);
+    } else if (m->in_future > 0) {
+        fprintf(err,
+                "The import was begun %s by this machine's clock, which the server's clock has\n"
+                "not reached yet: compare the clocks, then begin anew%s%s.\n",
+                format_time((int64_t)hf_uuid_ms(m->state.id), time),
+                m->state_path[0] ? ", after deleting " : "", m->state_path);
     } else if (m->failed > 0 || unsent > 0) {
         fprintf(err, "to go on: holdfastctl stock import %s %s%s%s\n", m->file.path,
                 m->state_path[0] ? "--resume" : "--import-id ", m->state_path[0] ? "" : id,

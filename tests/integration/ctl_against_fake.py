@@ -351,7 +351,7 @@ class Keys(Case):
         self.assertEqual(self.sent(), "Bearer hf_from_the_environment")
         self.run_ctl("health", "--key-file", self.path("key"))
         self.assertEqual(self.sent(), "Bearer hf_from_the_file")
-        self.env = {"HOLDFAST_KEY_FILE": self.path("key")}
+        self.env = {"HOLDFAST_CLIENT_KEY_FILE": self.path("key")}
         self.run_ctl("health")
         self.assertEqual(self.sent(), "Bearer hf_from_the_file")
 
@@ -623,6 +623,13 @@ class Import(Case):
         self.assertEqual(out, "6 rows: 2 done, 1 failed, 3 not sent\n")
         self.assertIn("before the server's id window", err)
         self.assertEqual(len(self.fake.asked["ImportStock"]), 1)
+
+    def test_clock_ahead_of_the_server(self):
+        for k in range(6):
+            self.fake.row_errors[(f"S{k}", "WH1")] = [(9, "ID_IN_FUTURE", "ahead")]
+        out, err = self.run_ctl("stock", "import", self.many(6), "--batch", "3", code=PARTLY)
+        self.assertEqual(out, "6 rows: 0 done, 3 failed, 3 not sent\n")
+        self.assertIn("compare the clocks", err)
 
     def test_connection_lost_for_good(self):
         path = self.many(6)
