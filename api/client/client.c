@@ -224,9 +224,10 @@ static void call_start(struct client_stream *s, const ProtobufCServiceDescriptor
     char path[METHOD_BYTES];
     int n = snprintf(path, sizeof path, "/%s/%s", service->name, method);
     HF_ASSERT(n > 0 && (size_t)n < sizeof path);
+    grpc_slice name = grpc_slice_from_copied_string(path);
     s->call = grpc_channel_create_call(s->client->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-                                       s->client->queue, grpc_slice_from_copied_string(path), NULL,
-                                       deadline, NULL);
+                                       s->client->queue, name, NULL, deadline, NULL);
+    grpc_slice_unref(name);
     grpc_metadata authorization = {.key = grpc_slice_from_static_string("authorization"),
                                    .value =
                                        grpc_slice_from_static_string(s->client->authorization)};
