@@ -82,8 +82,8 @@ const struct ctl_command ctl_commands[] = {
      true, ctl_journal_inspect},
     {"journal verify", "FOLDER", "offline: reads and checks everything", NULL, 1, 1, 0, true,
      ctl_journal_verify},
-    {"journal export", "FOLDER", "offline: every record, an object a line", NULL, 1, 1, 0, true,
-     ctl_journal_export},
+    {"journal export", "FOLDER", "offline: every record that can be read, an object a line", NULL,
+     1, 1, 0, true, ctl_journal_export},
 };
 const size_t ctl_command_count = sizeof ctl_commands / sizeof *ctl_commands;
 
