@@ -1,5 +1,6 @@
 #include "daemon/node.h"
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "rcu/rcu.h"
 #include "sys/park.h"
@@ -187,6 +188,7 @@ static bool segments_run(struct node *n)
 static void *keeper_run(void *ctx)
 {
     struct node *n = ctx;
+    hf_arena_use(HF_ARENA_KEEPER);
     rcu_thread_register_once();
     while (node_goes_on(n)) {
         uint64_t now_ms = core_now(n->core);
@@ -334,7 +336,9 @@ enum hf_status node_open(const struct node_options *o, struct node **out,
     n->on_failed = o->on_failed;
     n->on_durable = o->on_durable;
     n->ctx = o->ctx;
+    enum hf_arena before = hf_arena_use(HF_ARENA_SETUP);
     enum hf_status s = node_fill(n, o, report);
+    hf_arena_use(before);
     if (s != HF_OK) {
         node_close(n);
         return s;

@@ -240,6 +240,17 @@ enum hf_status journal_inspect(struct storage *s,
                                void (*on_group)(void *ctx, const struct journal_group_info *g),
                                journal_visit visit, void *ctx, struct journal_report *report);
 
+// Told of each place in a damaged journal: the byte, the record's LSN if it is known (else 0).
+typedef void (*journal_damage)(void *ctx, const char *segment, uint64_t offset, uint64_t lsn,
+                               const char *why);
+// Visits every record with lsn > after that can still be read, before, between and behind the
+// damage, in LSN order, never one that no start would accept in a whole folder. LSNs that are
+// missing were unreadable. Reads all segments twice, changes nothing. Either may be NULL.
+// HF_NOT_FOUND, HF_DAMAGED (no meta file: whose journal it is is not known), HF_TOO_NEW, HF_IO,
+// what visit answered.
+enum hf_status journal_salvage(struct storage *s, uint64_t after, journal_visit visit,
+                               journal_damage damage, void *ctx);
+
 // ------------------------------------------------------------------------------- metrics
 struct journal_metrics {
     uint64_t groups, records, bytes_written, syncs, sync_ns_total, sync_ns_max, group_bytes_max;
