@@ -50,11 +50,20 @@ class Case(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix="holdfast-daemon.")
         self.data = os.path.join(self.folder, "data")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.started = []
+
+    def tearDown(self):
+        for ran in self.started:
+            ran.kill()
+        result = self._outcome.result
+        if any(case is self for case, _ in result.failures + result.errors):
+            for ran in self.started:
+                print(f"--- exit {ran.process.returncode}, its log:\n{ran.log()}", file=sys.stderr)
 
     def start(self, *args, **more):
-        started = d.Daemon(PROGRAM, self.data, *args, **more)
-        self.addCleanup(started.kill)
-        return started
+        ran = d.Daemon(PROGRAM, self.data, *args, **more)
+        self.started.append(ran)
+        return ran
 
     def file(self, name, text):
         path = os.path.join(self.folder, name)
@@ -147,7 +156,7 @@ class Ends(Case):
         with first.channel() as channel:
             for i in range(3):
                 self.stock(channel, f"sku-{i}", 5)
-        self.assertEqual(first.end(), 0)
+        self.assertEqual(first.end(), 0, first.log())
         second = d.Daemon(PROGRAM, self.data, "--cells-max=2", "--ids-max=100", "--blocks-max=100",
                           small=False)
         self.assertEqual(second.wait(), 78)
@@ -177,7 +186,7 @@ class Ends(Case):
         time.sleep(1)
         self.assertIsNone(ran.process.poll())
         self.assertNotIn("listener_silent", ran.log())
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
 
 
 class Signals(Case):
@@ -187,7 +196,7 @@ class Signals(Case):
             with ran.channel() as channel:
                 self.assertEqual(health(channel), SERVING)
                 ran.signal(number)
-                self.assertEqual(ran.wait(), 0)
+                self.assertEqual(ran.wait(), 0, ran.log())
             self.assertIn("event=draining", ran.log())
             self.assertIn("event=ended exit=0", ran.log())
 
@@ -206,7 +215,7 @@ class Signals(Case):
             reply = stub.Order(reservation_pb2.OrderRequest(
                 reservation_id=d.uuid7(), lines=[line("apple", 1)]), timeout=5)
             self.assertEqual(len(reply.decision.lines), 1)
-        self.assertEqual(ran.wait(), 0)
+        self.assertEqual(ran.wait(), 0, ran.log())
 
     def test_pipe_is_ignored(self):
         ran = self.start().serving()
@@ -214,7 +223,7 @@ class Signals(Case):
         time.sleep(0.3)
         with ran.channel() as channel:
             self.assertEqual(health(channel), SERVING)
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
 
     def test_the_service_manager_is_told(self):
         path = os.path.join(self.folder, "notify")
@@ -223,7 +232,7 @@ class Signals(Case):
             s.settimeout(60)
             ran = self.start(env={"NOTIFY_SOCKET": path})
             self.assertEqual(s.recv(100), b"READY=1")
-            self.assertEqual(ran.end(), 0)
+            self.assertEqual(ran.end(), 0, ran.log())
             self.assertEqual(s.recv(100), b"STOPPING=1")
 
 
@@ -261,7 +270,7 @@ class Serving(Case):
             states = [stub.GetReservation(reservation_pb2.GetReservationRequest(
                 reservation_id=i), timeout=10).reservation for i in (held, sold)]
             self.assertEqual([sum(x.quantity for x in s.lines) for s in states], [3, 5])
-        self.assertEqual(again.end(), 0)
+        self.assertEqual(again.end(), 0, again.log())
         self.assertNotIn(buyer, ran.log() + again.log())
 
     def check_families(self, families):
@@ -308,7 +317,7 @@ class Serving(Case):
             self.assertEqual(health(channel), SERVING)
         time.sleep(0.5)
         self.assertNotIn("listener_silent", ran.log())
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
 
     def test_answers_do_not_wait_in_mode_group(self):
         ran = self.start("--durability=group:50ms").serving()
@@ -361,7 +370,7 @@ class Keys(Case):
             ran.wait_event("reload_failed")
             self.assertEqual(self.call(channel, self.OTHER), grpc.StatusCode.NOT_FOUND)
             self.assertEqual(d.value(ran.metrics(), "holdfast_valid_keys"), 1)
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
         self.assertNotIn(self.KEY, ran.log())
         self.assertNotIn(self.OTHER, ran.log())
 
@@ -412,7 +421,7 @@ class Tls(Case):
             health(plain)
         time.sleep(0.5)
         self.assertNotIn("listener_silent", ran.log())
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
 
     def test_mutual_tls_and_its_quiet_self_check(self):
         self.certificates()
@@ -424,7 +433,7 @@ class Tls(Case):
             self.assertEqual(health(channel), SERVING)
         with self.channel(ran) as stranger, self.assertRaises(grpc.RpcError):
             health(stranger)
-        self.assertEqual(ran.end(), 0)
+        self.assertEqual(ran.end(), 0, ran.log())
 
     def test_a_certificate_that_is_none(self):
         self.file("server.pem", "no certificate\n")
