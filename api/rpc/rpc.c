@@ -251,6 +251,8 @@ void rpc_drain(struct rpc *r)
         grpc_completion_queue_next(first->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         return;
     }
+    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
+        poller_wake(&r->pollers[i]);
     if (!drained_within(r, r->options.limits.drain_ms)) {
         hf_log(HF_LOG_WARN, "drain_cancels", "after_ms=%u", r->options.limits.drain_ms);
         grpc_server_cancel_all_calls(r->server);
