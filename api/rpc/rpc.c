@@ -243,7 +243,7 @@ static bool drained_within(struct rpc *r, uint32_t ms)
 void rpc_drain(struct rpc *r)
 {
     uint32_t no = 0;
-    if (!r->server || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
+    if (!r->server || !r->pollers || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
         return;
     struct poller *first = &r->pollers[0];
     grpc_server_shutdown_and_notify(r->server, first->cq, &r->shutdown_tag);
