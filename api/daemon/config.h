@@ -215,9 +215,11 @@ bool config_load(struct config *c, int argc, char **argv, char **environment,
                  struct config_errors *errors);
 void config_fini(struct config *c);
 
-// Adds that the file which an option names is of no use.
+// Adds that the file which an option names is of no use, or that something is odd about it.
 void config_wrong_file(struct config_errors *errors, const char *option, const char *path,
                        const char *why);
+void config_warn_file(struct config_errors *errors, const char *option, const char *path,
+                      const char *why);
 
 void config_help(FILE *out);                          // every option
 void config_print(const struct config *c, FILE *out); // as YAML that says the same, with sources

@@ -1,6 +1,6 @@
 #include "daemon/daemon_internal.h"
 
-#include "sys/text_file.h"
+#include "daemon/tls_files.h"
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
@@ -11,53 +11,18 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define PEM_BYTES_MAX   (1u << 20)
-#define HUB_WAIT_MS     50
 #define CHECK_FAILURES  3
 #define CHECK_ANSWER_MS 2000
 
 // ------------------------------------------------------------------------------- files
 
-struct pems {
-    char *certificate, *key, *client_ca; // NULL: not given
-    size_t key_bytes;
-};
-
-static void pem_read(const char *option, const char *path, char **text, size_t *bytes,
-                     struct config_errors *errors)
-{
-    const char *why;
-    if (path[0] == 0)
-        return;
-    if (text_file_read(path, PEM_BYTES_MAX, text, bytes, &why) != HF_OK)
-        config_wrong_file(errors, option, path, why);
-}
-
-static void pems_read(const struct config *c, struct pems *p, struct config_errors *errors)
-{
-    size_t bytes;
-    *p = (struct pems){0};
-    pem_read("tls_certificate", c->tls_certificate, &p->certificate, &bytes, errors);
-    pem_read("tls_key", c->tls_key, &p->key, &p->key_bytes, errors);
-    pem_read("tls_client_ca", c->tls_client_ca, &p->client_ca, &bytes, errors);
-}
-
-static void pems_free(struct pems *p)
-{
-    if (p->key)
-        explicit_bzero(p->key, p->key_bytes);
-    free(p->certificate);
-    free(p->key);
-    free(p->client_ca);
-}
-
 bool daemon_files_check(const struct config *c, struct config_errors *errors)
 {
-    struct pems p;
+    struct tls_files t;
     struct auth *auth;
     char why[200];
-    pems_read(c, &p, errors);
-    pems_free(&p);
+    tls_files_read(c, &t, errors);
+    tls_files_free(&t);
     if (c->key_file[0] && auth_create(c->key_file, &auth, why) == HF_OK)
         auth_destroy(auth);
     else if (c->key_file[0])
@@ -221,22 +186,23 @@ static enum exit_code listener_start(struct daemon *d)
 {
     struct config_errors *errors = calloc(1, sizeof *errors);
     struct rpc_options o = {.address = d->config->listen, .hooks = service_hooks(d->service)};
-    struct pems p;
+    struct tls_files t;
     char why[200] = "no memory";
     enum hf_status s = HF_NO_MEMORY;
     if (!errors)
         return fail(EXIT_CODE_RESOURCES, "listener", why);
-    pems_read(d->config, &p, errors);
-    if (errors->count > 0) {
+    // Read again, and so looked at again: the start may have taken a while.
+    if (!tls_files_read(d->config, &t, errors)) {
         s = HF_INVALID;
         snprintf(why, sizeof why, "%.199s", errors->texts[0]);
     } else {
-        o.tls = (struct rpc_tls){p.certificate, p.key, p.client_ca};
+        o.tls = (struct rpc_tls){t.certificate, t.key, t.client_ca};
+        d->tls_ends_s = t.ends_s;
         o.methods = service_methods(&o.method_count);
         config_to_rpc(d->config, &o.limits);
         s = rpc_create(&o, &d->rpc, why);
     }
-    pems_free(&p);
+    tls_files_free(&t);
     free(errors);
     if (s == HF_OK) {
         told_set(d, d->rpc);

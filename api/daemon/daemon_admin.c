@@ -63,6 +63,8 @@ void daemon_collect(void *ctx, struct metrics *m)
          "1: serving, as /readyz tells"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_valid_keys", auth_key_count(d->auth),
          "API keys in force; 0: without a key file, open to everybody"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_tls_certificate_end_seconds", d->tls_ends_s,
+         "last second of the listener's certificate, since 1970; 0: no TLS"},
     };
     metrics_rows(m, rows, sizeof rows / sizeof *rows);
     collect_engine(d, m);

@@ -166,6 +166,15 @@ static void what_is_not_protobuf_is_refused(void **state)
     assert_true(look(unknown, sizeof unknown, field));
 }
 
+static void an_empty_message_may_have_no_address(void **state)
+{
+    char field[96];
+    const char *why;
+    (void)state;
+    // A sanitizer watches.
+    assert_true(wire_check(&holdfast__v1__reserve_request__descriptor, NULL, 0, field, 96, &why));
+}
+
 static void an_arena_has_a_bound(void **state)
 {
     struct arena *a = malloc(sizeof *a);
@@ -221,6 +230,7 @@ int main(void)
         cmocka_unit_test(the_field_that_is_wrong_is_named),
         cmocka_unit_test(no_prefix_of_a_message_is_read_beyond),
         cmocka_unit_test(what_is_not_protobuf_is_refused),
+        cmocka_unit_test(an_empty_message_may_have_no_address),
         cmocka_unit_test(an_arena_has_a_bound),
         cmocka_unit_test(an_error_is_told_with_its_details),
     };
