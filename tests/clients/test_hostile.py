@@ -188,6 +188,38 @@ def test_nothing_is_received_while_a_message_is_with_the_slow_lane(start):
                     assert r.error.reason == "UNKNOWN" if i % 2 else r.decision.outcome == DONE, r
 
 
+# ------------------------------------------------------------------------------- the slow lane
+
+def busy_lane(c, server, messages=1):
+    """Streams that keep the slow lane busy for a while."""
+    before = metric(server, "holdfast_rpc_deferred_total")
+    calls = [c.reservations.ReserveStream(iter([operations(c, [old_get(c)] * 1024)]))
+             for _ in range(messages)]
+    eventually(lambda: metric(server, "holdfast_rpc_deferred_total") == before + messages)
+    return calls
+
+
+def test_a_deadline_that_passes_in_the_slow_lane_does_nothing(start):
+    with start() as server:
+        c = Client(server.channel())
+        c.make("lane", 10)
+        late = 0
+        for _ in range(5):
+            busy = busy_lane(c, server, 4)
+            try:
+                c.admin.AdjustStock(c.a.AdjustStockRequest(
+                    operation_id=uuid7(), sku="lane", location="main", difference=1),
+                    timeout=0.02)
+            except grpc.RpcError as e:
+                assert e.code() == CODE.DEADLINE_EXCEEDED, e
+                late += 1
+            for b in busy:
+                assert len(next(b).results) == 1024
+        c.admin.CreateChannel(c.a.CreateChannelRequest(channel="after"))  # all before it is done
+        assert late > 0
+        assert c.cell("lane").on_hand == 10 + 5 - late
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     only = sys.argv[2:]
