@@ -35,6 +35,7 @@ struct node {
     struct storage *storage;
     struct core *core;
     void (*on_failed)(void *ctx, enum hf_status why, const char *step);
+    void (*on_durable)(void *ctx);
     void *ctx;
     _Atomic bool stopping;
     _Atomic uint32_t failed;   // enum hf_status; set once
@@ -124,6 +125,8 @@ static void *writer_run(void *ctx)
         if (step_did(n, core_step_writer(n->core, false), "writer")) {
             wrote_ns = clock_monotonic_ns(clock);
             vouched = false;
+            if (n->on_durable)
+                n->on_durable(n->ctx);
             continue;
         }
         if (!vouched && clock_monotonic_ns(clock) - wrote_ns >= QUIET_MS * MS_NS) {
@@ -277,6 +280,7 @@ enum hf_status node_open(const struct node_options *o, struct node **out,
     if (!n)
         return HF_NO_MEMORY;
     n->on_failed = o->on_failed;
+    n->on_durable = o->on_durable;
     n->ctx = o->ctx;
     enum hf_status s = node_fill(n, o, report);
     if (s != HF_OK) {

@@ -29,6 +29,9 @@ struct node_options {
     // Called once, by the thread whose step failed, before node_wait_failed returns. May be NULL;
     // must not call node_close. `step` is static text.
     void (*on_failed)(void *ctx, enum hf_status why, const char *step);
+    // Called by the writer's thread after each group: more is durable than before. May be NULL; must
+    // not block. Called before node_open has returned, too.
+    void (*on_durable)(void *ctx);
     void *ctx;
     // storage is filled in; so are clock and fresh_id where they are empty.
     struct core_options core;

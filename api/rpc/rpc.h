@@ -199,6 +199,19 @@ bool rpc_expired(const struct rpc_call *call);
 // An INVALID_ARGUMENT for `field`.
 struct rpc_error rpc_invalid(const char *field, const char *message);
 
+#define RPC_STAGE_TABLE(X)                                                                         \
+    X(DECIDE, "from a unary call's arrival to its decision")                                       \
+    X(DURABLE, "from its decision until it was told")
+enum rpc_stage {
+#define X(name, help) RPC_STAGE_##name,
+    RPC_STAGE_TABLE(X)
+#undef X
+        RPC_STAGE_COUNT
+};
+struct hf_histogram; // base/histogram.h
+// Adds all pollers' latencies of a stage. Any thread that owns `into`.
+void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram *into);
+
 #define RPC_METRIC_TABLE(X)                                                                        \
     X(calls, "unary calls that arrived")                                                           \
     X(streams, "streams that were opened")                                                         \

@@ -390,6 +390,13 @@ enum hf_status core_step_writer(struct core *c, bool quiet);
 enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget);
 // Makes segments ready and recycles them.
 enum hf_status core_step_segments(struct core *c);
+// A reader of the journal outside the engine has applied every record up to lsn: segments that hold
+// later ones are kept for it, as long as they are no more than a quarter of segments_max (at least
+// 1, at most CORE_FOLLOW_SEGMENTS_MAX) beyond what the engine keeps for itself, and as long as no
+// request is refused for want of room. Then it is let go, with a line in the log, and its reader
+// meets HF_NOT_FOUND. UINT64_MAX: nobody follows, as after the start. Any one thread; wait-free.
+#define CORE_FOLLOW_SEGMENTS_MAX 64
+void core_follow(struct core *c, uint64_t lsn);
 // Follows the journal into the shadow; writes checkpoints and id files. budget: groups or, while
 // writing, 64 KiB pieces.
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget);
@@ -422,6 +429,7 @@ struct core_metrics {
     uint64_t floor_ms, window_ms;      // the oldest id time still accepted; the window in force
     uint64_t expiry_lag_ms_max;        // worst since start
     uint64_t checkpoint_lsn, shadow_lsn, archive_lsn, checkpoints;
+    uint64_t follow_lsn, follow_lost;  // UINT64_MAX: nobody follows; times that it was let go
     uint64_t compared;                 // times that shadow and live state were found equal
 };
 void core_metrics(struct core *c, struct core_metrics *out); // any thread

@@ -107,6 +107,8 @@ struct core {
     struct core_shadow *shadow;
     uint64_t checkpoint_lsn, checkpoints, compared; // atomic copies for metrics
     uint64_t keep_after; // atomic: no start needs records up to here
+    uint64_t follow_lsn; // atomic: core_follow
+    uint64_t follow_lost; // atomic copy for metrics
     uint64_t shadow_lsn;
 };
 

@@ -235,6 +235,7 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
     if (!c)
         return HF_NO_MEMORY;
     c->options = *o;
+    c->follow_lsn = UINT64_MAX;
     lock_init(&c->admin);
     rcu_thread_register_once();
     enum hf_status s = open_all(c, report);
@@ -329,11 +330,42 @@ enum hf_status core_step_writer(struct core *c, bool quiet)
     return step_result(c, journal_writer_step(c->journal, core_now(c), quiet));
 }
 
+void core_follow(struct core *c, uint64_t lsn)
+{
+    hf_store_release(&c->follow_lsn, lsn); // pairs with follow_keep
+}
+
+// Keeps segments for whoever follows, up to the bound. A follower that stands still must cost disk
+// that was planned for, not all of it.
+static uint64_t follow_keep(struct core *c, uint64_t keep)
+{
+    uint64_t follow = hf_load_acquire(&c->follow_lsn); // what it has read may be recycled
+    if (follow >= keep)
+        return keep;
+    struct journal_segment closed[CORE_FOLLOW_SEGMENTS_MAX + 1];
+    uint32_t limit = c->options.journal.segments_max / 4, held = 0;
+    limit = limit < 1 ? 1 : limit > CORE_FOLLOW_SEGMENTS_MAX ? CORE_FOLLOW_SEGMENTS_MAX : limit;
+    if (hf_load_relaxed(&c->starved))
+        limit = 0; // decisions are being refused for want of room
+    uint32_t n = journal_closed_segments(c->journal, closed, CORE_FOLLOW_SEGMENTS_MAX + 1);
+    for (uint32_t i = 0; i < n; i++)
+        held += closed[i].last_lsn > follow && closed[i].last_lsn <= keep;
+    if (held <= limit)
+        return follow;
+    if (hf_cas(&c->follow_lsn, &follow, UINT64_MAX)) {
+        hf_add(&c->follow_lost, UINT64_C(1));
+        hf_log(HF_LOG_ERROR, "follower_lost", "lsn=%llu keep_after=%llu segments=%u limit=%u",
+               (unsigned long long)follow, (unsigned long long)keep, held, limit);
+    }
+    return keep;
+}
+
 enum hf_status core_step_segments(struct core *c)
 {
     uint64_t keep = hf_load_acquire(&c->keep_after);
     if (c->archive && archive_lsn(c->archive) < keep)
         keep = archive_lsn(c->archive);
+    keep = follow_keep(c, keep);
     return step_result(c, journal_maintain(c->journal, keep));
 }
 

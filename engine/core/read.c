@@ -237,5 +237,7 @@ void core_metrics(struct core *c, struct core_metrics *out)
     out->shadow_lsn = hf_load_relaxed(&c->shadow_lsn);
     out->archive_lsn = c->archive ? archive_lsn(c->archive) : 0;
     out->checkpoints = hf_load_relaxed(&c->checkpoints);
+    out->follow_lsn = hf_load_relaxed(&c->follow_lsn);
+    out->follow_lost = hf_load_relaxed(&c->follow_lost);
     out->compared = hf_load_relaxed(&c->compared);
 }

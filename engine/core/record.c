@@ -31,6 +31,34 @@ const char *core_role_name(unsigned role)
     }
 }
 
+int64_t core_line_available(const struct core_record_line *line, int64_t before)
+{
+    int64_t q = line->quantity;
+    switch ((enum core_role)line->role) {
+    case CORE_ROLE_HOLD:
+    case CORE_ROLE_ORDER:
+        return -q;
+    case CORE_ROLE_GIVE_BACK:
+    case CORE_ROLE_CANCEL:
+    case CORE_ROLE_RESTOCK:
+    case CORE_ROLE_ON_HAND:
+        return q;
+    case CORE_ROLE_SAFETY:
+    case CORE_ROLE_EXTERNAL:
+        return before - q;
+    case CORE_ROLE_BACKORDER:
+        return q - before;
+    case CORE_ROLE_COMMIT:
+    case CORE_ROLE_SCRAP:
+    case CORE_ROLE_ACTIVE:
+    case CORE_ROLE_ACKNOWLEDGE:
+    case CORE_ROLE_SCALE:
+    case CORE_ROLE_END:
+        break;
+    }
+    return 0;
+}
+
 static bool lines_ok(const struct core_record *r)
 {
     for (uint32_t i = 0; i < r->line_count; i++) {

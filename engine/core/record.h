@@ -129,6 +129,10 @@ static inline uint16_t core_record_version(const struct core_record *r)
 // not a well-formed record (damage). Any thread, pure.
 bool core_record_parse(const struct journal_record *r, struct core_record_parts *parts);
 
+// How much a line moves its cell's available. `before`: what the term was, for the roles that set
+// one (SAFETY, BACKORDER, EXTERNAL); the others don't look. Agrees with replay, for every role.
+int64_t core_line_available(const struct core_record_line *line, int64_t before);
+
 const char *core_record_type_name(unsigned type); // "unknown" otherwise
 const char *core_role_name(unsigned role);
 

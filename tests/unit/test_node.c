@@ -17,7 +17,13 @@ struct fixture {
     struct core_worker *worker;
     struct core_report report;
     uint64_t random;
+    _Atomic uint32_t told; // calls of on_durable
 };
+
+static void on_durable(void *ctx)
+{
+    ((struct fixture *)ctx)->told++;
+}
 
 static struct hf_uuid fresh_id(struct fixture *f)
 {
@@ -49,6 +55,8 @@ static int set_up(void **state)
     if (!mkdtemp(f->folder))
         return 1;
     node_options_default(&f->options);
+    f->options.on_durable = on_durable;
+    f->options.ctx = f;
     f->options.folder = f->folder;
     f->options.core.cells_max = 100;
     f->options.core.ids_max = 10000;
@@ -156,6 +164,21 @@ static void the_threads_end_holds_in_time(void **state)
     assert_int_equal(decide(f, &commit).outcome, CORE_OUT_EXPIRED);
 }
 
+static void whoever_waits_is_told_of_each_group(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line line = {cell_make(f, "apple", 10), 0, 1};
+    for (int i = 0; i < 5; i++) {
+        uint32_t before = f->told;
+        struct core_request r = {
+            .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+        assert_int_equal(decide(f, &r).outcome, CORE_OUT_DONE);
+        for (int ms = 0; ms < 5000 && f->told == before; ms++)
+            node_wait_failed(f->node, 1);
+        assert_int_not_equal(f->told, before);
+    }
+}
+
 static void a_folder_is_open_once(void **state)
 {
     struct fixture *f = *state;
@@ -192,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whoever_waits_is_told_of_each_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
     };

@@ -2,12 +2,14 @@
 #include "base/memory.h"
 #include "sys/park.h"
 #include "sys/storage.h"
+#include "sys/text_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -104,10 +106,42 @@ static void a_park_times_out_and_a_wake_is_not_lost(void **state)
     assert_true(clock_monotonic_ns(clock_os()) - before < 5000000000u);
 }
 
+static void text_files_are_read_whole_or_refused(void **state)
+{
+    (void)state;
+    char path[100], *text;
+    size_t bytes;
+    const char *why = NULL;
+    snprintf(path, sizeof path, "%s/text", folder);
+    assert_int_equal(text_file_read(path, 100, &text, &bytes, &why), HF_NOT_FOUND);
+    FILE *f = fopen(path, "w");
+    fputs("one\ntwo", f);
+    fclose(f);
+    assert_int_equal(text_file_read(path, 7, &text, &bytes, &why), HF_OK);
+    assert_int_equal(bytes, 7);
+    assert_string_equal(text, "one\ntwo");
+    free(text);
+    assert_int_equal(text_file_read(path, 6, &text, &bytes, &why), HF_INVALID);
+    assert_string_equal(why, "is too large");
+    assert_int_equal(chmod(path, 0646), 0);
+    assert_int_equal(text_file_read(path, 7, &text, &bytes, &why), HF_INVALID);
+    assert_int_equal(chmod(path, 0600), 0);
+    f = fopen(path, "w");
+    fwrite("a\0b", 1, 3, f);
+    fclose(f);
+    assert_int_equal(text_file_read(path, 7, &text, &bytes, &why), HF_INVALID);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0); // does not wait for a writer
+    assert_int_equal(text_file_read(path, 7, &text, &bytes, &why), HF_INVALID);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(text_file_read(folder, 7, &text, &bytes, &why), HF_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_made_written_renamed_removed),
+        cmocka_unit_test(text_files_are_read_whole_or_refused),
         cmocka_unit_test(a_second_lock_is_refused),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(a_park_times_out_and_a_wake_is_not_lost),

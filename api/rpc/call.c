@@ -1,0 +1,166 @@
+// Unary calls: one request, one reply, both in one batch each.
+#include "rpc/rpc_internal.h"
+
+#include "rpc/details.h"
+
+#include <string.h>
+
+#define RETRY_BUSY_MS 50
+
+struct rpc_error rpc_invalid(const char *field, const char *message)
+{
+    struct rpc_error e = {.code = RPC_INVALID_ARGUMENT, .message = message};
+    size_t bytes = strlen(field);
+    bytes = bytes < sizeof e.field ? bytes : sizeof e.field - 1;
+    memcpy(e.field, field, bytes);
+    return e;
+}
+
+bool rpc_expired(const struct rpc_call *pub)
+{
+    const struct call *c = (const struct call *)pub;
+    return c->deadline_ns != UINT64_MAX && rpc_now_ns() >= c->deadline_ns;
+}
+
+static bool call_prepare(struct call *c, struct rpc_error *error)
+{
+    struct poller *p = c->poller;
+    if (p->calls_open > p->rpc->options.limits.calls_max) {
+        count_up(&p->metrics.refused);
+        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "TOO_MANY_CALLS",
+                                    .message = "too many calls are in progress",
+                                    .retry_ms = RETRY_BUSY_MS};
+        return false;
+    }
+    if (rpc_expired(&c->pub)) {
+        count_up(&p->metrics.expired);
+        *error = (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
+                                    .message = "the deadline passed before the decision"};
+        return false;
+    }
+    c->pub.who = call_identify(c, error);
+    if (!c->pub.who) {
+        count_up(&p->metrics.unauthenticated);
+        return false;
+    }
+    if (!call_bytes(c)) {
+        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "MEMORY",
+                                    .message = "no memory for the request",
+                                    .retry_ms = RETRY_BUSY_MS};
+        return false;
+    }
+    return c->pub.method->raw || call_unpack(c, error);
+}
+
+void call_arrived(struct call *c)
+{
+    struct poller *p = c->poller;
+    struct rpc_error error;
+    count_up(&p->metrics.calls);
+    c->counted = true;
+    hf_store_relaxed(&p->calls_open, p->calls_open + 1);
+    if (!call_prepare(c, &error)) {
+        rpc_fail(&c->pub, &error);
+    } else if (c->pub.method->kind == RPC_FAST) {
+        HF_ASSERT(p->burst_count < RPC_BURST_MAX);
+        p->burst[p->burst_count++] = &c->pub;
+    } else if (!rpc_defer(&c->pub)) {
+        count_up(&p->metrics.refused);
+        error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                   .reason = "SLOW_QUEUE_FULL",
+                                   .message = "too many requests of this kind wait",
+                                   .retry_ms = 4 * RETRY_BUSY_MS};
+        rpc_fail(&c->pub, &error);
+    }
+}
+
+bool rpc_defer(struct rpc_call *pub)
+{
+    struct call *c = (struct call *)pub;
+    if (!slow_push(c->poller->rpc, c))
+        return false;
+    count_up(&c->poller->metrics.deferred);
+    return true;
+}
+
+// ------------------------------------------------------------------------------- replies
+
+static void batch_start(struct call *c, const grpc_op *ops, size_t count)
+{
+    grpc_call_error e = grpc_call_start_batch(c->call, ops, count, &c->tags[TAG_ANSWERED], NULL);
+    HF_ASSERT(e == GRPC_CALL_OK); // the operations are always the same, and each comes once
+}
+
+void call_answer(struct call *c)
+{
+    grpc_op ops[4] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+                      {.op = GRPC_OP_SEND_MESSAGE},
+                      {.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
+                      {.op = GRPC_OP_RECV_CLOSE_ON_SERVER}};
+    ops[1].data.send_message.send_message = c->reply;
+    ops[2].data.send_status_from_server.status = GRPC_STATUS_OK;
+    ops[3].data.recv_close_on_server.cancelled = &c->cancelled;
+    count_up(&c->poller->metrics.codes[RPC_OK]);
+    if (c->ticket)
+        hf_histogram_record(&c->poller->latency[RPC_STAGE_DURABLE], rpc_now_ns() - c->decided_ns);
+    batch_start(c, ops, 4);
+}
+
+void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+{
+    struct call *c = (struct call *)pub;
+    struct poller *p = c->poller;
+    c->reply = message_pack(message);
+    c->ticket = ticket;
+    c->decided_ns = rpc_now_ns();
+    if (!on_own_poller(c)) {
+        poller_post(p, c, POSTED_DONE);
+        return;
+    }
+    hf_histogram_record(&p->latency[RPC_STAGE_DECIDE], c->decided_ns - pub->arrived_ns);
+    if (!p->first_waiting && ticket_durable(p->rpc, ticket)) {
+        call_answer(c);
+        return;
+    }
+    if (ticket == 0) { // nobody waits for those
+        call_answer(c);
+        return;
+    }
+    c->next = NULL;
+    *p->last_waiting = c;
+    p->last_waiting = &c->next;
+}
+
+void rpc_fail(struct rpc_call *pub, const struct rpc_error *error)
+{
+    struct call *c = (struct call *)pub;
+    unsigned char packed[DETAILS_BYTES_MAX];
+    char text[256];
+    details_message(error, text, sizeof text);
+    size_t bytes = details_pack(error, packed);
+    grpc_slice message = grpc_slice_from_copied_string(text);
+    grpc_metadata trailer = {
+        .key = grpc_slice_from_static_string("grpc-status-details-bin"),
+        .value = grpc_slice_from_copied_buffer((const char *)packed, bytes)};
+    grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
+                      {.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
+                      {.op = GRPC_OP_RECV_CLOSE_ON_SERVER}};
+    ops[1].data.send_status_from_server.status = (grpc_status_code)error->code;
+    ops[1].data.send_status_from_server.status_details = &message;
+    ops[1].data.send_status_from_server.trailing_metadata = &trailer;
+    ops[1].data.send_status_from_server.trailing_metadata_count = 1;
+    ops[2].data.recv_close_on_server.cancelled = &c->cancelled;
+    hf_add(&c->poller->metrics.codes[error->code], 1); // also from the slow lane
+    batch_start(c, ops, 3);
+    grpc_slice_unref(message); // the batch has its own references
+    grpc_slice_unref(trailer.value);
+}
+
+void call_done(struct call *c)
+{
+    if (c->cancelled)
+        count_up(&c->poller->metrics.cancelled);
+    call_release(c);
+}

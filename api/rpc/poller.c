@@ -1,0 +1,334 @@
+// The poller: what a thread of the listener does.
+//
+//   gather    events of the completion queue, without waiting, until there is none left
+//   hand on   unary calls that arrived, as one burst: decided together, one journal append
+//   tell      replies whose ticket is durable, in the order of their decisions
+//   sleep     in the completion queue
+//
+// A reply that waits keeps its place in a list; the journal's writer calls rpc_durable_advanced
+// after each sync, which rings the bell of each poller that has something waiting. The poller states that it waits (`waiting`, sequentially consistent) before it looks at the journal a
+// last time and sleeps (D0); the writer publishes what is durable before it looks at `waiting` (D1):
+// at least one sees the other.
+//
+// Other threads reach a poller by its inbox, a stack of calls, and the same bell.
+//
+// The bell: gRPC has no public way to put an event of one's own on a completion queue, but an empty
+// batch completes at once. So each poller has a client call on a channel that leads nowhere, which
+// never sends anything, for the sake of its queue.
+#include "rpc/rpc_internal.h"
+
+#include "rpc/wire.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local const struct poller *own_poller;
+
+bool on_own_poller(const struct call *c)
+{
+    return own_poller == c->poller;
+}
+
+// ------------------------------------------------------------------------------- messages
+
+bool call_bytes(struct call *c)
+{
+    c->pub.bytes = NULL;
+    c->pub.byte_count = 0;
+    if (!c->payload)
+        return true;
+    grpc_byte_buffer_reader reader;
+    if (!grpc_byte_buffer_reader_init(&reader, c->payload))
+        return false;
+    size_t total = grpc_byte_buffer_length(c->payload), at = 0;
+    unsigned char *copy = NULL;
+    grpc_slice *slice;
+    bool good = true;
+    while (good && grpc_byte_buffer_reader_peek(&reader, &slice)) {
+        size_t bytes = GRPC_SLICE_LENGTH(*slice);
+        if (at == 0 && bytes == total) { // whole already: it lives as long as the payload
+            c->pub.bytes = GRPC_SLICE_START_PTR(*slice);
+            c->pub.byte_count = total;
+            break;
+        }
+        copy = copy ? copy : arena_take(&c->pub.arena, total);
+        good = copy && bytes <= total - at;
+        if (good)
+            memcpy(copy + at, GRPC_SLICE_START_PTR(*slice), bytes);
+        at += bytes;
+        c->pub.bytes = copy;
+        c->pub.byte_count = at;
+    }
+    grpc_byte_buffer_reader_destroy(&reader);
+    return good;
+}
+
+bool call_unpack(struct call *c, struct rpc_error *error)
+{
+    const ProtobufCMessageDescriptor *d = c->pub.method->request;
+    char field[RPC_FIELD_BYTES];
+    const char *why;
+    if (!wire_check(d, c->pub.bytes, c->pub.byte_count, field, sizeof field, &why)) {
+        count_up(&c->poller->metrics.malformed);
+        *error = rpc_invalid(field, why);
+        return false;
+    }
+    c->pub.request = protobuf_c_message_unpack(d, &c->pub.arena.allocator, c->pub.byte_count,
+                                               c->pub.bytes);
+    if (!c->pub.request) {
+        count_up(&c->poller->metrics.malformed);
+        *error = rpc_invalid("", "the message is not well-formed, or too large when unpacked");
+        return false;
+    }
+    return true;
+}
+
+grpc_byte_buffer *message_pack(const ProtobufCMessage *m)
+{
+    size_t bytes = protobuf_c_message_get_packed_size(m);
+    grpc_slice slice = grpc_slice_malloc(bytes);
+    protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+    grpc_byte_buffer *b = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    return b;
+}
+
+// ------------------------------------------------------------------------------- calls awaited
+
+static struct call *call_take(struct poller *p)
+{
+    struct call *c = p->free;
+    if (c) {
+        p->free = c->next;
+    } else {
+        c = calloc(1, sizeof *c);
+        if (!c)
+            return NULL;
+        c->poller = p;
+        grpc_metadata_array_init(&c->metadata);
+        for (int k = 0; k < TAG_COUNT; k++)
+            c->tags[k] = (struct tag){c, (enum tag_kind)k};
+        arena_init(&c->pub.arena, 16 * (size_t)p->rpc->options.limits.message_bytes_max);
+    }
+    c->metadata.count = 0; // what is there is written over
+    c->call = NULL;
+    c->payload = NULL;
+    c->reply = NULL;
+    c->counted = false;
+    c->pub.request = NULL;
+    c->pub.state = NULL;
+    c->pub.who = NULL;
+    return c;
+}
+
+static void call_await(struct poller *p, uint32_t method)
+{
+    struct rpc *r = p->rpc;
+    if (hf_load_acquire(&r->draining))
+        return;
+    struct call *c = call_take(p);
+    if (!c)
+        return; // one fewer awaited; the others go on
+    c->slot = method;
+    c->pub.method = &r->options.methods[method];
+    bool stream = c->pub.method->kind == RPC_STREAM;
+    grpc_call_error e = grpc_server_request_registered_call(
+        r->server, r->registered[method], &c->call, &c->deadline, &c->metadata,
+        stream ? NULL : &c->payload, p->cq, p->cq, &c->tags[TAG_REQUESTED]);
+    if (e != GRPC_CALL_OK) {
+        c->next = p->free;
+        p->free = c;
+    }
+}
+
+void call_release(struct call *c)
+{
+    struct poller *p = c->poller;
+    if (c->counted)
+        hf_store_relaxed(c->pub.method->kind == RPC_STREAM ? &p->streams_open : &p->calls_open,
+                         (c->pub.method->kind == RPC_STREAM ? p->streams_open : p->calls_open) - 1);
+    if (c->call)
+        grpc_call_unref(c->call);
+    if (c->payload)
+        grpc_byte_buffer_destroy(c->payload);
+    if (c->reply)
+        grpc_byte_buffer_destroy(c->reply);
+    c->call = NULL;
+    c->payload = NULL;
+    c->reply = NULL;
+    arena_reset(&c->pub.arena);
+    c->next = p->free;
+    p->free = c;
+}
+
+static void call_requested(struct poller *p, struct call *c, bool ok)
+{
+    if (!ok) { // shutting down
+        c->call = NULL;
+        call_release(c);
+        return;
+    }
+    call_await(p, c->slot);
+    call_context(c);
+    if (c->pub.method->kind == RPC_STREAM)
+        stream_arrived(c);
+    else
+        call_arrived(c);
+}
+
+// ------------------------------------------------------------------------------- waking
+
+void poller_wake(struct poller *p)
+{
+    pthread_mutex_lock(&p->bell_lock);
+    if (!p->rung && !p->closing)
+        p->rung = grpc_call_start_batch(p->bell, NULL, 0, &p->wake_tag, NULL) == GRPC_CALL_OK;
+    pthread_mutex_unlock(&p->bell_lock);
+}
+
+void poller_post(struct poller *p, struct call *c, uint32_t bit)
+{
+    if (__atomic_fetch_or(&c->posted, bit, __ATOMIC_ACQ_REL) != 0)
+        return; // it is in the inbox; whoever takes it out sees the bit (P0, pairs with P1)
+    struct call *head = hf_load_relaxed(&p->inbox);
+    do
+        c->next_posted = head;
+    while (!hf_cas(&p->inbox, &head, c));
+    poller_wake(p);
+}
+
+static void inbox_drain(struct poller *p)
+{
+    struct call *c = hf_exchange(&p->inbox, NULL);
+    while (c) {
+        struct call *next = c->next_posted;
+        uint32_t bits = hf_exchange(&c->posted, 0u); // P1
+        if (c->pub.method->kind == RPC_STREAM) {
+            stream_posted(c, bits);
+        } else { // a reply from the slow lane
+            c->next = NULL;
+            *p->last_waiting = c;
+            p->last_waiting = &c->next;
+        }
+        c = next;
+    }
+}
+
+// ------------------------------------------------------------------------------- telling
+
+static void replies_tell(struct poller *p)
+{
+    uint64_t durable = p->rpc->options.hooks.durable(p->rpc->options.hooks.ctx);
+    while (p->first_waiting && p->first_waiting->ticket <= durable) {
+        struct call *c = p->first_waiting;
+        p->first_waiting = c->next;
+        if (!p->first_waiting)
+            p->last_waiting = &p->first_waiting;
+        call_answer(c);
+    }
+    struct call *listed = p->listed;
+    p->listed = NULL;
+    while (listed) {
+        struct call *c = listed;
+        listed = c->stream.next_listed;
+        c->stream.listed = false;
+        stream_pump(c);
+    }
+}
+
+static bool anything_waits(const struct poller *p)
+{
+    return p->first_waiting || p->listed;
+}
+
+// ------------------------------------------------------------------------------- the loop
+
+static void event_take(struct poller *p, const struct tag *t, bool ok)
+{
+    if (!t->call) {
+        if (t == &p->rpc->shutdown_tag) {
+            hf_store_seq(&p->rpc->shut_down, 1u);
+            park_wake(&p->rpc->park);
+            return;
+        }
+        pthread_mutex_lock(&p->bell_lock);
+        p->rung = false;
+        pthread_mutex_unlock(&p->bell_lock);
+        return; // the inbox and the replies are looked at in any case
+    }
+    if (t->kind == TAG_REQUESTED)
+        call_requested(p, t->call, ok);
+    else if (t->kind == TAG_ANSWERED)
+        call_done(t->call);
+    else
+        stream_tag(t->call, t->kind, ok);
+}
+
+static void burst_run(struct poller *p)
+{
+    const struct rpc_hooks *h = &p->rpc->options.hooks;
+    if (p->burst_count == 0)
+        return;
+    count_up(&p->metrics.bursts);
+    uint32_t count = p->burst_count;
+    p->burst_count = 0;
+    h->burst(h->ctx, p->local, p->burst, count);
+}
+
+static void poller_loop(struct poller *p)
+{
+    const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    for (;;) {
+        bool sleep = true;
+        if (anything_waits(p)) {
+            hf_store_seq(&p->waiting, 1u); // D0
+            replies_tell(p);
+            sleep = p->burst_count == 0;
+        }
+        if (!anything_waits(p))
+            hf_store_relaxed(&p->waiting, 0u);
+        grpc_event e = grpc_completion_queue_next(p->cq, sleep ? never : now, NULL);
+        while (e.type == GRPC_OP_COMPLETE) {
+            event_take(p, e.tag, e.success != 0);
+            if (p->burst_count == RPC_BURST_MAX)
+                break;
+            e = grpc_completion_queue_next(p->cq, now, NULL);
+        }
+        if (e.type == GRPC_QUEUE_SHUTDOWN)
+            return;
+        inbox_drain(p);
+        burst_run(p);
+    }
+}
+
+static void poller_free(struct poller *p)
+{
+    while (p->free) {
+        struct call *c = p->free;
+        p->free = c->next;
+        grpc_metadata_array_destroy(&c->metadata);
+        free(c);
+    }
+}
+
+void *poller_run(void *arg)
+{
+    struct poller *p = arg;
+    struct rpc *r = p->rpc;
+    own_poller = p;
+    pthread_setname_np(pthread_self(), "hf-poller");
+    p->local = r->options.hooks.thread_start(r->options.hooks.ctx, p->lane);
+    thread_started(r, p->local != NULL);
+    if (p->local) {
+        for (uint32_t m = 0; m < r->options.method_count; m++)
+            for (uint32_t k = 0; k < r->options.methods[m].posted; k++)
+                call_await(p, m);
+        poller_loop(p);
+        r->options.hooks.thread_stop(r->options.hooks.ctx, p->local);
+    }
+    poller_free(p);
+    return NULL;
+}

@@ -1,0 +1,183 @@
+// What the files of api/rpc share. See poller.c for how a call goes through.
+#ifndef HOLDFAST_API_RPC_INTERNAL_H
+#define HOLDFAST_API_RPC_INTERNAL_H
+
+#include "rpc/rpc.h"
+
+#include "base/atomics.h"
+#include "base/histogram.h"
+#include "sys/clock.h"
+#include "sys/park.h"
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+
+struct call;
+struct poller;
+
+enum tag_kind {
+    TAG_REQUESTED, // a call has arrived (or the server is shutting down)
+    TAG_ANSWERED,  // unary: the reply is out, or the client is gone
+    TAG_OPENED,    // stream: initial metadata is out
+    TAG_RECEIVED,
+    TAG_SENT,
+    TAG_FINISHED,  // stream: the status is out
+    TAG_CLOSED,    // stream: the transport's last word
+    TAG_COUNT
+};
+
+struct tag {
+    struct call *call; // NULL: the poller itself was woken
+    enum tag_kind kind;
+};
+
+struct unsent {
+    struct unsent *next;
+    grpc_byte_buffer *message;
+    uint64_t ticket;
+};
+
+// A stream's own.
+struct stream {
+    struct unsent *first, **last;
+    struct unsent *in_flight;
+    uint32_t ops;         // batches whose tags are still to come
+    bool open, receiving, finishing, finished, closed, gone;
+    bool listed;          // on the poller's list of streams with something to send
+    bool deferred;        // its message is with the slow lane
+    struct call *next_listed;
+    enum rpc_code code;
+    grpc_slice message, details;
+    bool has_details;
+};
+
+struct call {
+    struct rpc_call pub; // first: handlers hold a pointer to it
+    struct poller *poller;
+    grpc_call *call;
+    gpr_timespec deadline;
+    uint64_t deadline_ns; // monotonic; UINT64_MAX: none
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload;
+    struct tag tags[TAG_COUNT];
+    int cancelled;
+    uint32_t slot;         // of the method in the poller's table
+    bool counted;          // in calls_open or streams_open
+    // A reply that waits for its ticket.
+    uint64_t ticket, decided_ns;
+    grpc_byte_buffer *reply;
+    struct call *next;     // free list, waiting replies, slow queue
+    struct stream stream;
+    // The poller's inbox: whoever sets `posted` from 0 links it.
+    uint32_t posted;       // atomic: POSTED_ bits
+    struct call *next_posted;
+};
+enum { POSTED_WAKE = 1, POSTED_DONE = 2 };
+
+struct poller {
+    struct rpc *rpc;
+    unsigned lane;
+    grpc_completion_queue *cq;
+    grpc_channel *bell_channel; // leads nowhere
+    grpc_call *bell;            // bound to cq: an empty batch on it is an event there
+    struct tag wake_tag;
+    pthread_mutex_t bell_lock;  // the queue must not be shut down between look and ring
+    bool rung, closing;         // under bell_lock
+    uint32_t waiting;           // atomic: replies wait for the disk
+    struct call *inbox;         // atomic stack
+    pthread_t thread;
+    bool started;
+    void *local;
+    struct call *free;
+    struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
+    struct call *listed;                        // streams that wait for the disk
+    struct rpc_call *burst[RPC_BURST_MAX];
+    uint32_t burst_count;
+    uint32_t calls_open, streams_open;
+    struct rpc_metrics metrics; // its own; read by anybody
+    struct hf_histogram latency[RPC_STAGE_COUNT];
+};
+
+struct slow_lane {
+    struct rpc *rpc;
+    pthread_t thread;
+    bool started, stopping; // under lock
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct call *first, **last;
+    uint32_t count;
+    void *local;
+};
+
+struct rpc {
+    struct rpc_options options;
+    grpc_server *server;
+    grpc_server_credentials *credentials;
+    void **registered; // per method
+    struct poller *pollers;
+    struct slow_lane slow;
+    uint16_t port;
+    uint32_t draining;  // atomic
+    uint32_t shut_down; // atomic: the server has no call left
+    struct park park;
+    struct tag shutdown_tag;
+    // Threads report their start.
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t running, failed; // under lock
+};
+
+static inline uint64_t rpc_now_ns(void)
+{
+    return clock_monotonic_ns(clock_os());
+}
+static inline void count_up(uint64_t *counter)
+{
+    hf_store_relaxed(counter, *counter + 1);
+}
+static inline bool ticket_durable(const struct rpc *r, uint64_t ticket)
+{
+    return ticket == 0 || r->options.hooks.durable(r->options.hooks.ctx) >= ticket;
+}
+
+// ------------------------------------------------------------------- args.c
+grpc_channel_args *args_create(const struct rpc_options *o);
+void args_destroy(grpc_channel_args *args);
+grpc_server_credentials *credentials_create(const struct rpc_options *o);
+
+// ------------------------------------------------------------------- poller.c
+void *poller_run(void *poller);
+void poller_wake(struct poller *p);
+void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
+void call_release(struct call *c); // back to the poller's list, after its last tag
+// Makes payload contiguous in pub.bytes. False: no memory.
+bool call_bytes(struct call *c);
+// Checks and unpacks pub.bytes. False: *error is filled.
+bool call_unpack(struct call *c, struct rpc_error *error);
+grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
+bool on_own_poller(const struct call *c);
+
+// ------------------------------------------------------------------- call.c
+void call_arrived(struct call *c);  // unary, requested
+void call_answer(struct call *c);   // the reply is durable: send it
+void call_done(struct call *c);     // its last tag
+
+// ------------------------------------------------------------------- stream.c
+void stream_arrived(struct call *c);
+void stream_tag(struct call *c, enum tag_kind kind, bool ok);
+void stream_posted(struct call *c, uint32_t bits);
+void stream_pump(struct call *c); // sends what may go now
+void stream_refuse(struct call *c, const struct rpc_error *error);
+
+// ------------------------------------------------------------------- slow.c
+enum hf_status slow_start(struct rpc *r);
+void slow_stop(struct rpc *r);
+bool slow_push(struct rpc *r, struct call *c);
+
+// ------------------------------------------------------------------- rpc.c
+void thread_started(struct rpc *r, bool good);
+// Who is calling, by metadata. NULL: *error is filled.
+const struct auth_identity *call_identify(const struct call *c, struct rpc_error *error);
+void call_context(struct call *c); // traceparent, deadline, arrival
+
+#endif

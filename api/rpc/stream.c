@@ -1,0 +1,257 @@
+// Streams: messages in both directions until one side ends.
+//
+//   requested -> opened -> (receive, send)* -> finishing -> finished -> closed -> released
+//
+// `closed` here is the transport's last word (GRPC_OP_RECV_CLOSE_ON_SERVER); a stream is released
+// when it has come, no batch is under way (ops), and nothing in another thread still has it. At most
+// one message is received and one is sent at a time; what may not be told yet waits in a list.
+#include "rpc/rpc_internal.h"
+
+#include "rpc/details.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void start(struct call *c, const grpc_op *ops, size_t count, enum tag_kind kind)
+{
+    grpc_call_error e = grpc_call_start_batch(c->call, ops, count, &c->tags[kind], NULL);
+    HF_ASSERT(e == GRPC_CALL_OK); // one of a kind at a time, in the order of the states
+    c->stream.ops++;
+}
+
+static void unsent_free(struct unsent *u)
+{
+    grpc_byte_buffer_destroy(u->message);
+    free(u);
+}
+
+static void unsent_drop(struct stream *s)
+{
+    while (s->first) {
+        struct unsent *u = s->first;
+        s->first = u->next;
+        unsent_free(u);
+    }
+    s->last = &s->first;
+}
+
+// ------------------------------------------------------------------------------- begin
+
+static bool stream_admit(struct call *c, struct rpc_error *error)
+{
+    struct poller *p = c->poller;
+    if (p->streams_open > p->rpc->options.limits.streams_max) {
+        count_up(&p->metrics.refused);
+        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "TOO_MANY_STREAMS",
+                                    .message = "too many streams are open",
+                                    .retry_ms = 1000};
+        return false;
+    }
+    c->pub.who = call_identify(c, error);
+    if (!c->pub.who)
+        count_up(&p->metrics.unauthenticated);
+    return c->pub.who != NULL;
+}
+
+void stream_arrived(struct call *c)
+{
+    struct poller *p = c->poller;
+    const struct rpc_hooks *h = &p->rpc->options.hooks;
+    struct rpc_error error;
+    count_up(&p->metrics.streams);
+    c->counted = true;
+    hf_store_relaxed(&p->streams_open, p->streams_open + 1);
+    c->stream = (struct stream){.last = NULL};
+    c->stream.last = &c->stream.first;
+    grpc_op closed = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+    closed.data.recv_close_on_server.cancelled = &c->cancelled;
+    start(c, &closed, 1, TAG_CLOSED);
+    grpc_op opened = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+    start(c, &opened, 1, TAG_OPENED);
+    if (!stream_admit(c, &error)) {
+        rpc_finish(&c->pub, &error);
+        return;
+    }
+    c->stream.open = true;
+    c->pub.method->opened(h->ctx, p->local, &c->pub);
+}
+
+// ------------------------------------------------------------------------------- receive
+
+void rpc_receive(struct rpc_call *pub)
+{
+    struct call *c = (struct call *)pub;
+    struct stream *s = &c->stream;
+    if (s->receiving || s->finishing || s->closed)
+        return;
+    s->receiving = true;
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    op.data.recv_message.recv_message = &c->payload;
+    start(c, &op, 1, TAG_RECEIVED);
+}
+
+static void stream_received(struct call *c, bool ok)
+{
+    struct poller *p = c->poller;
+    const struct rpc_hooks *h = &p->rpc->options.hooks;
+    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED, .message = "no memory"};
+    c->stream.receiving = false;
+    if (c->stream.finishing || c->stream.closed)
+        return;
+    if (!ok || !c->payload) {
+        if (ok)
+            c->pub.method->half_closed(h->ctx, p->local, &c->pub);
+        return; // not ok: the close is on its way
+    }
+    count_up(&p->metrics.messages);
+    arena_reset(&c->pub.arena);
+    c->pub.arrived_ns = rpc_now_ns();
+    if (call_bytes(c) && (c->pub.method->raw || call_unpack(c, &error)))
+        c->pub.method->received(h->ctx, p->local, &c->pub);
+    else
+        rpc_finish(&c->pub, &error);
+}
+
+// ------------------------------------------------------------------------------- send
+
+void rpc_send(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+{
+    struct call *c = (struct call *)pub;
+    struct stream *s = &c->stream;
+    HF_ASSERT(!s->finishing);
+    struct unsent *u = s->closed ? NULL : malloc(sizeof *u);
+    if (!u)
+        return; // closed: nobody would read it. No memory: the client sees a gap and asks again
+    *u = (struct unsent){.message = message_pack(message), .ticket = ticket};
+    *s->last = u;
+    s->last = &u->next;
+    if (on_own_poller(c))
+        stream_pump(c); // else the slow lane gives the stream back, and that pumps
+}
+
+static void status_send(struct call *c)
+{
+    struct stream *s = &c->stream;
+    grpc_metadata trailer = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
+                             .value = s->details};
+    grpc_op op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+    op.data.send_status_from_server.status = (grpc_status_code)s->code;
+    op.data.send_status_from_server.status_details = s->code == RPC_OK ? NULL : &s->message;
+    op.data.send_status_from_server.trailing_metadata = s->has_details ? &trailer : NULL;
+    op.data.send_status_from_server.trailing_metadata_count = s->has_details ? 1 : 0;
+    s->finished = true;
+    hf_add(&c->poller->metrics.codes[s->code], 1);
+    start(c, &op, 1, TAG_FINISHED);
+}
+
+void stream_pump(struct call *c)
+{
+    struct stream *s = &c->stream;
+    if (s->closed || s->in_flight || s->deferred)
+        return;
+    if (s->first && ticket_durable(c->poller->rpc, s->first->ticket)) {
+        struct unsent *u = s->first;
+        s->first = u->next;
+        if (!s->first)
+            s->last = &s->first;
+        s->in_flight = u;
+        grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+        op.data.send_message.send_message = u->message;
+        start(c, &op, 1, TAG_SENT);
+    } else if (s->first && !s->listed) {
+        s->listed = true;
+        s->next_listed = c->poller->listed;
+        c->poller->listed = c;
+    } else if (!s->first && s->finishing && !s->finished) {
+        status_send(c);
+    }
+}
+
+void rpc_finish(struct rpc_call *pub, const struct rpc_error *error)
+{
+    struct call *c = (struct call *)pub;
+    struct stream *s = &c->stream;
+    if (s->finishing)
+        return;
+    s->finishing = true;
+    s->code = error ? error->code : RPC_OK;
+    if (error) {
+        unsigned char packed[DETAILS_BYTES_MAX];
+        char text[256];
+        details_message(error, text, sizeof text);
+        size_t bytes = details_pack(error, packed);
+        s->message = grpc_slice_from_copied_string(text);
+        s->details = grpc_slice_from_copied_buffer((const char *)packed, bytes);
+        s->has_details = true;
+    }
+    stream_pump(c);
+}
+
+// ------------------------------------------------------------------------------- end
+
+static void stream_end(struct call *c)
+{
+    struct stream *s = &c->stream;
+    const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
+    if (!s->closed || s->ops || s->deferred || s->listed || s->gone)
+        return;
+    if (s->open) {
+        s->open = false;
+        c->pub.method->closed(h->ctx, c->poller->local, &c->pub); // from here on nobody wakes it
+    }
+    if (hf_load_acquire(&c->posted))
+        return; // it is in the inbox: stream_posted comes back here
+    s->gone = true;
+    unsent_drop(s);
+    if (s->has_details) {
+        grpc_slice_unref(s->message);
+        grpc_slice_unref(s->details);
+    }
+    if (c->cancelled)
+        count_up(&c->poller->metrics.cancelled);
+    call_release(c);
+}
+
+void stream_tag(struct call *c, enum tag_kind kind, bool ok)
+{
+    struct stream *s = &c->stream;
+    const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
+    s->ops--;
+    if (kind == TAG_RECEIVED) {
+        stream_received(c, ok);
+        if (c->payload && !s->receiving && !s->deferred) {
+            grpc_byte_buffer_destroy(c->payload);
+            c->payload = NULL;
+        }
+    } else if (kind == TAG_SENT) {
+        unsent_free(s->in_flight);
+        s->in_flight = NULL;
+        if (ok && s->open && !s->closed && !s->finishing)
+            c->pub.method->sent(h->ctx, c->poller->local, &c->pub);
+        stream_pump(c);
+    } else if (kind == TAG_CLOSED) {
+        s->closed = true;
+        unsent_drop(s);
+    }
+    stream_end(c);
+}
+
+void stream_posted(struct call *c, uint32_t bits)
+{
+    struct stream *s = &c->stream;
+    const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
+    if (bits & POSTED_DONE)
+        s->deferred = false;
+    if (s->open && !s->closed && !s->finishing && !s->deferred)
+        c->pub.method->woken(h->ctx, c->poller->local, &c->pub);
+    if (!s->gone)
+        stream_pump(c);
+    stream_end(c);
+}
+
+void rpc_wake(struct rpc_call *pub)
+{
+    struct call *c = (struct call *)pub;
+    poller_post(c->poller, c, POSTED_WAKE);
+}

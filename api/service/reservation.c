@@ -1,0 +1,237 @@
+// Telling and listing reservations.
+#include "service/verb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_DEFAULT 100
+#define PAGE_MAX     1000
+#define LIST_VIEWS   64
+
+static Holdfast__V1__ReservationKind kind_of(enum core_verb v)
+{
+    switch (v) {
+    case CORE_RESERVE:
+        return HOLDFAST__V1__RESERVATION_KIND__RESERVATION_KIND_HOLD;
+    case CORE_ORDER:
+        return HOLDFAST__V1__RESERVATION_KIND__RESERVATION_KIND_ORDER;
+    case CORE_RECORD:
+        return HOLDFAST__V1__RESERVATION_KIND__RESERVATION_KIND_RECORD;
+    default:
+        return HOLDFAST__V1__RESERVATION_KIND__RESERVATION_KIND_UNSPECIFIED;
+    }
+}
+
+static bool lines_tell(struct service_local *l, struct arena *a, const struct core_line *lines,
+                       uint32_t count, Holdfast__V1__Reservation *r)
+{
+    Holdfast__V1__ReservationLine *out = arena_take(a, count * sizeof *out);
+    r->lines = arena_take(a, count * sizeof *r->lines);
+    if (!out || !r->lines)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct core_name name = {0};
+        holdfast__v1__reservation_line__init(&out[i]);
+        out[i].handle = lines[i].handle;
+        out[i].quantity = lines[i].quantity;
+        if (core_cell_name(local_core(l), lines[i].handle, &name) == HF_OK) {
+            out[i].sku = arena_text(a, name.sku, name.sku_bytes);
+            out[i].location = arena_text(a, name.location, name.location_bytes);
+            if (!out[i].sku || !out[i].location)
+                return false;
+        }
+        r->lines[i] = &out[i];
+    }
+    r->n_lines = count;
+    return true;
+}
+
+// All but the lines.
+static Holdfast__V1__Reservation *view_tell(struct service_local *l, struct arena *a,
+                                            const struct core_view *v)
+{
+    Holdfast__V1__Reservation *r = arena_take(a, sizeof *r);
+    Holdfast__V1__JournalPosition *p = arena_take(a, sizeof *p);
+    char *id = arena_take(a, HF_UUID_TEXT_BYTES);
+    if (!r || !p || !id)
+        return NULL;
+    uint64_t now_ms = core_now(local_core(l));
+    holdfast__v1__reservation__init(r);
+    holdfast__v1__journal_position__init(p);
+    hf_uuid_format(v->id, id);
+    r->reservation_id = id;
+    r->kind = kind_of(v->verb);
+    r->state = convert_state(v->state);
+    r->version = v->version;
+    if (v->state == CORE_STATE_HELD) {
+        r->expires_at_ms = (int64_t)v->time_ms;
+        r->expires_in_ms = v->time_ms > now_ms ? (int64_t)(v->time_ms - now_ms) : 0;
+    } else {
+        r->ended_at_ms = (int64_t)v->time_ms;
+    }
+    const char *channel = core_channel_name(local_core(l), v->channel);
+    if (channel && v->channel)
+        r->channel = (char *)(uintptr_t)channel;
+    r->reference = arena_text(a, v->reference, strlen(v->reference));
+    r->lines_away = v->lines_away;
+    p->lsn = v->ticket;
+    r->position = p;
+    return r->reference ? r : NULL;
+}
+
+static bool within_window(struct service_local *l, struct hf_uuid id)
+{
+    struct core_metrics m;
+    core_metrics(local_core(l), &m);
+    return hf_uuid_version(id) != 7 || hf_uuid_ms(id) >= m.floor_ms;
+}
+
+enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
+                                bool may_recall, Holdfast__V1__Reservation **out,
+                                uint64_t *ticket)
+{
+    struct core *c = local_core(l);
+    struct core_view v;
+    struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
+    if (!lines)
+        return HF_NO_MEMORY;
+    enum hf_status s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
+    bool away = (s == HF_OK && v.lines_away && v.state == CORE_STATE_COMMITTED) ||
+                (s == HF_NOT_FOUND && !within_window(l, id)); // an older one may be on the disk
+    if (away && !may_recall)
+        return HF_BUSY;
+    if (away && core_recall(l->worker, core_now(c), id) == HF_OK)
+        s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
+    if (s != HF_OK)
+        return s;
+    *out = view_tell(l, a, &v);
+    *ticket = v.ticket;
+    uint32_t count = v.line_count < HF_LINES_MAX ? v.line_count : HF_LINES_MAX;
+    return *out && lines_tell(l, a, lines, count, *out) ? HF_OK : HF_NO_MEMORY;
+}
+
+struct rpc_error reservation_error(enum hf_status status)
+{
+    switch (status) {
+    case HF_NOT_FOUND:
+        return convert_outcome(CORE_OUT_UNKNOWN, CORE_FIELD_NONE, 0, 0);
+    case HF_AGAIN:
+        return convert_outcome(CORE_OUT_IN_PROGRESS, CORE_FIELD_NONE, 0, 0);
+    default:
+        return convert_outcome(CORE_OUT_BUSY, CORE_FIELD_NONE, 0, 0);
+    }
+}
+
+// ------------------------------------------------------------------------------- lists
+
+struct listing {
+    struct core_filter filter;
+    uint64_t cursor;
+    uint32_t page;
+};
+
+static bool list_state(Holdfast__V1__ReservationState asked, struct core_filter *f)
+{
+    for (int s = CORE_STATE_HELD; s < CORE_STATE_COUNT; s++)
+        if (convert_state((enum core_state)s) == asked) {
+            f->by_state = true;
+            f->state = (enum core_state)s;
+            return true;
+        }
+    return false;
+}
+
+static bool list_read(struct service_local *l, const struct rpc_call *call,
+                      const Holdfast__V1__ListReservationsRequest *m, struct listing *out,
+                      struct rpc_error *error)
+{
+    *out = (struct listing){.page = m->page_size ? m->page_size : PAGE_DEFAULT};
+    struct core_filter *f = &out->filter;
+    if (out->page > PAGE_MAX) {
+        *error = rpc_invalid("page_size", "1..1,000");
+        return false;
+    }
+    if (m->state && !list_state(m->state, f)) {
+        *error = rpc_invalid("state", "not a known value");
+        return false;
+    }
+    if (m->sku[0] || m->location[0]) {
+        struct stock_ref ref = {m->sku, m->location, 0, 0};
+        f->by_handle = true;
+        if (!convert_stock(l, call->who, &ref, "", &f->handle, error))
+            return false;
+    }
+    if (m->channel[0]) {
+        f->by_channel = true;
+        if (core_channel_find(local_core(l), m->channel, (uint32_t)strlen(m->channel),
+                              &f->channel) != HF_OK) {
+            *error = convert_outcome(CORE_OUT_INVALID, CORE_FIELD_CHANNEL, 0, 0);
+            return false;
+        }
+    }
+    f->reference = m->reference[0] ? m->reference : NULL;
+    char *end = NULL;
+    out->cursor = m->page_token[0] ? strtoull(m->page_token, &end, 16) : 0;
+    if (m->page_token[0] && (*end || strlen(m->page_token) > 16 || out->cursor == 0)) {
+        *error = rpc_invalid("page_token", "not from an earlier page");
+        return false;
+    }
+    return true;
+}
+
+// One reservation of the list, as it is by now. It may have ended, or gone, since it was found.
+static enum hf_status list_add(struct service_local *l, struct arena *a, struct hf_uuid id,
+                               Holdfast__V1__ListReservationsResponse *out, uint64_t *ticket)
+{
+    struct core_view v;
+    static _Thread_local struct core_line lines[HF_LINES_MAX];
+    if (core_get(l->worker, core_now(local_core(l)), id, &v, lines, HF_LINES_MAX) != HF_OK)
+        return HF_OK;
+    Holdfast__V1__Reservation *r = view_tell(l, a, &v);
+    if (!r || !lines_tell(l, a, lines, v.line_count, r))
+        return HF_NO_MEMORY;
+    out->reservations[out->n_reservations++] = r;
+    *ticket = v.ticket > *ticket ? v.ticket : *ticket;
+    return HF_OK;
+}
+
+void reservation_list(void *ctx, void *local, struct rpc_call *call)
+{
+    struct service_local *l = local;
+    struct arena *a = &call->arena;
+    struct listing list;
+    struct rpc_error error;
+    struct core_view views[LIST_VIEWS];
+    Holdfast__V1__ListReservationsResponse out = HOLDFAST__V1__LIST_RESERVATIONS_RESPONSE__INIT;
+    uint64_t ticket = 0;
+    enum hf_status s = HF_OK;
+    (void)ctx;
+    if (!list_read(l, call, (const void *)call->request, &list, &error)) {
+        rpc_fail(call, &error);
+        return;
+    }
+    out.reservations = arena_take(a, list.page * sizeof *out.reservations);
+    char *token = arena_take(a, 20);
+    if (!out.reservations || !token)
+        s = HF_NO_MEMORY;
+    bool more = s == HF_OK;
+    while (more && s == HF_OK && out.n_reservations < list.page) {
+        uint32_t want = list.page - (uint32_t)out.n_reservations;
+        uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views,
+                               want < LIST_VIEWS ? want : LIST_VIEWS);
+        for (uint32_t i = 0; i < n && s == HF_OK; i++)
+            s = list_add(l, a, views[i].id, &out, &ticket);
+        more = list.cursor != 0;
+    }
+    if (s != HF_OK) {
+        error = reservation_error(s);
+        rpc_fail(call, &error);
+        return;
+    }
+    if (list.cursor) {
+        snprintf(token, 20, "%llx", (unsigned long long)list.cursor);
+        out.next_page_token = token;
+    }
+    rpc_reply(call, &out.base, ticket);
+}

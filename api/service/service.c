@@ -1,0 +1,297 @@
+#include "service/service.h"
+
+#include "service/verb.h"
+
+#include "base/atomics.h"
+
+#include <stdlib.h>
+
+#define PREFIX "/holdfast.v1."
+
+// ------------------------------------------------------------------------------- the table
+
+#define VERB(name, type)                                                                           \
+    {                                                                                              \
+        .path = PREFIX "ReservationService/" name, .kind = RPC_FAST, .role = AUTH_STOREFRONT,      \
+        .request = &holdfast__v1__##type##_request__descriptor, .posted = 64                       \
+    }
+#define SLOW(service, name, role_, type, function)                                                 \
+    {                                                                                              \
+        .path = PREFIX service "/" name, .kind = RPC_SLOW, .role = (role_),                        \
+        .request = &holdfast__v1__##type##_request__descriptor, .posted = 4, .run = function       \
+    }
+#define FAST(service, name, role_, type)                                                           \
+    {                                                                                              \
+        .path = PREFIX service "/" name, .kind = RPC_FAST, .role = (role_),                        \
+        .request = &holdfast__v1__##type##_request__descriptor, .posted = 16                       \
+    }
+#define STREAM(path_, role_, descriptor, name)                                                     \
+    {                                                                                              \
+        .path = path_, .kind = RPC_STREAM, .role = (role_), .request = &descriptor, .posted = 4,   \
+        .opened = name##_opened, .received = name##_received,                                      \
+        .half_closed = name##_half_closed, .sent = name##_sent, .woken = name##_woken,             \
+        .closed = name##_closed                                                                    \
+    }
+
+static const struct rpc_method methods[] = {
+    VERB("Reserve", reserve),
+    VERB("Order", order),
+    VERB("Record", record),
+    VERB("Commit", commit),
+    VERB("Release", release),
+    VERB("Extend", extend),
+    VERB("Cancel", cancel),
+    VERB("ReturnGoods", return_goods),
+    FAST("ReservationService", "GetReservation", AUTH_READER, get_reservation),
+    SLOW("ReservationService", "ListReservations", AUTH_READER, list_reservations,
+         reservation_list),
+    STREAM(PREFIX "ReservationService/ReserveStream", AUTH_STOREFRONT,
+           holdfast__v1__reserve_stream_request__descriptor, reserve_stream),
+};
+
+const struct rpc_method *service_methods(uint32_t *count)
+{
+    *count = sizeof methods / sizeof *methods;
+    return methods;
+}
+
+// ------------------------------------------------------------------------------- bursts
+
+// Verbs of a burst on their way: index into the burst.
+struct service_batch {
+    struct core_request requests[RPC_BURST_MAX];
+    struct core_answer answers[RPC_BURST_MAX];
+    struct rpc_call *calls[RPC_BURST_MAX];
+    uint32_t count;
+};
+
+static void fail_busy(struct rpc_call *call)
+{
+    struct rpc_error error = convert_outcome(CORE_OUT_BUSY, CORE_FIELD_NONE, 0, 0);
+    rpc_fail(call, &error);
+}
+
+// The responses of the eight verbs have the same form: a Decision as field 1.
+static const ProtobufCMessageDescriptor *response_of(enum core_verb v)
+{
+    switch (v) {
+    case CORE_RESERVE:
+        return &holdfast__v1__reserve_response__descriptor;
+    case CORE_ORDER:
+        return &holdfast__v1__order_response__descriptor;
+    case CORE_RECORD:
+        return &holdfast__v1__record_response__descriptor;
+    case CORE_COMMIT:
+        return &holdfast__v1__commit_response__descriptor;
+    case CORE_RELEASE:
+        return &holdfast__v1__release_response__descriptor;
+    case CORE_EXTEND:
+        return &holdfast__v1__extend_response__descriptor;
+    case CORE_CANCEL:
+        return &holdfast__v1__cancel_response__descriptor;
+    case CORE_RETURN:
+        return &holdfast__v1__return_goods_response__descriptor;
+    case CORE_VERB_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+static void verb_tell(struct service_local *l, struct rpc_call *call, const struct core_request *r,
+                      const struct core_answer *a)
+{
+    if (!verb_is_answer(a->outcome)) {
+        struct rpc_error error = convert_outcome(a->outcome, a->field, a->line, a->retry_ms);
+        rpc_fail(call, &error);
+        return;
+    }
+    Holdfast__V1__ReserveResponse response = HOLDFAST__V1__RESERVE_RESPONSE__INIT;
+    response.base.descriptor = response_of(r->verb);
+    response.decision = verb_decision(&call->arena, r, a, core_now(local_core(l)));
+    if (response.decision)
+        rpc_reply(call, &response.base, verb_ticket(a));
+    else
+        fail_busy(call);
+}
+static_assert(sizeof(Holdfast__V1__ReserveResponse) == sizeof(Holdfast__V1__ReturnGoodsResponse),
+              "one form for all verbs");
+
+static void reservation_get(struct service_local *l, struct rpc_call *call, bool may_recall)
+{
+    const Holdfast__V1__GetReservationRequest *in = (const void *)call->request;
+    Holdfast__V1__GetReservationResponse out = HOLDFAST__V1__GET_RESERVATION_RESPONSE__INIT;
+    struct rpc_error error;
+    struct hf_uuid id;
+    uint64_t ticket = 0;
+    if (!convert_uuid(in->reservation_id, "reservation_id", &id, &error)) {
+        rpc_fail(call, &error);
+        return;
+    }
+    enum hf_status s = reservation_tell(l, &call->arena, id, may_recall, &out.reservation, &ticket);
+    if (s == HF_BUSY && !may_recall && rpc_defer(call))
+        return;
+    error = reservation_error(s);
+    if (s == HF_OK)
+        rpc_reply(call, &out.base, ticket);
+    else
+        rpc_fail(call, &error);
+}
+
+// FAST calls that decide nothing.
+static bool burst_read(struct service_local *l, struct rpc_call *call)
+{
+    const ProtobufCMessageDescriptor *d = call->method->request;
+    if (d == &holdfast__v1__get_reservation_request__descriptor)
+        reservation_get(l, call, false);
+    else
+        return false;
+    return true;
+}
+
+static void burst_collect(struct service_local *l, struct service_batch *b, struct rpc_call *call)
+{
+    struct verb_message m;
+    struct rpc_error error;
+    if (rpc_expired(call)) {
+        error = (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
+                                   .message = "the deadline passed before the decision"};
+        rpc_fail(call, &error);
+    } else if (!verb_read(call->request, &m)) {
+        HF_ASSERT(burst_read(l, call));
+    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent,
+                            &b->requests[b->count], &error)) {
+        b->calls[b->count++] = call;
+    } else {
+        rpc_fail(call, &error);
+    }
+}
+
+static void service_burst(void *ctx, void *local, struct rpc_call **calls, uint32_t count)
+{
+    struct service_local *l = local;
+    struct service_batch *b = l->batch;
+    (void)ctx;
+    b->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        burst_collect(l, b, calls[i]);
+    if (b->count == 0)
+        return;
+    verb_execute(l, b->requests, b->answers, b->count, false);
+    for (uint32_t i = 0; i < b->count; i++)
+        if (b->answers[i].outcome != CORE_OUT_NEEDS_RECALL || !rpc_defer(b->calls[i]))
+            verb_tell(l, b->calls[i], &b->requests[i], &b->answers[i]);
+}
+
+// In the slow lane: what would have waited for the disk in a poller.
+static void service_deferred(void *ctx, void *local, struct rpc_call *call)
+{
+    struct service_local *l = local;
+    struct verb_message m;
+    struct core_request r;
+    struct core_answer a;
+    struct rpc_error error;
+    (void)ctx;
+    if (call->method->kind == RPC_STREAM) {
+        reserve_stream_deferred(l, call);
+    } else if (!verb_read(call->request, &m)) {
+        reservation_get(l, call, true);
+    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent, &r, &error)) {
+        verb_execute(l, &r, &a, 1, true);
+        verb_tell(l, call, &r, &a);
+    } else {
+        rpc_fail(call, &error);
+    }
+}
+
+// ------------------------------------------------------------------------------- set-up
+
+static void *local_start(void *ctx, unsigned lane)
+{
+    struct service *s = ctx;
+    struct service_local *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->service = s;
+    l->lane = lane;
+    l->batch = calloc(1, sizeof *l->batch);
+    l->worker = l->batch ? core_worker_create(s->options.core) : NULL;
+    if (!l->worker) {
+        free(l->batch);
+        free(l);
+        return NULL;
+    }
+    hf_store_release(&s->locals[lane], l); // L0, pairs with L1
+    return l;
+}
+
+// The counters stay until the service goes.
+static void local_stop(void *ctx, void *local)
+{
+    struct service_local *l = local;
+    (void)ctx;
+    core_worker_destroy(l->worker);
+    l->worker = NULL;
+}
+
+static uint64_t durable(void *ctx)
+{
+    return core_durable(((struct service *)ctx)->options.core);
+}
+
+struct rpc_hooks service_hooks(struct service *s)
+{
+    return (struct rpc_hooks){.ctx = s,
+                              .thread_start = local_start,
+                              .thread_stop = local_stop,
+                              .burst = service_burst,
+                              .deferred = service_deferred,
+                              .durable = durable,
+                              .auth = s->options.auth};
+}
+
+enum hf_status service_create(const struct service_options *o, struct service **out)
+{
+    struct service *s = calloc(1, sizeof *s);
+    if (!s)
+        return HF_NO_MEMORY;
+    s->options = *o;
+    s->locals = calloc(o->pollers + 1, sizeof *s->locals);
+    if (!s->locals) {
+        service_destroy(s);
+        return HF_NO_MEMORY;
+    }
+    *out = s;
+    return HF_OK;
+}
+
+void service_destroy(struct service *s)
+{
+    for (uint32_t i = 0; s->locals && i <= s->options.pollers; i++)
+        if (s->locals[i]) {
+            free(s->locals[i]->batch);
+            free(s->locals[i]);
+        }
+    free(s->locals);
+    free(s);
+}
+
+void service_serving(struct service *s, bool serving)
+{
+    hf_store_seq(&s->serving, serving ? 1u : 0u);
+}
+
+void service_metrics(const struct service *s, struct service_metrics *out)
+{
+    *out = (struct service_metrics){0};
+    for (uint32_t i = 0; i <= s->options.pollers; i++) {
+        const struct service_local *l = hf_load_acquire(&s->locals[i]); // L1
+        if (!l)
+            continue;
+        for (int v = 0; v < CORE_VERB_COUNT; v++)
+            for (int k = 0; k < CORE_OUTCOME_COUNT; k++)
+                out->decisions[v][k] += hf_load_relaxed(&l->decisions[v][k]);
+        for (int c = 0; c <= HF_CHANNELS_MAX; c++)
+            for (int k = 0; k < 2; k++)
+                out->by_channel[c][k] += hf_load_relaxed(&l->by_channel[c][k]);
+    }
+}
