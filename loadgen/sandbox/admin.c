@@ -162,6 +162,8 @@ static void post(struct sandbox *s, const struct sandbox_request *r, struct sand
     if (is(r, "POST", "/sandbox/catalogue"))
         ok = ok && each(s, body, "warehouses", warehouse_take) &&
              each(s, body, "products", product_take) && each(s, body, "stock", stock_take);
+    else if (is(r, "POST", "/sandbox/faults") && json_is_true(json_object_get(body, "clear")))
+        s->fault_count = 0;
     else if (is(r, "POST", "/sandbox/faults"))
         ok = ok && each(s, body, "faults", fault_add);
     else if (is(r, "POST", "/sandbox/database") && ok)

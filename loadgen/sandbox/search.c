@@ -435,6 +435,24 @@ static bool list_add(struct list *l, uint32_t index)
     return true;
 }
 
+static int by_index(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+// A code that is asked for twice is one row all the same.
+static void list_unique(struct list *l)
+{
+    uint32_t kept = 0;
+    if (l->count > 1)
+        qsort(l->at, l->count, sizeof *l->at, by_index);
+    for (uint32_t i = 0; i < l->count; i++)
+        if (kept == 0 || l->at[kept - 1] != l->at[i])
+            l->at[kept++] = l->at[i];
+    l->count = kept;
+}
+
 static const json_t *term_value(const json_t *domain, const char *field, const char *op)
 {
     size_t i;
@@ -477,6 +495,7 @@ static bool candidates(struct sandbox *s, const struct model *m, const json_t *d
                 if (strcmp(p->code, text) == 0)
                     ok &= list_add(l, (uint32_t)(p - s->products));
         }
+        list_unique(l);
         return ok;
     }
     for (uint32_t i = 0; i < m->count(s) && ok; i++)

@@ -267,7 +267,7 @@ static void reads_filter_sort_and_page(void **state)
     assert_string_equal(json_string_value(json_object_get(json_array_get(f->body, 0), "reference")),
                         "HF/e/3");
     assert_int_equal(call(f, "product.product/search_read",
-                          "{\"domain\":[[\"default_code\",\"in\",[\"A\",\"none\",\"B\"]]],"
+                          "{\"domain\":[[\"default_code\",\"in\",[\"A\",\"none\",\"B\",\"A\"]]],"
                           "\"fields\":[\"default_code\",\"tracking\",\"uom_id\"]}"),
                      200);
     assert_int_equal(json_array_size(f->body), 2);
