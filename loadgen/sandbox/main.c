@@ -7,6 +7,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 struct server {
     struct sandbox *sandbox;
     bool keep_alive;
-    volatile sig_atomic_t stopping;
+    atomic_bool stopping; // lock-free, so a signal may set it
 };
 
 static struct server server;
@@ -56,7 +57,7 @@ static uint64_t now_ms(void)
 
 static void hold(uint32_t ms)
 {
-    while (ms > 0 && !server.stopping) {
+    while (ms > 0 && !atomic_load(&server.stopping)) {
         uint32_t slice = ms < HOLD_SLICE_MS ? ms : HOLD_SLICE_MS;
         nanosleep(&(struct timespec){0, (long)slice * 1000000}, NULL);
         ms -= slice;
@@ -133,7 +134,7 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **ctx,
 static void on_signal(int number)
 {
     (void)number;
-    server.stopping = 1;
+    atomic_store(&server.stopping, true);
 }
 
 static int seed(const char *file)
@@ -321,7 +322,7 @@ int main(int argc, char **argv)
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(d, MHD_DAEMON_INFO_BIND_PORT);
     printf("listening on http://%s:%u\n", a.listen, info ? info->port : a.port);
     fflush(stdout);
-    while (!server.stopping)
+    while (!atomic_load(&server.stopping))
         nanosleep(&(struct timespec){0, 50000000}, NULL);
     MHD_stop_daemon(d);
     sandbox_destroy(server.sandbox);
