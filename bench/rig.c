@@ -184,6 +184,7 @@ static enum hf_status engine_open(struct rig *r)
     struct node_options n;
     node_options_default(&n);
     n.folder = r->folder;
+    n.on_durable = r->options.on_durable;
     options_fill(r, &n.core);
     if (!r->options.by_hand) {
         enum hf_status st = node_open(&n, &r->node, &r->report);

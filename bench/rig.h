@@ -31,7 +31,8 @@ struct rig_options {
     uint32_t segments_max, segments_ready, group_bytes_max, buffers; // 0: the engine's defaults
     uint64_t checkpoint_bytes;
     uint32_t checkpoint_ms;
-    uint32_t window_ms; // 0: RIG_WINDOW_MS
+    uint32_t window_ms;            // 0: RIG_WINDOW_MS
+    void (*on_durable)(void *ctx); // see daemon/node.h; may be NULL
 };
 
 enum rig_thread { RIG_WRITER, RIG_TIMERS, RIG_KEEPER, RIG_THREADS };

@@ -1,8 +1,10 @@
 #include "ratio_rows.h"
 #include "rows_cell.h"
 #include "rows_durable.h"
+#include "rows_expiry.h"
 #include "rows_path.h"
 #include "rows_restart.h"
+#include "rows_rpc.h"
 
 const struct ratio_row ratio_rows_core[] = {
     {.name = "cell",
@@ -121,5 +123,46 @@ const struct ratio_row ratio_rows_core[] = {
      .set_up = hot_two_set_up,
      .measure = hot_measure,
      .tear_down = path_tear_down},
+    {.name = "unary/rate",
+     .what = "durable unary Reserve, 256 outstanding over 4 connections, server and client on this "
+             "machine : the emptiest echo of gRPC's C core, the same way",
+     .unit = "k/s",
+     .direction = RATIO_AT_LEAST,
+     .goal = 0.85,
+     .notes = {"p50 us", "p99 us", "echo's p50 us", "server CPU us/call", "echo's CPU us/call",
+               "client CPU us/call"},
+     .set_up = unary_set_up,
+     .measure = unary_measure,
+     .tear_down = unary_tear_down},
+    {.name = "unary/cpu",
+     .what = "the server process's CPU a call, engine and journal included : the echo's",
+     .unit = "us",
+     .direction = RATIO_AT_MOST,
+     .goal = 1.25,
+     .set_up = unary_set_up,
+     .measure = unary_cpu_measure,
+     .tear_down = unary_tear_down},
+    {.name = "stream",
+     .what = "durable holds by ReserveStream, 512 a message, 16 messages outstanding over 4 "
+             "connections : a reserve script in Redis, appendfsync always, 50 connections x 16",
+     .unit = "k/s",
+     .direction = RATIO_AT_LEAST,
+     .goal = 10,
+     .notes = {"server CPU us/hold", "client CPU us/hold", "BUSY %"},
+     .set_up = stream_set_up,
+     .measure = stream_measure,
+     .tear_down = stream_tear_down},
+    {.name = "expiry",
+     .what = "worst lag behind the deadline of a million holds that end within one second, beside "
+             "320k orders a second, synced, checkpointer and archive on",
+     .unit = "ms",
+     .alone = true,
+     .direction = RATIO_AT_MOST,
+     .goal = 10,
+     .notes = {"seen ms", "told by the engine ms", "samples over the goal %",
+               "orders beside it M/s", "timers CPU ns/hold"},
+     .set_up = expiry_set_up,
+     .measure = expiry_measure,
+     .tear_down = expiry_tear_down},
     {.name = NULL},
 };

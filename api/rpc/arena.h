@@ -12,8 +12,8 @@ struct arena_block;
 
 struct arena {
     unsigned char *at, *end;
-    struct arena_block *blocks;  // beyond the first; freed by reset
-    size_t bytes, bytes_max;     // taken from the heap, and how much may be
+    struct arena_block *blocks;   // beyond the first; freed by reset
+    size_t bytes, bytes_max;      // taken from the heap, and how much may be
     ProtobufCAllocator allocator; // for protobuf_c_message_unpack
     unsigned char first[ARENA_FIRST_BYTES] __attribute__((aligned(16)));
 };

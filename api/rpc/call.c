@@ -141,9 +141,8 @@ void rpc_fail(struct rpc_call *pub, const struct rpc_error *error)
     details_message(error, text, sizeof text);
     size_t bytes = details_pack(error, packed);
     grpc_slice message = grpc_slice_from_copied_string(text);
-    grpc_metadata trailer = {
-        .key = grpc_slice_from_static_string("grpc-status-details-bin"),
-        .value = grpc_slice_from_copied_buffer((const char *)packed, bytes)};
+    grpc_metadata trailer = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
+                             .value = grpc_slice_from_copied_buffer((const char *)packed, bytes)};
     grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
                       {.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
                       {.op = GRPC_OP_RECV_CLOSE_ON_SERVER}};

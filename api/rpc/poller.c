@@ -6,9 +6,10 @@
 //   sleep     in the completion queue
 //
 // A reply that waits keeps its place in a list; the journal's writer calls rpc_durable_advanced
-// after each sync, which rings the bell of each poller that has something waiting. The poller states that it waits (`waiting`, sequentially consistent) before it looks at the journal a
-// last time and sleeps (D0); the writer publishes what is durable before it looks at `waiting` (D1):
-// at least one sees the other.
+// after each sync, which rings the bell of each poller that has something waiting. The poller
+// states that it waits (`waiting`, sequentially consistent) before it looks at the journal a last
+// time and sleeps (D0); the writer publishes what is durable before it looks at `waiting` (D1): at
+// least one sees the other.
 //
 // Other threads reach a poller by its inbox, a stack of calls, and the same bell.
 //
@@ -75,8 +76,8 @@ bool call_unpack(struct call *c, struct rpc_error *error)
         *error = rpc_invalid(field, why);
         return false;
     }
-    c->pub.request = protobuf_c_message_unpack(d, &c->pub.arena.allocator, c->pub.byte_count,
-                                               c->pub.bytes);
+    c->pub.request =
+        protobuf_c_message_unpack(d, &c->pub.arena.allocator, c->pub.byte_count, c->pub.bytes);
     if (!c->pub.request) {
         count_up(&c->poller->metrics.malformed);
         *error = rpc_invalid("", "the message is not well-formed, or too large when unpacked");

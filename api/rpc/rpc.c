@@ -94,8 +94,7 @@ void call_context(struct call *c)
 
 // ------------------------------------------------------------------------------- set-up
 
-static enum hf_status fail(char why[200], enum hf_status status, const char *text,
-                           const char *what)
+static enum hf_status fail(char why[200], enum hf_status status, const char *text, const char *what)
 {
     snprintf(why, 200, "%s%s%s", text, what ? ": " : "", what ? what : "");
     return status;
@@ -182,9 +181,8 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
     int port = grpc_server_add_http2_port(r->server, o->address, r->credentials);
     if (port == 0)
         return fail(why, HF_EXISTS, "cannot listen there: in use, or no such address", o->address);
-    r->port = port > 0 && port <= UINT16_MAX && strncmp(o->address, "unix:", 5) != 0
-                  ? (uint16_t)port
-                  : 0;
+    r->port =
+        port > 0 && port <= UINT16_MAX && strncmp(o->address, "unix:", 5) != 0 ? (uint16_t)port : 0;
     grpc_server_start(r->server);
     return HF_OK;
 }

@@ -5,8 +5,8 @@
 //
 // Threads. Each *poller* owns a completion queue and decides in place: it gathers what has arrived,
 // hands it on as a burst (hooks->burst), and sends replies whose ticket is durable. It never waits
-// for the disk. One *slow lane* thread runs what may block: administration, lists, the archive. Each
-// has a `local` of the service's own, made in that thread.
+// for the disk. One *slow lane* thread runs what may block: administration, lists, the archive.
+// Each has a `local` of the service's own, made in that thread.
 //
 // A call is one request and one reply, or a stream. It belongs to one thread at a time: to its
 // poller, or, between rpc_defer and the reply, to the slow lane.
@@ -53,10 +53,10 @@ const char *rpc_code_name(enum rpc_code c); // static; "unknown" for others
 // Why a call or an item failed. Text is static or lives in the call's arena.
 struct rpc_error {
     enum rpc_code code;
-    const char *reason;  // one word for programs, such as ID_TOO_OLD; NULL: none
-    const char *message; // one sentence
+    const char *reason;          // one word for programs, such as ID_TOO_OLD; NULL: none
+    const char *message;         // one sentence
     char field[RPC_FIELD_BYTES]; // INVALID_ARGUMENT: path of the field; empty: none
-    uint32_t retry_ms;   // RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE; 0: not told
+    uint32_t retry_ms;           // RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE; 0: not told
 };
 
 #define RPC_TRACEPARENT_BYTES 55
@@ -67,13 +67,13 @@ struct rpc_method;
 struct rpc_call {
     const struct rpc_method *method;
     const struct auth_identity *who;
-    struct arena arena;             // reset when the call, or a stream's message, is over
+    struct arena arena;              // reset when the call, or a stream's message, is over
     const ProtobufCMessage *request; // unary: of the method's type; in the arena
-    const unsigned char *bytes;     // the request as it came, in the arena
+    const unsigned char *bytes;      // the request as it came, in the arena
     size_t byte_count;
     char traceparent[RPC_TRACEPARENT_BYTES + 1]; // metadata; empty: none
-    uint64_t arrived_ns;            // monotonic
-    void *state;                    // a stream's, the handler's own
+    uint64_t arrived_ns;                         // monotonic
+    void *state;                                 // a stream's, the handler's own
 };
 
 enum rpc_kind {
@@ -86,9 +86,9 @@ enum rpc_kind {
 struct rpc_method {
     const char *path; // "/holdfast.v1.ReservationService/Reserve"
     enum rpc_kind kind;
-    unsigned role;    // enum auth_role: one of these is needed; 0: open to everybody
+    unsigned role; // enum auth_role: one of these is needed; 0: open to everybody
     const ProtobufCMessageDescriptor *request; // streams: of each message
-    uint32_t posted;  // calls awaited at once, each poller
+    uint32_t posted;                           // calls awaited at once, each poller
     void (*run)(void *ctx, void *local, struct rpc_call *call); // SLOW: replies or fails
     // STREAM. Nothing is received before rpc_receive is called, once for each message.
     void (*opened)(void *ctx, void *local, struct rpc_call *call);
@@ -139,7 +139,7 @@ struct rpc_limits {
 };
 void rpc_limits_default(struct rpc_limits *l);
 
-struct rpc_tls { // PEM text, borrowed during rpc_create
+struct rpc_tls {                   // PEM text, borrowed during rpc_create
     const char *certificate, *key; // NULL: no TLS
     const char *client_ca;         // NULL: clients need no certificate
 };
@@ -158,8 +158,7 @@ struct rpc;
 // Binds, starts the threads, serves. Set-up, blocking. HF_INVALID (why says what: an address, a
 // certificate, a method that proto/descriptors.h does not have as the table says), HF_EXISTS: the
 // address is in use; HF_NO_MEMORY.
-enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out,
-                          char why[200]) HF_CHECKED;
+enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char why[200]) HF_CHECKED;
 uint16_t rpc_port(const struct rpc *r); // bound; 0: not TCP
 // No new calls: connections get GOAWAY, new calls UNAVAILABLE. Calls in progress go on. Waits until
 // they have ended, or drain_ms; then cancels the rest. Once, any one thread.
@@ -182,7 +181,8 @@ bool rpc_defer(struct rpc_call *call);
 // ------------------------------------------------------------------------------- streams
 // By the stream's poller, unless told otherwise.
 
-// Asks for the next message; nothing while one is asked for. Half-close: the callback.
+// Asks for the next message; nothing while one is asked for. Half-close: the callback. The bytes of
+// the message before are gone then; what was unpacked stays until the next one is received.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
 // `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.

@@ -21,8 +21,8 @@ enum tag_kind {
     TAG_OPENED,    // stream: initial metadata is out
     TAG_RECEIVED,
     TAG_SENT,
-    TAG_FINISHED,  // stream: the status is out
-    TAG_CLOSED,    // stream: the transport's last word
+    TAG_FINISHED, // stream: the status is out
+    TAG_CLOSED,   // stream: the transport's last word
     TAG_COUNT
 };
 
@@ -41,10 +41,10 @@ struct unsent {
 struct stream {
     struct unsent *first, **last;
     struct unsent *in_flight;
-    uint32_t ops;         // batches whose tags are still to come
+    uint32_t ops; // batches whose tags are still to come
     bool open, receiving, finishing, finished, closed, gone;
-    bool listed;          // on the poller's list of streams with something to send
-    bool deferred;        // its message is with the slow lane
+    bool listed;   // on the poller's list of streams with something to send
+    bool deferred; // its message is with the slow lane
     struct call *next_listed;
     enum rpc_code code;
     grpc_slice message, details;
@@ -61,15 +61,15 @@ struct call {
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
     int cancelled;
-    uint32_t slot;         // of the method in the poller's table
-    bool counted;          // in calls_open or streams_open
+    uint32_t slot; // of the method in the poller's table
+    bool counted;  // in calls_open or streams_open
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
     grpc_byte_buffer *reply;
-    struct call *next;     // free list, waiting replies, slow queue
+    struct call *next; // free list, waiting replies, slow queue
     struct stream stream;
     // The poller's inbox: whoever sets `posted` from 0 links it.
-    uint32_t posted;       // atomic: POSTED_ bits
+    uint32_t posted; // atomic: POSTED_ bits
     struct call *next_posted;
 };
 enum { POSTED_WAKE = 1, POSTED_DONE = 2 };
@@ -81,10 +81,10 @@ struct poller {
     grpc_channel *bell_channel; // leads nowhere
     grpc_call *bell;            // bound to cq: an empty batch on it is an event there
     struct tag wake_tag;
-    pthread_mutex_t bell_lock;  // the queue must not be shut down between look and ring
-    bool rung, closing;         // under bell_lock
-    uint32_t waiting;           // atomic: replies wait for the disk
-    struct call *inbox;         // atomic stack
+    pthread_mutex_t bell_lock; // the queue must not be shut down between look and ring
+    bool rung, closing;        // under bell_lock
+    uint32_t waiting;          // atomic: replies wait for the disk
+    struct call *inbox;        // atomic stack
     pthread_t thread;
     bool started;
     void *local;
@@ -158,9 +158,9 @@ grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
 bool on_own_poller(const struct call *c);
 
 // ------------------------------------------------------------------- call.c
-void call_arrived(struct call *c);  // unary, requested
-void call_answer(struct call *c);   // the reply is durable: send it
-void call_done(struct call *c);     // its last tag
+void call_arrived(struct call *c); // unary, requested
+void call_answer(struct call *c);  // the reply is durable: send it
+void call_done(struct call *c);    // its last tag
 
 // ------------------------------------------------------------------- stream.c
 void stream_arrived(struct call *c);

@@ -3,8 +3,8 @@
 //   requested -> opened -> (receive, send)* -> finishing -> finished -> closed -> released
 //
 // `closed` here is the transport's last word (GRPC_OP_RECV_CLOSE_ON_SERVER); a stream is released
-// when it has come, no batch is under way (ops), and nothing in another thread still has it. At most
-// one message is received and one is sent at a time; what may not be told yet waits in a list.
+// when it has come, no batch is under way (ops), and nothing in another thread still has it. At
+// most one message is received and one is sent at a time; what may not be told yet waits in a list.
 #include "rpc/rpc_internal.h"
 
 #include "rpc/details.h"
@@ -86,6 +86,9 @@ void rpc_receive(struct rpc_call *pub)
     if (s->receiving || s->finishing || s->closed)
         return;
     s->receiving = true;
+    if (c->payload) // the message before: pub.bytes ends here
+        grpc_byte_buffer_destroy(c->payload);
+    c->payload = NULL;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &c->payload;
     start(c, &op, 1, TAG_RECEIVED);
@@ -220,10 +223,6 @@ void stream_tag(struct call *c, enum tag_kind kind, bool ok)
     s->ops--;
     if (kind == TAG_RECEIVED) {
         stream_received(c, ok);
-        if (c->payload && !s->receiving && !s->deferred) {
-            grpc_byte_buffer_destroy(c->payload);
-            c->payload = NULL;
-        }
     } else if (kind == TAG_SENT) {
         unsent_free(s->in_flight);
         s->in_flight = NULL;

@@ -16,8 +16,8 @@ static bool refuse(struct rpc_error *error, enum rpc_code code, const char *reas
     return false;
 }
 
-static bool stock_by_handle(struct service_local *l, const struct stock_ref *ref,
-                            const char *field, struct rpc_error *error)
+static bool stock_by_handle(struct service_local *l, const struct stock_ref *ref, const char *field,
+                            struct rpc_error *error)
 {
     struct core *c = local_core(l);
     if (ref->sku[0] || ref->location[0])
@@ -68,8 +68,7 @@ bool convert_stock(struct service_local *l, const struct auth_identity *who,
                   "this key is limited to other locations");
 }
 
-bool convert_uuid(const char *text, const char *field, struct hf_uuid *out,
-                  struct rpc_error *error)
+bool convert_uuid(const char *text, const char *field, struct hf_uuid *out, struct rpc_error *error)
 {
     if (hf_uuid_parse(text, out))
         return true;

@@ -88,8 +88,7 @@ static bool within_window(struct service_local *l, struct hf_uuid id)
 }
 
 enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
-                                bool may_recall, Holdfast__V1__Reservation **out,
-                                uint64_t *ticket)
+                                bool may_recall, Holdfast__V1__Reservation **out, uint64_t *ticket)
 {
     struct core *c = local_core(l);
     struct core_view v;

@@ -17,10 +17,10 @@ struct batch {
     Holdfast__V1__ReserveStreamResponse out;
     struct core_request *requests; // of the verbs among the operations
     struct core_answer *answers;
-    uint32_t *place;               // operation of each
-    uint32_t count;                // requests collected and not told yet
+    uint32_t *place; // operation of each
+    uint32_t count;  // requests collected and not told yet
     uint64_t ticket;
-    bool away;                     // something needs the slow lane
+    bool away; // something needs the slow lane
 };
 
 struct reserve_stream {
@@ -62,8 +62,7 @@ static void result_decision(struct service_local *l, struct arena *a,
 }
 
 // Decides what was collected. In the poller, what needs the disk is left for the slow lane.
-static void batch_decide(struct service_local *l, struct arena *a, struct batch *b,
-                         bool may_recall)
+static void batch_decide(struct service_local *l, struct arena *a, struct batch *b, bool may_recall)
 {
     if (b->count == 0)
         return;
@@ -79,8 +78,7 @@ static void batch_decide(struct service_local *l, struct arena *a, struct batch 
 }
 
 static void operation_get(struct service_local *l, struct arena *a, struct batch *b,
-                          Holdfast__V1__StreamResult *result, const char *id_text,
-                          bool may_recall)
+                          Holdfast__V1__StreamResult *result, const char *id_text, bool may_recall)
 {
     struct hf_uuid id;
     struct rpc_error error;

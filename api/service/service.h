@@ -12,11 +12,11 @@
 struct watch_hub; // watch/hub.h
 
 struct service_options {
-    struct core *core;         // borrowed; has pollers + 1 workers to spare
-    const struct auth *auth;   // borrowed
-    struct watch_hub *hub;     // borrowed; NULL: WatchStock is UNIMPLEMENTED
+    struct core *core;       // borrowed; has pollers + 1 workers to spare
+    const struct auth *auth; // borrowed
+    struct watch_hub *hub;   // borrowed; NULL: WatchStock is UNIMPLEMENTED
     uint32_t pollers;
-    uint32_t watchers_max;     // WatchStock streams open at once
+    uint32_t watchers_max; // WatchStock streams open at once
 };
 
 struct service;

@@ -13,8 +13,8 @@
 
 struct service {
     struct service_options options;
-    uint32_t serving; // atomic bool
-    struct health *health; // health.c: who watches
+    uint32_t serving;              // atomic bool
+    struct health *health;         // health.c: who watches
     struct service_local **locals; // pollers, then the slow lane; for metrics
 };
 

@@ -90,8 +90,7 @@ static void read_return(const Holdfast__V1__ReturnGoodsRequest *m, struct verb_m
     out->lines = m->lines;
     out->line_count = m->n_lines;
     out->op_id = m->operation_id;
-    out->flags =
-        m->disposition == HOLDFAST__V1__DISPOSITION__DISPOSITION_SCRAP ? CORE_SCRAP : 0;
+    out->flags = m->disposition == HOLDFAST__V1__DISPOSITION__DISPOSITION_SCRAP ? CORE_SCRAP : 0;
     if ((unsigned)m->disposition > HOLDFAST__V1__DISPOSITION__DISPOSITION_SCRAP)
         out->unknown_enum = "disposition";
 }
@@ -151,10 +150,9 @@ static bool text_convert(struct arena *a, const struct verb_message *m, const ch
     if (m->verb > CORE_RECORD || (!reference && !buyer && !trace[0]))
         return true;
     if (reference > HF_REFERENCE_BYTES_MAX || buyer > HF_BUYER_BYTES_MAX) {
-        *error = convert_outcome(CORE_OUT_INVALID, reference > HF_REFERENCE_BYTES_MAX
-                                                       ? CORE_FIELD_REFERENCE
-                                                       : CORE_FIELD_BUYER,
-                                 0, 0);
+        *error = convert_outcome(
+            CORE_OUT_INVALID,
+            reference > HF_REFERENCE_BYTES_MAX ? CORE_FIELD_REFERENCE : CORE_FIELD_BUYER, 0, 0);
         return false;
     }
     struct verb_text *t = arena_take(a, sizeof *t);
@@ -173,8 +171,8 @@ static bool text_convert(struct arena *a, const struct verb_message *m, const ch
     return true;
 }
 
-static bool lines_convert(struct service_local *l, const struct auth_identity *who,
-                          struct arena *a, const struct verb_message *m, struct core_request *out,
+static bool lines_convert(struct service_local *l, const struct auth_identity *who, struct arena *a,
+                          const struct verb_message *m, struct core_request *out,
                           struct rpc_error *error)
 {
     if (m->line_count > HF_LINES_MAX) {
@@ -211,13 +209,12 @@ static bool channel_convert(struct service_local *l, const struct auth_identity 
                             struct rpc_error *error)
 {
     size_t bytes = strlen(m->channel);
-    if (bytes && core_channel_find(local_core(l), m->channel, (uint32_t)bytes, &out->channel) !=
-                     HF_OK) {
+    if (bytes &&
+        core_channel_find(local_core(l), m->channel, (uint32_t)bytes, &out->channel) != HF_OK) {
         *error = convert_outcome(CORE_OUT_INVALID, CORE_FIELD_CHANNEL, 0, 0);
         return false;
     }
-    if (m->verb <= CORE_RECORD && who->channel_count &&
-        !auth_channel_ok(who, m->channel, bytes)) {
+    if (m->verb <= CORE_RECORD && who->channel_count && !auth_channel_ok(who, m->channel, bytes)) {
         *error = (struct rpc_error){.code = RPC_PERMISSION_DENIED,
                                     .reason = "CHANNEL",
                                     .message = "this key is limited to other channels",
@@ -240,8 +237,7 @@ bool verb_convert(struct service_local *l, const struct auth_identity *who, stru
         return false;
     if (m->op_id[0] && !convert_uuid(m->op_id, "operation_id", &out->op_id, error))
         return false;
-    return channel_convert(l, who, m, out, error) &&
-           text_convert(a, m, traceparent, out, error) &&
+    return channel_convert(l, who, m, out, error) && text_convert(a, m, traceparent, out, error) &&
            lines_convert(l, who, a, m, out, error);
 }
 
@@ -291,8 +287,7 @@ Holdfast__V1__ReservationState convert_state(enum core_state s)
     }
 }
 
-static bool decision_lines(struct arena *a, const struct core_request *r,
-                           Holdfast__V1__Decision *d)
+static bool decision_lines(struct arena *a, const struct core_request *r, Holdfast__V1__Decision *d)
 {
     uint32_t n = r->line_count;
     Holdfast__V1__DecisionLine *lines = arena_take(a, n * sizeof *lines);
@@ -354,8 +349,7 @@ static void count_decision(struct service_local *l, const struct core_request *r
     }
 }
 
-static void recall_one(struct service_local *l, const struct core_request *r,
-                       struct core_answer *a)
+static void recall_one(struct service_local *l, const struct core_request *r, struct core_answer *a)
 {
     struct core *c = local_core(l);
     for (int i = 0; i < RECALLS_MAX && a->outcome == CORE_OUT_NEEDS_RECALL; i++) {

@@ -44,8 +44,7 @@ static inline uint64_t verb_ticket(const struct core_answer *a)
 // Tells a reservation, in the arena. HF_OK, HF_NOT_FOUND, HF_AGAIN: being decided; HF_BUSY: not in
 // memory, and this thread may not look for it on the disk; HF_NO_MEMORY. may_recall: the slow lane.
 enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
-                                bool may_recall, Holdfast__V1__Reservation **out,
-                                uint64_t *ticket);
+                                bool may_recall, Holdfast__V1__Reservation **out, uint64_t *ticket);
 // The status of that as an error.
 struct rpc_error reservation_error(enum hf_status status);
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HISTORY_ATTEMPTS 8
+
 struct recall {
     struct hf_uuid id;
     uint64_t ticket; // of the latest record
@@ -49,37 +51,105 @@ static enum hf_status latest_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     return HF_OK;
 }
 
-// The id is not in memory: the archive first, then what it does not hold yet.
-static enum hf_status latest_find(struct core *c, struct recall *rc)
+// ------------------------------------------------------------------------------- history
+
+static enum hf_status rest_visit(struct core *c, uint64_t after, journal_visit visit, void *ctx)
 {
-    enum hf_status s = HF_OK;
-    uint64_t after = 0;
-    if (c->archive) {
-        after = archive_lsn(c->archive);
-        s = archive_find_id(c->archive, rc->id, latest_visit, rc);
+    struct journal_reader *reader;
+    enum hf_status s = journal_reader_create(c->journal, after, &reader);
+    if (s != HF_OK)
+        return s;
+    while ((s = journal_reader_step(reader, 64, visit, ctx)) == HF_OK)
+        ;
+    journal_reader_destroy(reader);
+    return s == HF_AGAIN ? HF_OK : s;
+}
+
+// Everything that is still to be had: the archive by its index, then what it does not hold yet.
+// A segment may be archived and recycled between the two; then the archive has it by now, and all
+// is visited once more, so a visit must bear to see a record again.
+static enum hf_status history_visit(struct core *c,
+                                    enum hf_status (*archived)(struct archive *a, void *ctx),
+                                    journal_visit visit, void *ctx)
+{
+    enum hf_status s = HF_NOT_FOUND;
+    for (int attempt = 0; attempt < HISTORY_ATTEMPTS && s == HF_NOT_FOUND; attempt++) {
+        uint64_t after = journal_oldest_lsn(c->journal) - 1;
+        if (c->archive && archive_lsn(c->archive) > after)
+            after = archive_lsn(c->archive);
+        s = c->archive ? archived(c->archive, ctx) : HF_OK;
         if (s != HF_OK && s != HF_NOT_FOUND)
             return s;
+        s = rest_visit(c, after, visit, ctx); // HF_NOT_FOUND: archived and recycled since
     }
-    struct journal_reader *reader;
-    struct journal_segment oldest;
-    if (!c->archive && journal_closed_segments(c->journal, &oldest, 1))
-        after = oldest.first_lsn - 1;
-    s = journal_reader_create(c->journal, after, &reader);
-    if (s == HF_OK) {
-        while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)
-            ;
-        journal_reader_destroy(reader);
-    }
-    if (s != HF_AGAIN && s != HF_NOT_FOUND)
+    return s == HF_NOT_FOUND ? HF_BUSY : s;
+}
+
+static enum hf_status latest_archived(struct archive *a, void *ctx)
+{
+    return archive_find_id(a, ((struct recall *)ctx)->id, latest_visit, ctx);
+}
+
+static enum hf_status latest_find(struct core *c, struct recall *rc)
+{
+    enum hf_status s = history_visit(c, latest_archived, latest_visit, rc);
+    if (s != HF_OK)
         return s;
     return rc->ticket ? HF_OK : HF_NOT_FOUND;
 }
+
+struct reference_search {
+    const char *reference;
+    uint32_t bytes, max, count;
+    uint64_t last; // LSN of the newest that was counted
+    struct hf_uuid *ids;
+};
+
+static enum hf_status reference_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                      const struct journal_record *r)
+{
+    struct reference_search *f = ctx;
+    struct core_record_parts p;
+    (void)time_ms;
+    // First records alone carry one, each reservation has one of those, and they come by LSN.
+    if (r->type < CORE_RECORD_HOLD || r->type > CORE_RECORD_FACT || lsn <= f->last)
+        return HF_OK;
+    if (!core_record_parse(r, &p))
+        return HF_DAMAGED;
+    if (p.reference_bytes != f->bytes || memcmp(p.reference, f->reference, f->bytes) != 0)
+        return HF_OK;
+    if (f->count < f->max)
+        f->ids[f->count] = r->id;
+    f->count++;
+    f->last = lsn;
+    return HF_OK;
+}
+
+static enum hf_status reference_archived(struct archive *a, void *ctx)
+{
+    struct reference_search *f = ctx;
+    return archive_find_reference(a, hf_hash(f->reference, f->bytes, 0), reference_visit, f);
+}
+
+enum hf_status core_find_reference(struct core *c, const char *reference, uint32_t bytes,
+                                   struct hf_uuid *ids, uint32_t max, uint32_t *count)
+{
+    struct reference_search f = {.reference = reference, .bytes = bytes, .max = max, .ids = ids};
+    *count = 0;
+    if (!stock_name_valid(reference, bytes, HF_REFERENCE_BYTES_MAX))
+        return HF_INVALID;
+    enum hf_status s = history_visit(c, reference_archived, reference_visit, &f);
+    *count = f.count;
+    return s == HF_OK && f.count == 0 ? HF_NOT_FOUND : s;
+}
+
+// ------------------------------------------------------------------------------- the lines
 
 static void lines_from(struct recall *rc, const struct core_record *r, enum core_role role)
 {
     rc->count = 0;
     for (uint32_t i = 0; i < r->line_count; i++)
-        if (r->lines[i].role == (uint32_t)role)
+        if (r->lines[i].role == (uint32_t)role && rc->count < HF_LINES_MAX)
             rc->lines[rc->count++] =
                 (struct stock_line){r->lines[i].handle, 0, r->lines[i].quantity};
 }
@@ -221,6 +291,8 @@ static enum hf_status lines_attach(struct core_worker *w, const struct recall *r
         return HF_BUSY;
     if (!found)
         index = slot_bring_back(w, rc, &word);
+    else if (!(stock_word_flags(word) & STOCK_SLOT_AWAY))
+        return HF_OK; // another recall was faster
     else if (hf_load_relaxed(&slots->slots[found].ticket) != rc->ticket ||
              stock_word_state(word) != (unsigned)rc->state ||
              !hf_cas(&slots->slots[found].word, &expected,
@@ -255,6 +327,8 @@ static enum hf_status recall_run(struct core_worker *w, uint64_t now_ms, struct 
     if (found) {
         if (!(stock_word_flags(s.word) & STOCK_SLOT_AWAY))
             return stock_word_kind(s.word) == KIND_OPERATION ? HF_NOT_FOUND : HF_OK;
+        if (s.ticket == 0)
+            return HF_BUSY; // its first record is not appended yet
         rc->ticket = s.ticket;
         status = journal_wait(c->journal, s.ticket, 0);
         if (status != HF_OK)

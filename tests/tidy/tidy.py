@@ -370,8 +370,16 @@ def header_error(root, compiler, path):
 
 def check_headers(root, sources, compiler, out):
     # What includes generated headers is compiled by the build, with the build's include paths.
-    alone = [s.path for s in sources if s.path.endswith(".h") and not any(
-        pattern.search(i[2]) for i in includes_of(s) for pattern, _ in GENERATED)]
+    by_path = {s.path: s for s in sources}
+
+    def generated(source, seen):
+        if source is None or source.path in seen:
+            return False
+        seen.add(source.path)
+        return any(any(pattern.search(i[2]) for pattern, _ in GENERATED) or generated(
+            by_path.get(resolve(root, source, i[2])), seen) for i in includes_of(source) if i[1])
+
+    alone = [s.path for s in sources if s.path.endswith(".h") and not generated(s, set())]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         results = pool.map(lambda p: (p, header_error(root, compiler, p)), alone)
     for path, error in results:
