@@ -96,6 +96,14 @@ static void collect(struct closing *c)
     qsort_r(c->lines, c->count, sizeof *c->lines, line_order, f);
 }
 
+// What should become a dead letter waits for room; the rest goes on.
+static void dead_full(struct flush *f)
+{
+    if (!f->dead_full)
+        hf_log(HF_LOG_ERROR, "flush_dead_letters_full", "dead_max=%u", f->options.dead_max);
+    f->dead_full = true;
+}
+
 // Those that cannot be posted go to the end, as dead letters; the others keep their order.
 static bool bury(struct closing *c, uint64_t now_ms)
 {
@@ -106,9 +114,11 @@ static bool bury(struct closing *c, uint64_t now_ms)
     for (uint32_t i = 0; i < f->dead_count; i++)
         retried += f->retrying[i];
     if (f->dead_count - retried + dead > f->options.dead_max) {
-        flush_hold(f, FLUSH_PAUSE_DEAD_LETTERS, now_ms, "");
+        dead_full(f);
+        f->close_at_ms = now_ms + f->options.retry_max_ms;
         return false;
     }
+    f->dead_full = false;
     for (uint32_t i = 0; i < f->dead_count; i++)
         if (!f->retrying[i])
             f->dead[kept++] = f->dead[i];
@@ -212,7 +222,8 @@ enum hf_status window_close(struct flush *f, uint64_t now_ms)
         f->must_save = true;
         return HF_OK;
     }
-    if (!f->window.full && now_ms < f->window.opened_ms + f->options.window_ms)
+    if (now_ms < f->close_at_ms ||
+        (!f->window.full && now_ms < f->window.opened_ms + f->options.window_ms))
         return HF_AGAIN;
     if (!f->contacted)
         return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
@@ -255,7 +266,7 @@ bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     batch_name(f, b->number, name);
     bool split = b->split && b->line_count > 1;
     if (!split && f->dead_count + b->line_count > f->options.dead_max) {
-        flush_hold(f, FLUSH_PAUSE_DEAD_LETTERS, now_ms, "");
+        dead_full(f);
         return false;
     }
     hf_log(HF_LOG_WARN, "flush_batch_failed", "batch=%s lines=%u then=%s cause=%s odoo=\"%s\"",
@@ -275,6 +286,7 @@ bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms)
             memcpy(d->why, b->why, sizeof d->why);
         }
         batch_remove(f, b);
+        f->dead_full = false;
     }
     flush_count(&f->metrics.batches_failed, 1);
     f->must_save = true;

@@ -304,7 +304,8 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
-    hf_store_relaxed(&m->pause, (uint64_t)f->pause);
+    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
+    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
 }
 
 enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_ms)
@@ -376,6 +377,7 @@ enum hf_status flush_dead_retry(struct flush *f, uint64_t id)
         if (f->window.movements == 0)
             f->window.opened_ms = 0; // due at once
         window_add(&f->window, &l);
+        f->close_at_ms = 0;
         f->retrying[i] = true;
         return HF_OK;
     }

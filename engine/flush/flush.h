@@ -60,7 +60,7 @@ enum flush_cause {
         FLUSH_CAUSE_COUNT
 };
 
-// Why nothing is being posted.
+// Why nothing is being posted; DEAD_LETTERS: or not all.
 #define FLUSH_PAUSE_TABLE(X)                                                                       \
     X(NONE, "posting")                                                                             \
     X(ODOO_AWAY, "Odoo does not answer, or answers with errors that may pass")                     \
@@ -69,7 +69,7 @@ enum flush_cause {
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
     X(CONFIG, "a warehouse or location that the options name is not there")                        \
-    X(DEAD_LETTERS, "no room for further dead letters")                                            \
+    X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,

@@ -118,6 +118,8 @@ struct flush {
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
     uint64_t pause_until_ms;
+    bool dead_full;       // something waits for room among the dead letters
+    uint64_t close_at_ms; // the window not before
     uint64_t random;
     enum hf_status failed;        // final
     struct flush_metrics metrics; // atomics

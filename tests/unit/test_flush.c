@@ -235,6 +235,103 @@ static void wizards_are_no_success(void **state)
     assert_int_equal(metrics(fw).batches_failed, 1);
 }
 
+static void faults_clear(struct flush_world *fw)
+{
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
+    sandbox_handle(fw->sandbox, &r, &a);
+    free(a.body);
+}
+
+static void a_batch_that_keeps_failing_is_halved_and_a_line_tried_on(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    // Its worker dies of one product, every time; look-ups go through.
+    fault(fw, "{\"kind\":\"close\",\"method\":\"button_validate\",\"product\":\"oil\","
+              "\"count\":-1}");
+    fworld_sell(fw, 0, 3, false);
+    fworld_sell(fw, 2, 4, false);
+    fworld_sell(fw, 4, 5, false);
+    for (int i = 0; i < 4000; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, did ? 0 : 500);
+    }
+    assert_int_equal(metrics(fw).open_batches, 1);
+    assert_int_equal(metrics(fw).open_movements, 1);
+    assert_int_equal(metrics(fw).dead_letters, 0); // it may pass
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 3000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "rye", CUSTOMERS), 5000000);
+    // Others are not held up by it.
+    fworld_sell(fw, 6, 1, false);
+    for (int i = 0; i < 200; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(sandbox_quantity(fw->sandbox, "fig", CUSTOMERS), 1000000);
+    faults_clear(fw);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void dead_letters_without_room_hold_the_flusher(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fw->options.dead_max = 1;
+    fworld_restart(fw);
+    fault(fw, "{\"kind\":\"user_error\",\"method\":\"create\",\"count\":-1}");
+    fworld_sell(fw, 0, 3, false);
+    fworld_sell(fw, 2, 4, false);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    // Neither can even be burned, so nothing is given up.
+    assert_int_equal(metrics(fw).dead_letters, 0);
+    faults_clear(fw);
+    fault(fw, "{\"kind\":\"user_error\",\"method\":\"button_validate\",\"count\":-1}");
+    for (int i = 0; i < 2000 && metrics(fw).pause != FLUSH_PAUSE_DEAD_LETTERS; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_DEAD_LETTERS);
+    assert_int_equal(metrics(fw).dead_letters, 1);
+    faults_clear(fw);
+    struct flush_dead_letter d;
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    fake_clock_advance_ms(&fw->w.clock, 120000);
+    assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+    assert_true(fworld_run(fw));
+    while (flush_dead_list(fw->f, 0, &d, 1)) {
+        assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+        assert_true(fworld_run(fw));
+    }
+    fworld_check(fw);
+}
+
+static void a_full_disk_holds_the_flusher(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    assert_true(fworld_run(fw));
+    fworld_sell(fw, 0, 3, false);
+    world_settle(&fw->w);
+    uint64_t calls = fw->odoo.calls;
+    fw->w.disk->faults.capacity_bytes = fake_storage_used_bytes(fw->w.disk);
+    for (int i = 0; i < 50; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_DISK_FULL);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0); // nothing without a durable name
+    assert_true(fw->odoo.calls < calls + 10);
+    fw->w.disk->faults.capacity_bytes = 0;
+    assert_true(fworld_run(fw));
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_NONE);
+    fworld_check(fw);
+}
+
 // The first try is lost and commits only after n further calls, while Odoo refuses the second one:
 // the name must be burned before its parts go out. Any n may be the one that hurts.
 static void late_commit(bool action, uint32_t n)
@@ -504,6 +601,9 @@ int main(void)
         EACH(what_odoo_does_not_know_is_told_line_by_line),
         EACH(wizards_are_no_success),
         cmocka_unit_test(a_first_try_that_commits_late_is_not_doubled),
+        EACH(a_batch_that_keeps_failing_is_halved_and_a_line_tried_on),
+        EACH(dead_letters_without_room_hold_the_flusher),
+        EACH(a_full_disk_holds_the_flusher),
         EACH(odoo_away_costs_nothing_but_time),
         EACH(another_database_stops_posting),
         EACH(a_wrong_key_pauses_until_it_is_exchanged),
