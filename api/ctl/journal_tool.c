@@ -11,8 +11,8 @@ static const char usage[] =
     "       holdfastctl journal verify  [--json] FOLDER   reads and checks everything\n"
     "       holdfastctl journal export  [--json] FOLDER   every record, a JSON object a line;\n"
     "                                                     if damaged, all that can be read\n"
-    "exit:  0 all is well, an unfinished last group included; 1 usage; 2 damaged, or written by\n"
-    "       a newer version; 3 the folder cannot be read, or the output not written\n";
+    "exit:  0 all is well, an unfinished last group included; 2 usage; 9 the folder cannot be\n"
+    "       read, or the output not written; 10 damaged, or written by a newer version\n";
 
 struct run {
     const struct journal_tool *tool;
@@ -118,7 +118,7 @@ static enum ctl_exit exit_of(enum hf_status st)
     case HF_FOREIGN:
         return CTL_DAMAGED;
     default:
-        return CTL_IO;
+        return CTL_FAILED;
     }
 }
 
@@ -130,7 +130,7 @@ static enum ctl_exit run_on(struct run *run, const char *command, const char *fo
     enum hf_status st = storage_os_create(folder, false, &storage);
     if (st != HF_OK) {
         fprintf(t->err, "%s: %s\n", folder, hf_status_help(st));
-        return CTL_IO;
+        return CTL_FAILED;
     }
     bool export = strcmp(command, "export") == 0, inspect = strcmp(command, "inspect") == 0;
     st = journal_inspect(storage, inspect ? print_group : NULL, export ? print_record : check_only,
@@ -146,7 +146,7 @@ static enum ctl_exit run_on(struct run *run, const char *command, const char *fo
         print_report(run, export ? t->err : t->out, st, &report);
     if (fflush(t->out) != 0 || ferror(t->out)) {
         fprintf(t->err, "the output could not be written\n");
-        return CTL_IO;
+        return CTL_FAILED;
     }
     return exit_of(st);
 }

@@ -421,7 +421,7 @@ void core_follow(struct core *c, uint64_t lsn);
 // Follows the journal into the shadow; writes checkpoints and id files. budget: groups or, while
 // writing, 64 KiB pieces.
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget);
-// Archives closed segments.
+// Archives closed segments. A thread of its own, or that of the checkpoints.
 enum hf_status core_step_archive(struct core *c, uint64_t now_ms);
 
 // True when a worker has been inside one core_execute batch for more than `ticks` calls of this

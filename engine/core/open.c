@@ -262,6 +262,7 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
     c->options = *o;
     c->follow_lsn = UINT64_MAX;
     lock_init(&c->admin);
+    lock_init(&c->folder);
     rcu_thread_register_once();
     enum hf_status s = open_all(c, report);
     if (s != HF_OK) {
@@ -296,6 +297,7 @@ void core_close(struct core *c)
     if (c->stock.directory)
         stock_fini(&c->stock);
     lock_fini(&c->admin);
+    lock_fini(&c->folder);
     rcu_thread_unregister_once();
     free(c);
 }
@@ -412,8 +414,10 @@ enum hf_status core_step_archive(struct core *c, uint64_t now_ms)
 {
     if (!c->archive)
         return HF_AGAIN;
+    lock_acquire(&c->folder);
     enum hf_status s = archive_step(c->archive, c->journal);
     if (s == HF_AGAIN && (s = archive_expire(c->archive, now_ms, outbox_taken(c))) == HF_OK)
         s = HF_AGAIN; // nothing is left to do
+    lock_release(&c->folder);
     return step_result(c, s);
 }

@@ -93,8 +93,8 @@ static void wrong_words_show_the_usage(void **state)
     assert_int_equal(run("verify", folder, folder, NULL), CTL_USAGE);
     assert_int_equal(run("verify", "--xml", folder, NULL), CTL_USAGE);
     assert_non_null(strstr(err, "usage:"));
-    assert_int_equal(run("verify", "/nonexistent", NULL, NULL), CTL_IO);
-    assert_int_equal(run("verify", "/", NULL, NULL), CTL_IO); // no journal there
+    assert_int_equal(run("verify", "/nonexistent", NULL, NULL), CTL_FAILED);
+    assert_int_equal(run("verify", "/", NULL, NULL), CTL_FAILED); // no journal there
 }
 
 static void print_more(FILE *f, const struct journal_record *r)
