@@ -112,6 +112,7 @@ struct core {
     uint64_t follow_lsn; // atomic: core_follow
     uint64_t follow_lost; // atomic copy for metrics
     uint64_t shadow_lsn;
+    uint64_t outbox_taken; // atomic: see core_outbox_taken
 };
 
 // ------------------------------------------------------------------- time.c
