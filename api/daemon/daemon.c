@@ -1,5 +1,6 @@
 #include "daemon/daemon_internal.h"
 
+#include "daemon/poster.h"
 #include "daemon/tls_files.h"
 
 #include <grpc/grpc.h>
@@ -150,7 +151,8 @@ static enum exit_code engine_start(struct daemon *d)
     struct core_report *report = calloc(1, sizeof *report);
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
-    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 1, &o);
+    // A worker for each poller, the slow lane and the flusher.
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 2, &o);
     o.watch = true;
     o.on_failed = engine_failed;
     o.on_durable = tell_listener;
@@ -169,6 +171,19 @@ static enum exit_code engine_start(struct daemon *d)
     }
     free(report);
     return code;
+}
+
+static enum exit_code poster_start(struct daemon *d)
+{
+    char why[200] = "";
+    if (d->config->odoo_url[0] == 0)
+        return EXIT_CODE_DONE;
+    enum hf_status s = poster_create(d->config, node_core(d->node), &d->poster, why);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->poster = NULL;
+    return fail(s == HF_INVALID || s == HF_NOT_FOUND ? EXIT_CODE_CONFIG : exit_code_of(s),
+                "flusher", why[0] ? why : hf_status_help(s));
 }
 
 static enum exit_code service_start(struct daemon *d)
@@ -261,7 +276,8 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start, engine_start, service_start, listener_start, admin_start, self_check_start};
+        keys_start,     engine_start, poster_start,    service_start,
+        listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
@@ -295,6 +311,8 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
 void daemon_reload(struct daemon *d)
 {
     char why[200];
+    if (d->poster)
+        poster_reload(d->poster);
     enum hf_status s = auth_reload(d->auth, why);
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
@@ -332,6 +350,7 @@ void daemon_stop(struct daemon *d)
         rpc_destroy(d->rpc);
     if (d->service)
         service_destroy(d->service);
+    poster_destroy(d->poster);
     if (d->node)
         node_close(d->node);
     auth_destroy(d->auth);

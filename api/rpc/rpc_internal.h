@@ -154,8 +154,8 @@ grpc_server_credentials *credentials_create(const struct rpc_options *o);
 void *poller_run(void *poller);
 void poller_wake(struct poller *p);
 void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
-// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more, for
-// itself: whoever comes without a key takes nothing from those who have one.
+// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more,
+// for itself: whoever comes without a key takes nothing from those who have one.
 bool call_admit(struct call *c);
 void call_release(struct call *c); // back to the poller's list, after its last tag
 // Makes payload contiguous in pub.bytes. False: no memory.

@@ -236,7 +236,8 @@ def main():
                 return world.Server(program, os.path.join(data, "data"), *more,
                                     admin="127.0.0.1:0")
             test(*((start, data) if test.__code__.co_argcount == 2 else (start,)))
-            print(f"ok  {time.monotonic() - begin:6.2f} s  {name[5:].replace('_', ' ')}", flush=True)
+            seconds = time.monotonic() - begin
+            print(f"ok  {seconds:6.2f} s  {name[5:].replace('_', ' ')}", flush=True)
     print("all passed")
 
 
