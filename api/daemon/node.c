@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "rcu/rcu.h"
 #include "sys/park.h"
+#include "watch/hub.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +13,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define NODE_THREADS 4
+#define NODE_THREADS_MAX 5
 #define MS_NS        UINT64_C(1000000)
 
 // The writer: quiet after this long without a push, then it sleeps longer.
@@ -28,12 +29,18 @@
 #define CHECKPOINT_BUDGET 16
 #define KEEPER_SLEEP_MS   2
 
+// The hub reads what has gathered meanwhile, instead of being woken for each group; watchers are
+// told every 10 ms at most.
+#define HUB_GATHER_MS 2
+#define HUB_IDLE_MS   50
+
 #define WATCHDOG_MS    100
 #define WATCHDOG_TICKS 10
 
 struct node {
     struct storage *storage;
     struct core *core;
+    struct watch_hub *hub;
     void (*on_failed)(void *ctx, enum hf_status why, const char *step);
     void (*on_durable)(void *ctx);
     void *ctx;
@@ -41,7 +48,7 @@ struct node {
     _Atomic uint32_t failed;   // enum hf_status; set once
     struct park failed_park;   // failed is set
     struct park stopping_park; // stopping is set
-    pthread_t threads[NODE_THREADS];
+    pthread_t threads[NODE_THREADS_MAX];
     uint32_t thread_count;
 };
 
@@ -54,6 +61,11 @@ void node_options_default(struct node_options *o)
 struct core *node_core(struct node *n)
 {
     return n->core;
+}
+
+struct watch_hub *node_hub(struct node *n)
+{
+    return n->hub;
 }
 
 enum hf_status node_failed(const struct node *n)
@@ -189,6 +201,25 @@ static void *keeper_run(void *ctx)
     return NULL;
 }
 
+static void *hub_run(void *ctx)
+{
+    struct node *n = ctx;
+    while (node_goes_on(n)) {
+        enum hf_status s;
+        bool did = false;
+        while ((s = watch_hub_step(n->hub)) == HF_OK && node_goes_on(n))
+            did = true;
+        if (s == HF_NOT_FOUND)
+            break; // it fell behind and has said so; decisions are not concerned
+        step_did(n, s, "hub");
+        if (did)
+            node_sleep(n, HUB_GATHER_MS);
+        else
+            watch_hub_wait(n->hub, HUB_IDLE_MS);
+    }
+    return NULL;
+}
+
 static void *watchdog_run(void *ctx)
 {
     struct node *n = ctx;
@@ -209,19 +240,30 @@ static void *watchdog_run(void *ctx)
 
 // ------------------------------------------------------------------------------- set-up
 
-static enum hf_status node_start(struct node *n)
+static enum hf_status thread_start(struct node *n, void *(*run)(void *), const char *name)
 {
-    static void *(*const runs[NODE_THREADS])(void *) = {writer_run, timers_run, keeper_run,
-                                                        watchdog_run};
-    static const char *const names[NODE_THREADS] = {"hf-writer", "hf-timers", "hf-keeper",
-                                                    "hf-watchdog"};
-    for (uint32_t i = 0; i < NODE_THREADS; i++) {
-        if (pthread_create(&n->threads[i], NULL, runs[i], n) != 0)
-            return HF_NO_MEMORY;
-        n->thread_count++;
-        pthread_setname_np(n->threads[i], names[i]);
-    }
+    HF_ASSERT(n->thread_count < NODE_THREADS_MAX);
+    pthread_t *thread = &n->threads[n->thread_count];
+    if (pthread_create(thread, NULL, run, n) != 0)
+        return HF_NO_MEMORY;
+    n->thread_count++;
+    pthread_setname_np(*thread, name);
     return HF_OK;
+}
+
+enum hf_status node_start(struct node *n)
+{
+    HF_ASSERT(n->thread_count == 0);
+    enum hf_status s = thread_start(n, writer_run, "hf-writer");
+    if (s == HF_OK)
+        s = thread_start(n, timers_run, "hf-timers");
+    if (s == HF_OK)
+        s = thread_start(n, keeper_run, "hf-keeper");
+    if (s == HF_OK)
+        s = thread_start(n, watchdog_run, "hf-watchdog");
+    if (s == HF_OK && n->hub)
+        s = thread_start(n, hub_run, "hf-hub");
+    return s;
 }
 
 static void node_stop(struct node *n)
@@ -262,7 +304,17 @@ static enum hf_status node_fill(struct node *n, const struct node_options *o,
         n->core = NULL;
         return s;
     }
-    s = node_start(n);
+    struct watch_hub_options hub = {.core = n->core,
+                                    .clock = core.clock,
+                                    .cells_max = core.cells_max,
+                                    .huge_pages = core.huge_pages};
+    // Before any thread: the cells are as recovery left them.
+    if (o->watch && (s = watch_hub_create(&hub, &n->hub)) != HF_OK) {
+        snprintf(report->why, sizeof report->why, "the hub for stock watchers: %s",
+                 hf_status_help(s));
+        return s;
+    }
+    s = o->hold_back ? HF_OK : node_start(n);
     if (s != HF_OK)
         snprintf(report->why, sizeof report->why, "a thread could not be started");
     return s;
@@ -294,6 +346,7 @@ enum hf_status node_open(const struct node_options *o, struct node **out,
 void node_close(struct node *n)
 {
     node_stop(n);
+    watch_hub_destroy(n->hub);
     if (n->core)
         core_close(n->core);
     storage_destroy(n->storage);

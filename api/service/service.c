@@ -4,6 +4,8 @@
 
 #include "base/atomics.h"
 
+#include "grpc/reflection/v1/reflection.pb-c.h"
+
 #include <stdlib.h>
 
 #define PREFIX "/holdfast.v1."
@@ -25,6 +27,10 @@
         .path = PREFIX service "/" name, .kind = RPC_FAST, .role = (role_),                        \
         .request = &holdfast__v1__##type##_request__descriptor, .posted = 16                       \
     }
+#define OPEN_TO_ALL 0
+#define REFLECTION(version)                                                                        \
+    STREAM("/grpc.reflection." version ".ServerReflection/ServerReflectionInfo", OPEN_TO_ALL,      \
+           grpc__reflection__v1__server_reflection_request__descriptor, reflection)
 #define STREAM(path_, role_, descriptor, name)                                                     \
     {                                                                                              \
         .path = path_, .kind = RPC_STREAM, .role = (role_), .request = &descriptor, .posted = 4,   \
@@ -46,6 +52,27 @@ static const struct rpc_method methods[] = {
          reservation_list),
     STREAM(PREFIX "ReservationService/ReserveStream", AUTH_STOREFRONT,
            holdfast__v1__reserve_stream_request__descriptor, reserve_stream),
+    FAST("StockReadService", "GetStock", AUTH_READER, get_stock),
+    FAST("StockReadService", "BatchGetStock", AUTH_READER, batch_get_stock),
+    SLOW("StockReadService", "ListStock", AUTH_READER, list_stock, stock_list),
+    SLOW("StockReadService", "GetSkuStock", AUTH_READER, get_sku_stock, stock_sku),
+    STREAM(PREFIX "StockReadService/WatchStock", AUTH_READER,
+           holdfast__v1__watch_stock_request__descriptor, watch_stock),
+    SLOW("StockAdminService", "CreateStock", AUTH_STOCK_ADMIN, create_stock, admin_create),
+    SLOW("StockAdminService", "SetStock", AUTH_STOCK_ADMIN, set_stock, admin_set),
+    SLOW("StockAdminService", "AdjustStock", AUTH_STOCK_ADMIN, adjust_stock, admin_adjust),
+    SLOW("StockAdminService", "ImportStock", AUTH_STOCK_ADMIN, import_stock, admin_import),
+    SLOW("StockAdminService", "CreateChannel", AUTH_STOCK_ADMIN, create_channel, admin_channel),
+    // Load balancers and tools come without a key.
+    {.path = "/grpc.health.v1.Health/Check",
+     .kind = RPC_FAST,
+     .role = OPEN_TO_ALL,
+     .request = &grpc__health__v1__health_check_request__descriptor,
+     .posted = 4},
+    STREAM("/grpc.health.v1.Health/Watch", OPEN_TO_ALL,
+           grpc__health__v1__health_check_request__descriptor, health_watch),
+    REFLECTION("v1"),
+    REFLECTION("v1alpha"),
 };
 
 const struct rpc_method *service_methods(uint32_t *count)
@@ -142,6 +169,12 @@ static bool burst_read(struct service_local *l, struct rpc_call *call)
     const ProtobufCMessageDescriptor *d = call->method->request;
     if (d == &holdfast__v1__get_reservation_request__descriptor)
         reservation_get(l, call, false);
+    else if (d == &holdfast__v1__get_stock_request__descriptor)
+        stock_get(l, call);
+    else if (d == &holdfast__v1__batch_get_stock_request__descriptor)
+        stock_batch_get(l, call);
+    else if (d == &grpc__health__v1__health_check_request__descriptor)
+        health_check(l, call);
     else
         return false;
     return true;
@@ -255,7 +288,7 @@ enum hf_status service_create(const struct service_options *o, struct service **
         return HF_NO_MEMORY;
     s->options = *o;
     s->locals = calloc(o->pollers + 1, sizeof *s->locals);
-    if (!s->locals) {
+    if (!s->locals || health_create(s) != HF_OK) {
         service_destroy(s);
         return HF_NO_MEMORY;
     }
@@ -271,12 +304,14 @@ void service_destroy(struct service *s)
             free(s->locals[i]);
         }
     free(s->locals);
+    health_destroy(s);
     free(s);
 }
 
 void service_serving(struct service *s, bool serving)
 {
     hf_store_seq(&s->serving, serving ? 1u : 0u);
+    health_changed(s);
 }
 
 void service_metrics(const struct service *s, struct service_metrics *out)

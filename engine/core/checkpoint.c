@@ -502,8 +502,10 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
                    now_ms - s->last_ms >= STARVED_PACE_MS;
     bool due = starved || s->bytes >= c->options.checkpoint_bytes ||
                now_ms - s->last_ms >= c->options.checkpoint_ms;
-    if (s->forced || (due && s->replay.lsn > s->last_lsn))
+    if (s->forced || (due && s->replay.lsn > s->last_lsn)) {
+        hf_store_relaxed(&c->starved, 0); // whoever is refused after this one says so again
         return ids_begin(c, s);
+    }
     if (starved) {
         hf_store_relaxed(&c->starved, 0);
         s->last_ms = now_ms;

@@ -167,7 +167,9 @@ static bool end_retake(struct core_worker *w, uint32_t i, uint32_t index,
                                      HF_LINES_MAX);
     if (hf_load_acquire(&slot_at(w, index)->word) != s->word)
         return false;
-    if (r->line_count && !asked_matches(w, w->takes, asked, held)) {
+    // Changes stop short of the last version for the end; there is none left for a retake then.
+    if (stock_word_version(s->word) == UINT16_MAX ||
+        (r->line_count && !asked_matches(w, w->takes, asked, held))) {
         answer_slot(w, a, s, CORE_OUT_EXCEEDS, false);
         return true;
     }

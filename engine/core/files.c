@@ -199,6 +199,9 @@ static enum hf_status slots_load(struct chunkfile_reader *f, struct replay *r, u
         if ((s = chunkfile_read(f, lines, live.line_count * sizeof *lines)) != HF_OK ||
             (s = chunkfile_read(f, text, (live.text_bytes + 7u) & ~7u)) != HF_OK)
             return s;
+        for (uint32_t k = 0; k < live.line_count; k++)
+            if (lines[k].handle >= stock_directory_count(r->stock->directory))
+                return HF_DAMAGED;
         struct stock_slot *slot = live_apply(r, &live.entry);
         if (!slot)
             return r->stuck = true, HF_FULL;

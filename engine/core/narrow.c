@@ -87,6 +87,18 @@ static void slot_fill(struct stock_slot *slot, const struct core_request *r, uin
     hf_store_relaxed(&slot->word, stock_word_make(word, CORE_STATE_PENDING, kind, 0, 1));
 }
 
+// An earlier request of this id goes the general way: this one must not overtake it.
+static bool is_behind(const struct narrow *n, uint32_t i)
+{
+    for (uint32_t left = n->rest & ((1u << i) - 1); left; left &= left - 1) {
+        uint32_t k = (uint32_t)__builtin_ctz(left);
+        if (n->buckets[k] == n->buckets[i] &&
+            hf_uuid_equal(n->w->requests[k].id, n->w->requests[i].id))
+            return true;
+    }
+    return false;
+}
+
 // Looks the id up and claims a slot for it, or leaves the request to the general way.
 static void claim(struct narrow *n, uint32_t i, uint64_t floor_ms, uint64_t ahead_ms)
 {
@@ -97,10 +109,11 @@ static void claim(struct narrow *n, uint32_t i, uint64_t floor_ms, uint64_t ahea
     uint64_t ms = hf_uuid_ms(r->id);
     n->slots[i] = 0;
     n->rest |= 1u << i;
-    if (ms < floor_ms || ms > ahead_ms || !(lo & STOCK_FLAG_ACTIVE))
+    if (ms < floor_ms || ms > ahead_ms || !(lo & STOCK_FLAG_ACTIVE) || is_behind(n, i))
         return;
     if (stock_word_available(lo) < r->lines->quantity) {
         uint64_t hash = n->buckets[i]; // the low bits are all that a look-up needs
+        hf_fence_acquire(); // the cell was looked at before the id: see take_attempt
         if (r->verb != CORE_RESERVE || stock_find(&st->slots, r->id, hash))
             return;
         struct stock_take take = {r->lines->handle, 0, r->lines->quantity};

@@ -53,24 +53,24 @@ static enum hf_status latest_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
 static enum hf_status latest_find(struct core *c, struct recall *rc)
 {
     enum hf_status s = HF_OK;
-    uint64_t after = 0;
+    uint64_t after = journal_oldest_lsn(c->journal) - 1;
     if (c->archive) {
-        after = archive_lsn(c->archive);
+        if (archive_lsn(c->archive) > after)
+            after = archive_lsn(c->archive);
         s = archive_find_id(c->archive, rc->id, latest_visit, rc);
         if (s != HF_OK && s != HF_NOT_FOUND)
             return s;
     }
     struct journal_reader *reader;
-    struct journal_segment oldest;
-    if (!c->archive && journal_closed_segments(c->journal, &oldest, 1))
-        after = oldest.first_lsn - 1;
     s = journal_reader_create(c->journal, after, &reader);
     if (s == HF_OK) {
         while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)
             ;
         journal_reader_destroy(reader);
     }
-    if (s != HF_AGAIN && s != HF_NOT_FOUND)
+    if (s == HF_NOT_FOUND) // archived and recycled since the archive was searched: seen in neither
+        return HF_BUSY;
+    if (s != HF_AGAIN)
         return s;
     return rc->ticket ? HF_OK : HF_NOT_FOUND;
 }
@@ -79,7 +79,7 @@ static void lines_from(struct recall *rc, const struct core_record *r, enum core
 {
     rc->count = 0;
     for (uint32_t i = 0; i < r->line_count; i++)
-        if (r->lines[i].role == (uint32_t)role)
+        if (r->lines[i].role == (uint32_t)role && rc->count < HF_LINES_MAX)
             rc->lines[rc->count++] =
                 (struct stock_line){r->lines[i].handle, 0, r->lines[i].quantity};
 }
@@ -221,6 +221,8 @@ static enum hf_status lines_attach(struct core_worker *w, const struct recall *r
         return HF_BUSY;
     if (!found)
         index = slot_bring_back(w, rc, &word);
+    else if (!(stock_word_flags(word) & STOCK_SLOT_AWAY))
+        return HF_OK; // another recall was faster
     else if (hf_load_relaxed(&slots->slots[found].ticket) != rc->ticket ||
              stock_word_state(word) != (unsigned)rc->state ||
              !hf_cas(&slots->slots[found].word, &expected,
@@ -255,6 +257,8 @@ static enum hf_status recall_run(struct core_worker *w, uint64_t now_ms, struct 
     if (found) {
         if (!(stock_word_flags(s.word) & STOCK_SLOT_AWAY))
             return stock_word_kind(s.word) == KIND_OPERATION ? HF_NOT_FOUND : HF_OK;
+        if (s.ticket == 0)
+            return HF_BUSY; // its first record is not appended yet
         rc->ticket = s.ticket;
         status = journal_wait(c->journal, s.ticket, 0);
         if (status != HF_OK)

@@ -1,6 +1,7 @@
 #include "core/record.h"
 
 #include "base/hash.h"
+#include "core/core.h"
 #include "journal/archive.h"
 
 #include <string.h>
@@ -95,6 +96,20 @@ static bool text_parse(const char *at, uint64_t left, struct core_record_parts *
     return true;
 }
 
+static_assert(HF_SKU_BYTES_MAX <= HF_REFERENCE_BYTES_MAX, "a SKU travels as a reference");
+static_assert(HF_LOCATION_BYTES_MAX <= HF_BUYER_BYTES_MAX, "a location travels as a buyer key");
+
+// What replay copies into arrays of its own. A checksum that holds says nothing of it.
+static bool sizes_ok(const struct core_record *r, const struct core_record_parts *p)
+{
+    uint32_t roles = r->frame.type == CORE_RECORD_COMMIT ? 2 : 1; // of a line
+    uint32_t reference_max = r->frame.type == CORE_RECORD_CHANNEL ? HF_CHANNEL_BYTES_MAX
+                                                                  : HF_REFERENCE_BYTES_MAX;
+    return r->line_count <= roles * HF_LINES_MAX && p->reference_bytes <= reference_max &&
+           p->buyer_bytes <= HF_BUYER_BYTES_MAX && p->reason_bytes <= HF_REASON_BYTES_MAX &&
+           (p->trace_bytes == 0 || p->trace_bytes == CORE_TRACE_BYTES);
+}
+
 bool core_record_parse(const struct journal_record *frame, struct core_record_parts *p)
 {
     memset(p, 0, sizeof *p);
@@ -114,9 +129,8 @@ bool core_record_parse(const struct journal_record *frame, struct core_record_pa
         at += sizeof *p->op;
         left -= sizeof *p->op;
     }
-    if (frame->flags & CORE_RECORD_TEXT)
-        return text_parse(at, left, p);
-    return left == 0;
+    bool whole = (frame->flags & CORE_RECORD_TEXT) ? text_parse(at, left, p) : left == 0;
+    return whole && sizes_ok(r, p);
 }
 
 static void print_text(FILE *out, const char *key, const char *text, unsigned bytes)

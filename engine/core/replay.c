@@ -356,8 +356,9 @@ static enum hf_status replay_names(struct replay *r, uint64_t lsn, const struct 
             return damaged(r, lsn, "a cell without names");
         s = stock_directory_add(r->stock->directory, p->reference, p->reference_bytes, p->buyer,
                                 p->buyer_bytes, &handle);
-        if (s == HF_OK && handle != rec->lines[0].handle)
-            return damaged(r, lsn, "a handle out of turn");
+        for (uint32_t i = 0; s == HF_OK && i < rec->line_count; i++)
+            if (handle != rec->lines[i].handle)
+                return damaged(r, lsn, "a handle out of turn");
     }
     if (s == HF_FULL)
         snprintf(r->why, sizeof r->why, "cells_max %u is smaller than what the folder holds",

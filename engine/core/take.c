@@ -330,6 +330,10 @@ static void take_decide(struct core_worker *w, uint32_t i, uint32_t slot, uint32
     }
 }
 
+static_assert(CORE_CHUNK + 1 + (128 / 4 + 4 + 3 * HF_LINES_MAX) / (STOCK_BLOCK_WORDS - 2) <=
+                  2 * STOCK_POOL_CHUNK,
+              "the widest hold behind a chunk of undecided ones finds its blocks in the cache");
+
 // The blocks of a hold's lines must be at hand before it is decided: a take that succeeded is never
 // undone for want of memory.
 static bool blocks_afford(struct core_worker *w, const struct core_request *r, uint32_t count,

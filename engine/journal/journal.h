@@ -111,7 +111,7 @@ bool journal_has_room_next(struct journal_producer *p, uint32_t bytes);
 
 // Room for one record of `bytes` (a multiple of 8, 24..buffer_bytes): the caller writes every
 // byte. Moves on to the next free buffer when the open one is short (both are pushed together, in
-// order). NULL: no buffer is free now, or the journal has stopped (BUSY). Wait-free.
+// order). NULL: no buffer is free now (BUSY). Wait-free.
 static inline void *journal_reserve(struct journal_producer *p, uint32_t bytes)
 {
     if (HF_UNLIKELY(bytes > p->room))
@@ -125,7 +125,8 @@ static inline void *journal_reserve(struct journal_producer *p, uint32_t bytes)
 // Whether journal_reserve is sure to grant `bytes` in all before the next push, whatever the sizes
 // of the records, over the open and free buffers. Exact for the open buffer; with n free ones it
 // is sure of the greater of: ceil(n / 2) buffers (any two neighbours hold more than one buffer's
-// bytes), and n buffers that each lose the largest record at their end.
+// bytes), and n buffers that each lose the largest record at their end. False once the journal has
+// stopped, at the next push at the latest; what was promised before is granted all the same.
 static inline bool journal_has_room(struct journal_producer *p, uint32_t bytes)
 {
     return HF_LIKELY(bytes <= p->room) || journal_has_room_next(p, bytes);
@@ -223,6 +224,8 @@ struct journal_segment {
     char name[STORAGE_NAME_BYTES];
 };
 uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max);
+// Lowest LSN that the segments hold, or will: a reader can begin there until keep_after passes it.
+uint64_t journal_oldest_lsn(struct journal *j);
 
 // ------------------------------------------------------------------------------- offline tools
 // Reads a folder without locking or changing it, from the oldest group on. Calls on_group for every

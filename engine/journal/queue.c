@@ -113,8 +113,6 @@ void *journal_reserve_next(struct journal_producer *hot, uint32_t bytes)
     struct journal *j = p->journal;
     HF_ASSERT(bytes >= sizeof(struct journal_record) && bytes % 8 == 0);
     HF_ASSERT(bytes <= j->o.buffer_bytes);
-    if (atomic_load_explicit(&j->status, memory_order_relaxed) != HF_OK)
-        return NULL;
     struct journal_buffer *b = &p->buffers[p->turn];
     // An emptied buffer is begun again rather than left: its memory is still in the cache.
     if (hot->count != 0 || !buffer_free(b)) {
@@ -138,8 +136,12 @@ bool journal_has_room_next(struct journal_producer *hot, uint32_t bytes)
     uint32_t n = p->journal->o.buffers_per_producer;
     if (atomic_load_explicit(&p->journal->status, memory_order_relaxed) != HF_OK)
         return false;
-    // The one in use counts too when it would be begun again.
-    uint64_t free_count = hot->count == 0 && buffer_free(&p->buffers[p->turn]);
+    // The one in use counts too when it is emptied: begun again at once, so that nothing goes into
+    // what is left behind its last burst.
+    bool again = hot->count == 0 && buffer_free(&p->buffers[p->turn]);
+    if (again)
+        burst_open(p, &p->buffers[p->turn], 0);
+    uint64_t free_count = again;
     for (uint32_t i = 1; i < n; i++) {
         if (!buffer_free(&p->buffers[(p->turn + i) % n]))
             break;

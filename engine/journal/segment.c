@@ -352,6 +352,16 @@ static bool table_take_oldest(struct journal *j, uint64_t keep_after, uint64_t *
     return taken;
 }
 
+// Nothing was done to its file, and nothing was added since.
+static void table_put_back(struct journal *j)
+{
+    struct journal_table *t = &j->table;
+    lock_acquire(&t->lock);
+    t->first = (t->first + t->capacity - 1) % t->capacity;
+    t->count++;
+    lock_release(&t->lock);
+}
+
 // HF_AGAIN: none is free.
 static enum hf_status segment_recycle(struct journal *j, uint64_t keep_after)
 {
@@ -374,6 +384,10 @@ static enum hf_status segment_recycle(struct journal *j, uint64_t keep_after)
         return st;
     }
     st = s->ops->rename(s, name, JOURNAL_TEMP_NAME);
+    if (st == HF_NO_SPACE) { // a file system that wants room for the new name
+        table_put_back(j);
+        return st;
+    }
     if (st == HF_OK)
         st = s->ops->sync_folder(s); // before its old header is overwritten
     if (st == HF_OK)
@@ -429,4 +443,14 @@ uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out,
     }
     lock_release(&t->lock);
     return n;
+}
+
+uint64_t journal_oldest_lsn(struct journal *j)
+{
+    struct journal_table *t = &j->table;
+    lock_acquire(&t->lock);
+    const struct journal_segment_entry *s = t->count ? journal_table_at(t, 0) : NULL;
+    uint64_t lsn = s && s->state != JOURNAL_SEGMENT_READY ? s->first_lsn : 1;
+    lock_release(&t->lock);
+    return lsn;
 }

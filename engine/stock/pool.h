@@ -25,7 +25,7 @@ struct stock_pool {
 struct stock_cache {
     struct stock_pool *pool;
     uint32_t count;
-    uint32_t index[2 * STOCK_POOL_CHUNK];
+    uint32_t index[3 * STOCK_POOL_CHUNK]; // two chunks; a third while it is filled
 };
 
 void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t link_offset,
@@ -42,11 +42,12 @@ static inline uint32_t stock_acquire(struct stock_cache *c)
 // Nobody else can name the object any more, or everybody validates.
 static inline void stock_release(struct stock_cache *c, uint32_t index)
 {
-    if (c->count == 2 * STOCK_POOL_CHUNK)
+    if (c->count >= 2 * STOCK_POOL_CHUNK)
         stock_pool_spill(c);
     c->index[c->count++] = index;
 }
-// Sees to it that the next n <= STOCK_POOL_CHUNK acquisitions succeed. False: the pool is empty.
+// Sees to it that the next n <= 2 * STOCK_POOL_CHUNK acquisitions succeed. False: the pool is
+// empty.
 static inline bool stock_cache_ensure(struct stock_cache *c, uint32_t n)
 {
     while (c->count < n) {

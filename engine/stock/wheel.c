@@ -62,7 +62,7 @@ void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t fi
 static bool lists_take(struct stock_wheels *w, uint32_t *heads, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        w->lists[i] = hf_load_acquire(&heads[i]) ? hf_exchange(&heads[i], 0u) : 0;
+        w->lists[i] = hf_load_seq(&heads[i]) ? hf_exchange(&heads[i], 0u) : 0; // after W0
         if (w->lists[i]) {
             w->open++;
             hf_prefetch(&w->links[w->lists[i]]);

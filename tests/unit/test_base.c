@@ -61,6 +61,22 @@ static void uuid_text_round_trip(void **state)
     assert_true(hf_uuid_variant_ok(id));
     assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-00000000000", &back));
     assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-0000000000000", &back));
+    // Every character at every place: digits of either case count, nothing else does.
+    for (int at = 0; at < HF_UUID_TEXT_BYTES - 1; at++)
+        for (int c = 1; c < 256; c++) {
+            char changed[HF_UUID_TEXT_BYTES], again[HF_UUID_TEXT_BYTES];
+            bool dash = at == 8 || at == 13 || at == 18 || at == 23;
+            bool good = dash ? c == '-' : c < 128 && strchr("0123456789abcdefABCDEF", c) != NULL;
+            memcpy(changed, text, sizeof changed);
+            changed[at] = (char)c;
+            assert_int_equal(hf_uuid_parse(changed, &back), good);
+            if (!good)
+                continue;
+            hf_uuid_format(back, again);
+            changed[at] = (char)(c >= 'A' && c <= 'F' ? c + 32 : c);
+            assert_string_equal(again, changed);
+        }
+    assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-0000000000000", &back));
     assert_false(hf_uuid_parse("018bcfe5x687b-7abc-8000-000000000000", &back));
     assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-00000000000g", &back));
 }

@@ -1,5 +1,6 @@
-// Faults of the engine that the simulator found, each as a short story.
+// Faults of the engine that were found, by the simulator or by reading, each as a short story.
 #include "core/core.h"
+#include "core/record.h"
 #include "sim/fake_storage.h"
 
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 static struct fake_clock fake_clock;
 static struct fake_storage *fs;
 static struct core *core;
+static struct core_options options;
 static struct core_worker *worker;
 static uint64_t ids;
 
@@ -33,22 +35,24 @@ static void step_all(void)
 static int make(void **state)
 {
     (void)state;
-    struct core_options o;
     struct core_report report;
-    core_options_default(&o);
+    core_options_default(&options);
     fake_clock_init(&fake_clock, 1000000000, 1750000000000);
     fs = fake_storage_create(1, &fake_clock);
-    o.storage = &fs->base;
-    o.clock = &fake_clock.base;
-    o.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
-    o.cells_max = 4;
-    o.ids_max = 1024;
-    o.blocks_max = 1024;
-    o.workers_max = 1;
-    o.huge_pages = false;
-    o.journal.segment_bytes = 1 << 20;
-    o.journal.group_bytes_max = 1 << 18;
-    if (core_open(&o, &core, &report) != HF_OK)
+    options.storage = &fs->base;
+    options.clock = &fake_clock.base;
+    options.fresh_id = (struct hf_uuid){0x4001, UINT64_C(2) << 62 | 1};
+    options.cells_max = HF_LINES_MAX;
+    options.ids_max = 1 << 17;
+    options.blocks_max = 1024;
+    options.workers_max = 1;
+    options.huge_pages = false;
+    options.archive = false;
+    options.journal.segment_bytes = 1 << 20;
+    options.journal.segments_max = 16;
+    options.journal.space_margin_blocks = 256;
+    options.journal.group_bytes_max = 1 << 18;
+    if (core_open(&options, &core, &report) != HF_OK)
         return -1;
     worker = core_worker_create(core);
     struct core_admin_answer out;
@@ -141,6 +145,187 @@ static void credit_comes_back_from_the_thread_that_ends_holds(void **state)
     assert_true(after.promised_bytes <= before.promised_bytes + 8192);
 }
 
+static struct core_request hold_of(const struct core_line *lines, uint32_t count)
+{
+    return (struct core_request){.verb = CORE_RESERVE,
+                                 .id = id(),
+                                 .lines = lines,
+                                 .line_count = count,
+                                 .ttl_ms = 60000};
+}
+
+static void cells_make(struct core_line *lines)
+{
+    struct core_admin_answer out;
+    for (uint32_t i = 0; i < HF_LINES_MAX; i++) {
+        char sku[8];
+        int n = snprintf(sku, sizeof sku, i ? "S%u" : "S", i);
+        core_cell_make(worker, core_now(core), sku, (uint32_t)n, "L", 1, 0, &out);
+        lines[i] = (struct core_line){out.handle, 0, 1};
+        struct core_change stock = {
+            .op_id = id(), .handle = i, .setting = CORE_SET_ON_HAND, .value = 100};
+        core_change(worker, core_now(core), &stock, &out);
+        assert_int_equal(out.outcome, CORE_OUT_DONE);
+        step_all();
+    }
+}
+
+static void the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks(void **state)
+{
+    (void)state;
+    static struct core_line lines[HF_LINES_MAX];
+    struct core_request r[32];
+    struct core_answer a[32];
+    cells_make(lines);
+    for (int i = 0; i < 2; i++)
+        r[i] = hold_of(lines, HF_LINES_MAX);
+    core_execute(worker, core_now(core), r, a, 2);
+    // Ended, it leaves more than a chunk of blocks in the worker's cache.
+    r[0] = (struct core_request){.verb = CORE_RELEASE, .id = r[0].id};
+    core_execute(worker, core_now(core), r, a, 1);
+    assert_int_equal(a[0].outcome, CORE_OUT_DONE);
+    for (int i = 0; i < 31; i++)
+        r[i] = hold_of(&lines[i], 1);
+    r[31] = hold_of(lines, HF_LINES_MAX);
+    core_execute(worker, core_now(core), r, a, 32); // wrote past the cache's end
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(a[i].outcome, CORE_OUT_DONE);
+    step_all();
+    assert_true(core_durable(core) >= a[31].ticket);
+}
+
+static void reopen(void)
+{
+    struct core_report report;
+    core_worker_destroy(worker);
+    core_close(core);
+    fake_storage_kill(fs);
+    if (core_open(&options, &core, &report) != HF_OK)
+        fail_msg("%s", report.why);
+    worker = core_worker_create(core);
+}
+
+static void a_retake_of_the_last_version_is_refused(void **state)
+{
+    (void)state;
+    struct core_line line = {0, 0, 1};
+    struct core_request hold = hold_of(&line, 1), r;
+    struct core_answer a;
+    core_execute(worker, core_now(core), &hold, &a, 1);
+    do {
+        if (a.version % 1024 == 0) {
+            fake_clock_advance_ms(&fake_clock, 10);
+            step_all();
+        }
+        r = (struct core_request){
+            .verb = CORE_EXTEND, .id = hold.id, .op_id = id(), .ttl_ms = 60000};
+        core_execute(worker, core_now(core), &r, &a, 1);
+    } while (a.outcome == CORE_OUT_DONE);
+    assert_int_equal(a.outcome, CORE_OUT_EXCEEDS);
+    fake_clock_advance_ms(&fake_clock, 60001);
+    step_all(); // it expires, which is its last version
+    r = (struct core_request){.verb = CORE_COMMIT, .id = hold.id, .flags = CORE_RETAKE};
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_EXCEEDS); // was DONE, as version 0
+    assert_int_equal(a.version, UINT16_MAX);
+    step_all();
+    reopen(); // the journal that held version 0 could not be replayed
+}
+
+static uint64_t checkpoints_after(uint64_t ms)
+{
+    struct core_metrics m;
+    struct core_line line = {0, 0, 1};
+    for (uint64_t passed = 0; passed < ms; passed += 20) {
+        struct core_request r = hold_of(&line, 1);
+        struct core_answer a;
+        core_execute(worker, core_now(core), &r, &a, 1);
+        r = (struct core_request){.verb = CORE_RELEASE, .id = r.id};
+        core_execute(worker, core_now(core), &r, &a, 1);
+        step_all();
+        for (int i = 0; i < 50; i++)
+            (void)core_step_checkpoint(core, core_now(core), 1000);
+        fake_clock_advance_ms(&fake_clock, 20);
+    }
+    core_metrics(core, &m);
+    return m.checkpoints;
+}
+
+static void a_credit_refused_once_does_not_keep_the_checkpointer_at_it(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 2048 };
+    static struct core_request holds[CHUNKS][32];
+    struct core_line line = {0, 0, 1};
+    struct core_answer a[32];
+    struct core_admin_answer out;
+    struct core_change stock = {.op_id = id(), .setting = CORE_SET_ON_HAND, .value = 1 << 20};
+    core_change(worker, core_now(core), &stock, &out);
+    uint32_t chunk = 0;
+    do {
+        for (int i = 0; i < 32; i++)
+            holds[chunk][i] = hold_of(&line, 1);
+        core_execute(worker, core_now(core), holds[chunk], a, 32);
+        step_all();
+    } while (a[31].outcome == CORE_OUT_DONE && ++chunk < CHUNKS);
+    assert_int_equal(a[31].outcome, CORE_OUT_BUSY); // the disk is as good as full
+    for (uint32_t end = chunk - 100; chunk-- > end;) {
+        for (int i = 0; i < 32; i++)
+            holds[chunk][i] =
+                (struct core_request){.verb = CORE_RELEASE, .id = holds[chunk][i].id};
+        core_execute(worker, core_now(core), holds[chunk], a, 32);
+        assert_int_equal(a[31].outcome, CORE_OUT_DONE);
+        step_all();
+    }
+    uint64_t before = checkpoints_after(1000);
+    assert_true(before >= 1);
+    assert_true(checkpoints_after(2000) <= before + 1); // was one every 20 ms
+}
+
+static void the_second_of_one_id_in_a_chunk_does_not_overtake_the_first(void **state)
+{
+    (void)state;
+    struct core_line six = {0, 0, 6}, one = {0, 0, 1}; // of five
+    struct core_request r[2];
+    struct core_answer a[2];
+    r[0] = (struct core_request){.verb = CORE_ORDER, .id = id(), .lines = &six, .line_count = 1};
+    r[1] = r[0];
+    r[1].lines = &one;
+    core_execute(worker, core_now(core), r, a, 2);
+    assert_int_equal(a[0].outcome, CORE_OUT_REFUSED); // was CONFLICT, with the other one DONE
+    assert_int_equal(a[1].outcome, CORE_OUT_CONFLICT);
+}
+
+// A record of `lines` lines with a reference of that many bytes, well-formed but for its sizes.
+static bool record_parses(enum core_record_type type, uint32_t lines, uint32_t reference)
+{
+    static uint64_t memory[8192];
+    struct core_record *r = (struct core_record *)memory;
+    struct core_record_parts parts;
+    uint32_t bytes = (uint32_t)sizeof *r + lines * 16 + (4 + reference + 7) / 8 * 8;
+    memset(memory, 0, sizeof memory);
+    r->frame.units = (uint16_t)(bytes / 8);
+    r->frame.type = (uint8_t)type;
+    r->frame.flags = CORE_RECORD_TEXT;
+    r->line_count = (uint16_t)lines;
+    for (uint32_t i = 0; i < lines; i++)
+        r->lines[i] = (struct core_record_line){0, CORE_ROLE_COMMIT, 1};
+    ((struct core_record_text *)&r->lines[lines])->reference_bytes = (uint8_t)reference;
+    return core_record_parse(&r->frame, &parts);
+}
+
+static void a_record_larger_than_any_is_not_taken_for_one(void **state)
+{
+    (void)state;
+    assert_true(record_parses(CORE_RECORD_HOLD, HF_LINES_MAX, HF_REFERENCE_BYTES_MAX));
+    assert_false(record_parses(CORE_RECORD_HOLD, HF_LINES_MAX + 1, 1)); // ran over replay's arrays
+    assert_true(record_parses(CORE_RECORD_COMMIT, 2 * HF_LINES_MAX, 1));
+    assert_false(record_parses(CORE_RECORD_COMMIT, 2 * HF_LINES_MAX + 1, 1));
+    assert_false(record_parses(CORE_RECORD_CELL, 2, HF_REFERENCE_BYTES_MAX + 1));
+    assert_true(record_parses(CORE_RECORD_CHANNEL, 0, HF_CHANNEL_BYTES_MAX));
+    assert_false(record_parses(CORE_RECORD_CHANNEL, 0, HF_CHANNEL_BYTES_MAX + 1));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -149,6 +334,11 @@ int main(void)
         TEST(engine_time_never_falls_when_the_wall_is_behind),
         TEST(a_repeated_extend_does_not_tell_a_dead_hold_as_held),
         TEST(credit_comes_back_from_the_thread_that_ends_holds),
+        TEST(the_widest_hold_behind_a_chunk_of_single_ones_finds_its_blocks),
+        TEST(a_retake_of_the_last_version_is_refused),
+        TEST(a_credit_refused_once_does_not_keep_the_checkpointer_at_it),
+        TEST(the_second_of_one_id_in_a_chunk_does_not_overtake_the_first),
+        TEST(a_record_larger_than_any_is_not_taken_for_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

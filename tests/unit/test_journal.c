@@ -417,6 +417,37 @@ static void waiting_ends_with_the_group_the_time_or_the_stop(void **state)
     world_fini(&w);
 }
 
+static void room_that_was_promised_is_granted_after_a_stop(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1);
+    world_open(&w);
+    assert_true(world_push(&w, 1, 64));
+    assert_true(journal_has_room(w.p, 4096)); // more than the open buffer has
+    w.disk->faults.sync_error_in = 1;
+    assert_int_equal(world_step(&w), HF_IO); // the writer's thread, just now
+    assert_non_null(journal_reserve(w.p, 4096));
+    world_fini(&w);
+}
+
+static void room_behind_the_last_burst_is_not_counted_twice(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1);
+    w.o.buffers_per_producer = 3; // of 4,096 bytes
+    world_open(&w);
+    assert_true(world_push(&w, 1, 64));
+    ok(world_step(&w)); // all three are free, the first has a burst begun behind its last
+    assert_true(journal_has_room(w.p, 8192));
+    assert_non_null(journal_reserve(w.p, 64)); // went there, and the first was lost for the rest
+    assert_non_null(journal_reserve(w.p, 3944));
+    assert_non_null(journal_reserve(w.p, 160));
+    assert_non_null(journal_reserve(w.p, 3944));
+    world_fini(&w);
+}
+
 static void an_io_error_is_final(void **state)
 {
     (void)state;
@@ -442,7 +473,7 @@ static void an_io_error_is_final(void **state)
         uint32_t count;
         (void)journal_reserve(w.p, 64);
         (void)journal_push(w.p, &count);
-        assert_null(journal_reserve(w.p, 64));
+        assert_false(journal_has_room(w.p, 64));
         assert_int_equal(w.disk->changes, changes); // nothing written, synced or renamed
         world_kill(&w);
         world_open(&w);
@@ -571,6 +602,8 @@ int main(void)
         cmocka_unit_test(mode_group_syncs_at_most_every_group_ms),
         cmocka_unit_test(mode_none_never_syncs_a_group),
         cmocka_unit_test(waiting_ends_with_the_group_the_time_or_the_stop),
+        cmocka_unit_test(room_that_was_promised_is_granted_after_a_stop),
+        cmocka_unit_test(room_behind_the_last_burst_is_not_counted_twice),
         cmocka_unit_test(an_io_error_is_final),
         cmocka_unit_test(a_full_disk_is_remembered_and_retried),
         cmocka_unit_test(a_disk_that_fills_up_half_way_keeps_no_partial_file),

@@ -1,7 +1,9 @@
 #include "daemon/node.h"
+#include "watch/hub.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -210,14 +212,86 @@ static void what_is_wrong_is_said(void **state)
     node_up(f);
 }
 
+static void a_node_held_back_appends_nothing_before_it_is_started(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line line = {cell_make(f, "apple", 10), 0, 2};
+    struct core_request hold = {
+        .verb = CORE_RESERVE, .id = fresh_id(f), .lines = &line, .line_count = 1, .ttl_ms = 60};
+    assert_int_equal(decide(f, &hold).outcome, CORE_OUT_DONE);
+    node_down(f);
+    f->options.hold_back = true;
+    node_up(f);
+    struct journal *j = core_journal(node_core(f->node));
+    uint64_t before = journal_appended(j);
+    poll(NULL, 0, 100); // past the deadline
+    assert_int_equal(journal_appended(j), before);
+    assert_int_equal(node_start(f->node), HF_OK);
+    cell_make(f, "pear", 1); // durable: the writer runs
+    assert_true(journal_appended(j) > before);
+}
+
+static void count_wake(void *ctx)
+{
+    __atomic_fetch_add((unsigned *)ctx, 1, __ATOMIC_SEQ_CST);
+}
+
+static void hub_reaches(struct fixture *f, uint64_t lsn)
+{
+    for (int ms = 0; ms < 10000 && watch_hub_lsn(node_hub(f->node)) < lsn; ms++)
+        node_wait_failed(f->node, 1);
+    assert_true(watch_hub_lsn(node_hub(f->node)) >= lsn);
+}
+
+static void the_hub_follows_while_the_node_runs(void **state)
+{
+    struct fixture *f = *state;
+    assert_null(node_hub(f->node));
+    node_down(f);
+    f->options.watch = true;
+    for (int64_t life = 0; life < 3; life++) {
+        node_up(f);
+        if (life == 0)
+            cell_make(f, "apple", 1000);
+        unsigned wakes = 0;
+        struct watch_watcher w = {.wake = count_wake, .ctx = &wakes, .interval_ms = 10};
+        w.seen = UINT64_MAX; // has seen everything
+        assert_true(watch_hub_add(node_hub(f->node), &w, 1));
+        struct core_line line = {0, 0, 1};
+        uint64_t ticket = 0;
+        for (int i = 0; i < 100; i++) {
+            struct core_request r = {
+                .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+            struct core_answer a = decide(f, &r);
+            assert_int_equal(a.outcome, CORE_OUT_DONE);
+            ticket = a.ticket;
+        }
+        hub_reaches(f, ticket);
+        struct watch_value v = watch_hub_read(node_hub(f->node), 0);
+        assert_int_equal(v.available, 1000 - 100 * (life + 1));
+        assert_int_equal(v.lsn, ticket);
+        assert_int_equal(__atomic_load_n(&wakes, __ATOMIC_SEQ_CST), 0);
+        __atomic_store_n(&w.seen, 0, __ATOMIC_SEQ_CST); // now it wants to see
+        for (int ms = 0; ms < 10000 && __atomic_load_n(&wakes, __ATOMIC_SEQ_CST) < 3; ms++)
+            node_wait_failed(f->node, 1);
+        assert_true(__atomic_load_n(&wakes, __ATOMIC_SEQ_CST) >= 3);
+        watch_hub_remove(node_hub(f->node), &w);
+        node_down(f);
+    }
+    node_up(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_waits_is_told_of_each_group, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_hub_follows_while_the_node_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_held_back_appends_nothing_before_it_is_started,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

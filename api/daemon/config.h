@@ -1,0 +1,229 @@
+// holdfastd's options: one table, from which come the struct, the flags, the environment's names,
+// the keys of the YAML file, --help, --print-config and docs/configuration.md.
+//
+//   default  <  YAML file (--config)  <  environment (HOLDFAST_CELLS_MAX)  <  flag (--cells-max)
+//
+// All that is wrong is told at once, each with where it stands. Nothing here is secret: keys and
+// certificates are named by path.
+#ifndef HOLDFAST_API_CONFIG_H
+#define HOLDFAST_API_CONFIG_H
+
+#include "base/log.h"
+#include "daemon/node.h"
+#include "rpc/rpc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+// Kinds of value, as people write them:
+//   TEXT        any; min and max are its length in bytes
+//   FLAG        true or false; as a flag --name or --no-name
+//   COUNT       decimal digits
+//   BYTES       digits with KiB, MiB, GiB or TiB, or bytes
+//   SPAN        digits with ms, s, min, h or d; milliseconds within
+//   DURABILITY  sync, group:SPAN or none
+//   LEVEL       debug, info, warn or error
+#define CONFIG_TYPE_TABLE(X)                                                                       \
+    X(TEXT, char *, "text")                                                                        \
+    X(FLAG, bool, "true|false")                                                                    \
+    X(COUNT, uint64_t, "count")                                                                    \
+    X(BYTES, uint64_t, "size")                                                                     \
+    X(SPAN, uint64_t, "duration")                                                                  \
+    X(DURABILITY, struct config_durability, "sync|group:duration|none")                            \
+    X(LEVEL, enum hf_log_level, "debug|info|warn|error")
+
+#define CONFIG_KI UINT64_C(1024)
+#define CONFIG_MI (CONFIG_KI * 1024)
+#define CONFIG_GI (CONFIG_MI * 1024)
+#define CONFIG_TI (CONFIG_GI * 1024)
+#define CONFIG_S  UINT64_C(1000)
+#define CONFIG_M  (60 * CONFIG_S)
+#define CONFIG_H  (60 * CONFIG_M)
+#define CONFIG_D  (24 * CONFIG_H)
+
+// G(title of the group), X(field, key, type, default, min, max, help).
+// clang-format off
+#define CONFIG_TABLE(G, X)                                                                         \
+    G("Listening")                                                                                 \
+    X(listen, "listen", TEXT, "127.0.0.1:7420", 1, 107,                                            \
+      "gRPC address: host:port, [v6]:port or unix:/path; port 0 takes a free one")                 \
+    X(tls_certificate, "tls_certificate", TEXT, "", 0, 4095,                                       \
+      "PEM file with the server's certificate chain; empty: no TLS")                               \
+    X(tls_key, "tls_key", TEXT, "", 0, 4095, "PEM file with the certificate's private key")        \
+    X(tls_client_ca, "tls_client_ca", TEXT, "", 0, 4095,                                           \
+      "PEM file of the authorities whose client certificates are required; empty: none asked for") \
+    X(key_file, "key_file", TEXT, "", 0, 4095,                                                     \
+      "file of API keys; read again on SIGHUP; empty: everybody may do everything")                \
+    X(insecure, "insecure", FLAG, "false", 0, 1,                                                   \
+      "listen outside loopback although TLS, or keys and client certificates, are missing")        \
+    X(listener_check_ms, "listener_check", SPAN, "5s", 0, 5 * CONFIG_M,                            \
+      "how often the daemon connects to itself; three times no answer ends it; 0: never")          \
+    X(admin_listen, "admin_listen", TEXT, "127.0.0.1:7421", 0, 107,                                \
+      "HTTP address of /metrics, /healthz, /readyz and /version; empty: none")                     \
+    X(admin_public, "admin_public", FLAG, "false", 0, 1,                                           \
+      "admin_listen may lie outside loopback although it knows neither TLS nor keys")              \
+    X(admin_connections_max, "admin_connections_max", COUNT, "32", 1, 1024,                        \
+      "HTTP connections at once; one more is closed")                                              \
+    X(admin_timeout_ms, "admin_timeout", SPAN, "10s", CONFIG_S, 5 * CONFIG_M,                      \
+      "an HTTP connection that is silent for so long is closed; whole seconds")                    \
+    G("Data")                                                                                      \
+    X(data_folder, "data_folder", TEXT, "/var/lib/holdfast", 1, 4095,                              \
+      "journal, checkpoints and archive; made if it is not there")                                 \
+    X(durability, "durability", DURABILITY, "sync", 1, 10 * CONFIG_S,                              \
+      "answers wait for the disk (sync), or are told before a sync every so often (group:10ms), "  \
+      "or nothing is ever synced (none, for benchmarks)")                                          \
+    X(checkpoint_bytes, "checkpoint_bytes", BYTES, "256MiB", CONFIG_MI, CONFIG_TI,                 \
+      "journal written since the last checkpoint that starts the next")                            \
+    X(checkpoint_ms, "checkpoint_interval", SPAN, "1min", CONFIG_S, CONFIG_D,                      \
+      "or that much time, if anything was written")                                                \
+    X(lag_max_bytes, "checkpoint_lag_max", BYTES, "16GiB", 64 * CONFIG_MI, 16 * CONFIG_TI,         \
+      "the checkpointer further behind the journal than that: requests are answered BUSY")         \
+    X(archive, "archive", FLAG, "true", 0, 1,                                                      \
+      "keep closed segments as archive files, for late cancels and returns, trace and finance")    \
+    X(retention_ms, "archive_retention", SPAN, "400d", CONFIG_D, 36500 * CONFIG_D,                 \
+      "age at which archive files are removed")                                                    \
+    X(accept_clock, "accept_clock", FLAG, "false", 0, 1,                                           \
+      "start although the wall clock contradicts the journal; for one start, see OPERATIONS")      \
+    X(restart_grace_ms, "restart_grace", SPAN, "0", 0, 7 * CONFIG_D,                               \
+      "deadlines that passed while the daemon was away move to its start and so much more")        \
+    G("Engine")                                                                                    \
+    X(cells_max, "cells_max", COUNT, "1000000", 1, UINT64_C(1) << 28,                              \
+      "pairs of SKU and location; 64 bytes and their names each, twice")                           \
+    X(ids_max, "ids_max", COUNT, "4000000", 1, UINT64_C(1) << 30,                                  \
+      "live reservations and remembered ids: rate x (id_window + id_skew) and live holds")         \
+    X(blocks_max, "blocks_max", COUNT, "1000000", 1, UINT64_C(1) << 28,                            \
+      "blocks of 256 bytes for lines and text beyond one short line")                              \
+    X(window_ms, "id_window", SPAN, "24h", CONFIG_S, 45 * CONFIG_D,                                \
+      "how long outcomes are remembered, so that a retry gets the same answer")                    \
+    X(window_min_ms, "id_window_min", SPAN, "10min", CONFIG_S, 45 * CONFIG_D,                      \
+      "how far the window may shrink before requests are answered BUSY")                           \
+    X(skew_ms, "id_skew", SPAN, "5min", 0, CONFIG_D,                                               \
+      "how far a client's id may be ahead of the engine's time")                                   \
+    X(ttl_max_ms, "ttl_max", SPAN, "7d", CONFIG_S, 45 * CONFIG_D, "longest hold")                  \
+    X(allow_v4, "allow_v4", FLAG, "false", 0, 1,                                                   \
+      "holds may have random ids (UUIDv4); they are recognised only while remembered")             \
+    X(huge_pages, "huge_pages", FLAG, "true", 0, 1, "try huge pages for the engine's memory")      \
+    X(prefault, "prefault", FLAG, "false", 0, 1,                                                   \
+      "touch all memory at the start, so that no decision waits for a page")                       \
+    X(watchers_max, "watchers_max", COUNT, "256", 0, 65536, "WatchStock streams open at once")     \
+    G("Journal")                                                                                   \
+    X(segment_bytes, "segment_bytes", BYTES, "64MiB", CONFIG_MI, 16 * CONFIG_GI,                   \
+      "size of a segment file; a multiple of 4KiB")                                                \
+    X(segments_max, "segments_max", COUNT, "64", 3, 65535, "segment files at once, at most")       \
+    X(segments_ready, "segments_ready", COUNT, "2", 1, 1024,                                       \
+      "segments zero-written ahead of the writer")                                                 \
+    X(group_bytes_max, "group_bytes_max", BYTES, "1MiB", 64 * CONFIG_KI, 256 * CONFIG_MI,          \
+      "what one write and sync takes at most; a multiple of 4KiB")                                 \
+    X(buffer_bytes, "buffer_bytes", BYTES, "64KiB", 36 * CONFIG_KI, 16 * CONFIG_MI,                \
+      "a thread's journal buffer; the widest order must fit; a multiple of 64")                    \
+    X(buffers_per_producer, "buffers_per_producer", COUNT, "8", 2, 1024, "buffers of each thread") \
+    X(space_margin_blocks, "space_margin_blocks", COUNT, "64", 1, 65536,                           \
+      "blocks of 4KiB kept out of every promise of space")                                         \
+    G("gRPC")                                                                                      \
+    X(grpc_pollers, "grpc_pollers", COUNT, "1", 1, 32,                                             \
+      "threads that take requests; with the writer's no more than there are cores")                \
+    X(grpc_calls_max, "grpc_calls_max", COUNT, "4096", 1, 65536,                                   \
+      "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")                        \
+    X(grpc_streams_max, "grpc_streams_max", COUNT, "1024", 1, 65536,                               \
+      "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")                           \
+    X(grpc_connection_streams_max, "grpc_connection_streams_max", COUNT, "1024", 1, 65536,         \
+      "calls at once on one connection")                                                           \
+    X(grpc_message_bytes_max, "grpc_message_bytes_max", BYTES, "4MiB", 64 * CONFIG_KI,             \
+      256 * CONFIG_MI, "largest request message")                                                  \
+    X(grpc_metadata_bytes_max, "grpc_metadata_bytes_max", BYTES, "16KiB", CONFIG_KI, CONFIG_MI,    \
+      "request metadata")                                                                          \
+    X(grpc_memory_bytes_max, "grpc_memory_bytes_max", BYTES, "512MiB", 16 * CONFIG_MI,             \
+      2047 * CONFIG_MI, "gRPC's own buffers, all connections")                                    \
+    X(grpc_handshake_ms, "grpc_handshake", SPAN, "10s", 100, 10 * CONFIG_M,                        \
+      "TLS and HTTP/2 settings must be through by then")                                           \
+    X(grpc_connection_age_ms, "grpc_connection_age", SPAN, "1h", CONFIG_S, 20 * CONFIG_D,          \
+      "a connection is asked to go after it; spread by a tenth")                                   \
+    X(grpc_connection_idle_ms, "grpc_connection_idle", SPAN, "15min", CONFIG_S, 20 * CONFIG_D,     \
+      "a connection without calls is closed after it")                                             \
+    X(grpc_keepalive_ms, "grpc_keepalive", SPAN, "1min", CONFIG_S, CONFIG_D,                       \
+      "a silent connection is asked whether it lives")                                             \
+    X(grpc_keepalive_timeout_ms, "grpc_keepalive_timeout", SPAN, "20s", CONFIG_S, CONFIG_H,        \
+      "and closed when it does not answer")                                                        \
+    X(grpc_drain_ms, "grpc_drain", SPAN, "10s", 0, CONFIG_H,                                       \
+      "at the end, calls in progress may take so long")                                            \
+    X(grpc_slow_queue_max, "grpc_slow_queue_max", COUNT, "1024", 1, 65536,                         \
+      "calls waiting for administration, lists and the archive; beyond it RESOURCE_EXHAUSTED")     \
+    G("Process")                                                                                   \
+    X(log_level, "log_level", LEVEL, "info", 0, 0, "least level that is logged, to standard error")
+// clang-format on
+
+enum config_id {
+#define G(title)
+#define X(field, ...) CONFIG_##field,
+    CONFIG_TABLE(G, X)
+#undef X
+#undef G
+        CONFIG_OPTION_COUNT
+};
+
+struct config_durability {
+    enum journal_mode mode;
+    uint32_t group_ms; // JOURNAL_GROUP
+};
+
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAG };
+
+enum config_command {
+    CONFIG_RUN,
+    CONFIG_CHECK,    // --check-config
+    CONFIG_PRINT,    // --print-config
+    CONFIG_DOCUMENT, // --document-config
+    CONFIG_HELP,     // --help, -h
+    CONFIG_VERSION,  // --version, -V
+};
+
+struct config {
+#define G(title)
+#define X(field, key, type, ...) CONFIG_C_##type field;
+#define CONFIG_C_TEXT            char *
+#define CONFIG_C_FLAG            bool
+#define CONFIG_C_COUNT           uint64_t
+#define CONFIG_C_BYTES           uint64_t
+#define CONFIG_C_SPAN            uint64_t
+#define CONFIG_C_DURABILITY      struct config_durability
+#define CONFIG_C_LEVEL           enum hf_log_level
+    CONFIG_TABLE(G, X)
+#undef X
+#undef G
+    enum config_command command;
+    char *file; // of --config or HOLDFAST_CONFIG; NULL: none
+    enum config_source sources[CONFIG_OPTION_COUNT];
+    uint32_t lines[CONFIG_OPTION_COUNT]; // of the file
+};
+
+// What is wrong, in order of its being found; warnings don't end the start.
+#define CONFIG_ERRORS_MAX 64
+struct config_errors {
+    uint32_t count, warnings;           // of texts below, errors and warnings together; of warnings
+    uint32_t left_out;                  // beyond CONFIG_ERRORS_MAX
+    char texts[CONFIG_ERRORS_MAX][300]; // "holdfast.yaml:12: cells_max: ..."
+    bool warning[CONFIG_ERRORS_MAX];
+};
+
+// Set-up, one thread. True when there are no errors (warnings there may be). Either way config_fini
+// gives the memory back. argv and environment as main has them. For HELP, VERSION and DOCUMENT
+// nothing else is read.
+bool config_load(struct config *c, int argc, char **argv, char **environment,
+                 struct config_errors *errors);
+void config_fini(struct config *c);
+
+void config_help(FILE *out);                          // every option
+void config_print(const struct config *c, FILE *out); // as YAML that says the same, with sources
+void config_document(FILE *out);                      // docs/configuration.md
+
+// What the parts get. Texts are borrowed from c. workers: of the engine, by the caller's threads.
+void config_to_node(const struct config *c, uint32_t workers, struct node_options *o);
+void config_to_rpc(const struct config *c, struct rpc_limits *l);
+
+// True for 127.0.0.0/8, ::1, localhost and unix:. Pure.
+bool config_loopback(const char *address);
+// host:port, [v6]:port into parts; false: neither. host_bytes >= 108. Pure.
+bool config_host_port(const char *address, char *host, size_t host_bytes, uint16_t *port);
+
+#endif
