@@ -25,14 +25,17 @@ static void line_take(struct taking *k, uint32_t invoice, const struct trace_lin
     const struct trace *t = k->t;
     int64_t left = line->quantity;
     uint32_t splits = 0;
-    for (uint32_t at = t->invoices[invoice].before; at != TRACE_NONE && left > 0;
+    // The last piece of a line is the adjustment's.
+    for (uint32_t at = t->invoices[invoice].before;
+         at != TRACE_NONE && left > 0 && splits < TRACE_PIECES_MAX - 1;
          at = t->invoices[at].before) {
         if (t->invoices[at].kind != TRACE_ORDER || !k->accepted(k->ctx, at))
             continue;
         const struct trace_line *sold = trace_find(t, &t->invoices[at], line->cell);
         int64_t rest = sold ? sold->quantity - k->taken_back[sold - t->lines] : 0;
-        if (rest <= 0 || ++splits == TRACE_PIECES_MAX)
+        if (rest <= 0)
             continue;
+        splits++;
         int64_t part = rest < left ? rest : left;
         add(k, at, (uint32_t)(sold - t->lines), line->cell, part);
         left -= part;

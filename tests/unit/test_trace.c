@@ -108,6 +108,28 @@ static void test_take_back_newest_first(void **state)
     trace_free(&t);
 }
 
+// Found by a replay over the network: a return over five orders wrote past its pieces.
+static void test_a_return_over_many_orders_is_bounded(void **state)
+{
+    struct trace t;
+    struct trace_piece p[TRACE_PIECES_MAX + 4] = {{0}};
+    int64_t taken[16] = {0}, sum = 0;
+    (void)state;
+    read_text(&t, header,
+              "1,10,A,1,,1,7,X\n2,10,A,1,,1,7,X\n3,10,A,1,,1,7,X\n4,10,A,1,,1,7,X\n"
+              "5,10,A,1,,1,7,X\n6,10,A,1,,1,7,X\n7,10,A,1,,1,7,X\nC8,10,A,-7,,1,7,X\n",
+              true);
+    uint32_t n = trace_take_back(&t, 7, not_second, NULL, taken, p);
+    assert_int_equal(n, TRACE_PIECES_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        sum += p[i].quantity;
+    assert_int_equal(sum, 7);
+    assert_int_equal(p[n - 1].order, TRACE_NONE);
+    assert_int_equal(p[n - 1].quantity, 4);
+    assert_int_equal(p[n].quantity, 0);
+    trace_free(&t);
+}
+
 static void test_made_up_trace_is_read(void **state)
 {
     struct trace t;
@@ -131,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_rows_become_invoices),
         cmocka_unit_test(test_both_editions_dates),
         cmocka_unit_test(test_take_back_newest_first),
+        cmocka_unit_test(test_a_return_over_many_orders_is_bounded),
         cmocka_unit_test(test_made_up_trace_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
