@@ -43,15 +43,17 @@ uint64_t rig_self_cpu_ns(void)
 void rig_cpu(const struct rig *r, struct rig_cpu *out)
 {
     out->self_ns = rig_self_cpu_ns();
-    for (uint32_t i = 0; i < RIG_THREADS; i++)
-        out->of_ns[i] = i < r->clock_count ? clock_ns(r->clocks[i]) : 0;
+    memset(out->of_ns, 0, sizeof out->of_ns);
+    for (uint32_t i = 0; i < r->clock_count; i++)
+        out->of_ns[i < RIG_KEEPER ? i : RIG_KEEPER] += clock_ns(r->clocks[i]);
 }
 
 // The node keeps its threads to itself; the kernel knows them by name. The clock of a thread is
 // the complement of its number, with the flags of a per-thread CPU clock below.
 static void clocks_find(struct rig *r)
 {
-    static const char *const names[RIG_THREADS] = {"hf-writer\n", "hf-timers\n", "hf-keeper\n"};
+    static const char *const names[RIG_CLOCKS] = {"hf-writer\n", "hf-timers\n", "hf-keeper\n",
+                                                   "hf-archive\n"};
     DIR *d = opendir("/proc/self/task");
     if (!d)
         return;
@@ -60,14 +62,14 @@ static void clocks_find(struct rig *r)
         snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
         FILE *f = fopen(path, "r");
         if (f && fgets(name, sizeof name, f))
-            for (int i = 0; i < RIG_THREADS; i++)
+            for (int i = 0; i < RIG_CLOCKS; i++)
                 if (strcmp(name, names[i]) == 0)
                     r->clocks[i] = (clockid_t)(~(unsigned)strtoul(e->d_name, NULL, 10) << 3 | 6);
         if (f)
             fclose(f);
     }
     closedir(d);
-    r->clock_count = RIG_THREADS;
+    r->clock_count = RIG_CLOCKS;
 }
 
 // ------------------------------------------------------------------------------- steps by hand

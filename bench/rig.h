@@ -4,7 +4,7 @@
 // Stated once, for every row: id window 10 s, skew 1 s (both also the least the engine may shrink
 // to), explicit or transparent huge pages when there are any, the live memory touched beforehand,
 // data in a folder of its own. The threads beside the load are those of api/daemon/node.h: writer,
-// timers, keeper (segments, checkpoints, archive) and watchdog.
+// timers, keeper (segments, checkpoints), archive and watchdog.
 #ifndef HOLDFAST_BENCH_RIG_H
 #define HOLDFAST_BENCH_RIG_H
 
@@ -35,7 +35,8 @@ struct rig_options {
     void (*on_durable)(void *ctx); // see daemon/node.h; may be NULL
 };
 
-enum rig_thread { RIG_WRITER, RIG_TIMERS, RIG_KEEPER, RIG_THREADS };
+// The archive's thread counts with the keeper's.
+enum rig_thread { RIG_WRITER, RIG_TIMERS, RIG_KEEPER, RIG_THREADS, RIG_CLOCKS = RIG_THREADS + 1 };
 
 struct node;
 struct rig {
@@ -46,7 +47,7 @@ struct rig {
     struct core *core;
     struct core_report report;
     struct core_worker *worker; // of the thread that made the rig
-    clockid_t clocks[RIG_THREADS];
+    clockid_t clocks[RIG_CLOCKS];
     uint32_t clock_count;
     uint64_t cells_ns; // spent on making cells
 };

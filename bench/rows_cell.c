@@ -13,7 +13,7 @@
 
 #define MEMORY_CELLS ((uint64_t)16 << 20)
 #define CELLS        (4u << 20)
-#define IDS_MAX      (32u << 20)
+#define IDS_MAX      (96u << 20)
 #define BASKET_CELLS (4u << 20)
 #define BASKET_IDS   (16u << 20)
 #define WARM_SECONDS 13 // longer than the id window and the skew: ids are forgotten as they come
@@ -67,6 +67,7 @@ static enum hf_status set_up(const struct ratio_settings *s, uint32_t cells, uin
                             .stock = RIG_STOCK,
                             .mode = JOURNAL_NONE,
                             .background = true,
+                            .buffers = 64, // what is pushed while the writer is away
                             .segments_max = 128,
                             .checkpoint_bytes = UINT64_C(4) << 30};
     enum hf_status st = rig_start(&c->rig, &o);

@@ -1,6 +1,7 @@
 #include "ratio_rows.h"
 #include "rows_cell.h"
 #include "rows_durable.h"
+#include "rows_expiry.h"
 #include "rows_path.h"
 #include "rows_restart.h"
 #include "rows_rpc.h"
@@ -151,5 +152,17 @@ const struct ratio_row ratio_rows_core[] = {
      .set_up = stream_set_up,
      .measure = stream_measure,
      .tear_down = stream_tear_down},
+    {.name = "expiry",
+     .what = "worst lag behind the deadline of a million holds that end within one second, beside "
+             "320k orders a second, synced, checkpointer and archive on",
+     .unit = "ms",
+     .alone = true,
+     .direction = RATIO_AT_MOST,
+     .goal = 10,
+     .notes = {"seen ms", "told by the engine ms", "samples over the goal %",
+               "orders beside it M/s", "timers CPU ns/hold"},
+     .set_up = expiry_set_up,
+     .measure = expiry_measure,
+     .tear_down = expiry_tear_down},
     {.name = NULL},
 };

@@ -25,7 +25,7 @@
 #define SYNCS_MAX    4096
 
 // Forgetting takes window and skew: the ids of that time are all in memory.
-#define DURABLE_IDS (64u << 20)
+#define DURABLE_IDS (96u << 20)
 #define LATENCY_IDS (32u << 20)
 
 struct durable_row {

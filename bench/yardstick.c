@@ -20,7 +20,7 @@ bool yardstick_cells_create(struct yardstick_cells *c, uint64_t count)
 {
     HF_ASSERT(count > 0 && (count & (count - 1)) == 0);
     *c = (struct yardstick_cells){.count = count};
-    if (!hf_memory_map(&c->memory, count * sizeof(struct yardstick_cell), true))
+    if (!hf_memory_map(&c->memory, count * sizeof(struct yardstick_cell), HF_PAGES_EXPLICIT))
         return false;
     struct yardstick_cell *cells = c->memory.base;
     for (uint64_t i = 0; i < count; i++)
@@ -114,7 +114,7 @@ enum hf_status yardstick_file_create(struct yardstick_file *f,
         o->file_bytes < o->group_bytes_max || o->samples_max == 0)
         return HF_INVALID;
     size_t bytes = o->group_bytes_max + o->samples_max * sizeof(uint64_t);
-    if (!hf_memory_map(&f->buffer, bytes, false))
+    if (!hf_memory_map(&f->buffer, bytes, HF_PAGES_SMALL))
         return HF_NO_MEMORY;
     enum hf_status st = o->storage->ops->open(
         o->storage, file_name, STORAGE_READ | STORAGE_WRITE | STORAGE_CREATE | STORAGE_DIRECT,

@@ -14,8 +14,8 @@
 #define CONNECTION_BYTES_MAX 16384 // request line and headers, and the reply's
 #define TEXT                 "text/plain; charset=utf-8"
 
-struct admin {
-    struct admin_options options;
+struct admin_server {
+    struct admin_server_options options;
     struct MHD_Daemon *daemon;
     uint16_t port;
 };
@@ -55,7 +55,7 @@ static enum MHD_Result send_state(struct MHD_Connection *c, bool good, const cha
 
 // ------------------------------------------------------------------------------- pages
 
-static enum MHD_Result page_metrics(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result page_metrics(struct admin_server *a, struct MHD_Connection *c)
 {
     struct metrics m = {0};
     a->options.collect(a->options.ctx, &m);
@@ -67,19 +67,19 @@ static enum MHD_Result page_metrics(struct admin *a, struct MHD_Connection *c)
                      MHD_RESPMEM_MUST_FREE);
 }
 
-static enum MHD_Result page_healthz(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result page_healthz(struct admin_server *a, struct MHD_Connection *c)
 {
     char why[200] = "";
     return send_state(c, a->options.healthy(a->options.ctx, why), why);
 }
 
-static enum MHD_Result page_readyz(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result page_readyz(struct admin_server *a, struct MHD_Connection *c)
 {
     char why[200] = "";
     return send_state(c, a->options.ready(a->options.ctx, why), why);
 }
 
-static enum MHD_Result page_version(struct admin *a, struct MHD_Connection *c)
+static enum MHD_Result page_version(struct admin_server *a, struct MHD_Connection *c)
 {
     return send_text(c, MHD_HTTP_OK, "application/json", a->options.version,
                      strlen(a->options.version), MHD_RESPMEM_PERSISTENT);
@@ -87,7 +87,7 @@ static enum MHD_Result page_version(struct admin *a, struct MHD_Connection *c)
 
 static const struct {
     const char *path;
-    enum MHD_Result (*page)(struct admin *a, struct MHD_Connection *c);
+    enum MHD_Result (*page)(struct admin_server *a, struct MHD_Connection *c);
 } pages[] = {
     {"/metrics", page_metrics},
     {"/healthz", page_healthz},
@@ -102,7 +102,7 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *u
                               size_t *upload_bytes, void **state)
 {
     static int headers_seen;
-    struct admin *a = ctx;
+    struct admin_server *a = ctx;
     (void)version, (void)upload;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return send_static(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD only\n");
@@ -154,7 +154,7 @@ static enum hf_status listen_on(const struct addrinfo *at, int *out, uint16_t *p
     return HF_OK;
 }
 
-static enum hf_status socket_make(struct admin *a, int *fd, char why[200])
+static enum hf_status socket_make(struct admin_server *a, int *fd, char why[200])
 {
     char service[8];
     struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
@@ -169,10 +169,11 @@ static enum hf_status socket_make(struct admin *a, int *fd, char why[200])
     return s;
 }
 
-enum hf_status admin_create(const struct admin_options *o, struct admin **out, char why[200])
+enum hf_status admin_server_create(const struct admin_server_options *o, struct admin_server **out,
+                                   char why[200])
 {
     int fd = -1;
-    struct admin *a = calloc(1, sizeof *a);
+    struct admin_server *a = calloc(1, sizeof *a);
     if (!a) {
         snprintf(why, 200, "no memory");
         return HF_NO_MEMORY;
@@ -199,12 +200,12 @@ enum hf_status admin_create(const struct admin_options *o, struct admin **out, c
     return HF_OK;
 }
 
-uint16_t admin_port(const struct admin *a)
+uint16_t admin_server_port(const struct admin_server *a)
 {
     return a->port;
 }
 
-void admin_destroy(struct admin *a)
+void admin_server_destroy(struct admin_server *a)
 {
     MHD_stop_daemon(a->daemon);
     free(a);

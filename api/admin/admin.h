@@ -16,10 +16,10 @@
 
 #include <stdint.h>
 
-struct admin;
+struct admin_server;
 
-struct admin_options {
-    const char *host; // an address or a name; borrowed during admin_create, as the rest
+struct admin_server_options {
+    const char *host; // an address or a name; borrowed during admin_server_create, as the rest
     uint16_t port;    // 0: a free one
     uint32_t connections_max, timeout_s;
     const char *version; // the body of /version; borrowed as long as the server lives
@@ -32,9 +32,9 @@ struct admin_options {
 
 // Binds and serves. HF_EXISTS: the address is in use; HF_INVALID: no such address, or it is not
 // this machine's; HF_NO_MEMORY. why says which. Set-up, blocking.
-enum hf_status admin_create(const struct admin_options *o, struct admin **out,
-                            char why[200]) HF_CHECKED;
-uint16_t admin_port(const struct admin *a); // bound
-void admin_destroy(struct admin *a);        // ends its thread and connections
+enum hf_status admin_server_create(const struct admin_server_options *o, struct admin_server **out,
+                                   char why[200]) HF_CHECKED;
+uint16_t admin_server_port(const struct admin_server *a); // bound
+void admin_server_destroy(struct admin_server *a);        // ends its thread and connections
 
 #endif

@@ -9,13 +9,16 @@
 static const char usage[] =
     "usage: holdfastctl journal inspect [--json] FOLDER   every group, and what the end means\n"
     "       holdfastctl journal verify  [--json] FOLDER   reads and checks everything\n"
-    "       holdfastctl journal export  [--json] FOLDER   every record, a JSON object a line\n"
-    "exit:  0 all is well, an unfinished last group included; 1 usage; 2 damaged, or written by\n"
-    "       a newer version; 3 the folder cannot be read, or the output not written\n";
+    "       holdfastctl journal export  [--json] FOLDER   every record, a JSON object a line;\n"
+    "                                                     if damaged, all that can be read\n"
+    "exit:  0 all is well, an unfinished last group included; 2 usage; 9 the folder cannot be\n"
+    "       read, or the output not written; 10 damaged, or written by a newer version\n";
 
 struct run {
     const struct journal_tool *tool;
     bool json;
+    FILE *damage;  // where damage is told
+    uint64_t last; // LSN of the last record that was printed
 };
 
 static enum hf_status check_only(void *ctx, uint64_t lsn, uint64_t time_ms,
@@ -45,9 +48,10 @@ static void print_group(void *ctx, const struct journal_group_info *g)
 static enum hf_status print_record(void *ctx, uint64_t lsn, uint64_t time_ms,
                                    const struct journal_record *r)
 {
-    const struct run *run = ctx;
+    struct run *run = ctx;
     FILE *out = run->tool->out;
     char id[HF_UUID_TEXT_BYTES];
+    run->last = lsn;
     hf_uuid_format(r->id, id);
     fprintf(out, "{\"lsn\":%" PRIu64 ",\"time_ms\":%" PRIu64 ",\"type\":%u,\"flags\":%u", lsn,
             time_ms, r->type, r->flags);
@@ -88,6 +92,22 @@ static void print_report(const struct run *run, FILE *to, enum hf_status st,
         fprintf(to, "%s at %" PRIu64 ": %s\n", r->where, r->offset, r->why);
 }
 
+static void print_damage(void *ctx, const char *segment, uint64_t offset, uint64_t lsn,
+                         const char *why)
+{
+    const struct run *run = ctx;
+    if (run->json)
+        fprintf(run->damage,
+                "{\"kind\":\"damage\",\"where\":\"%s\",\"offset\":%" PRIu64 ",\"lsn\":%" PRIu64
+                ",\"why\":\"%s\"}\n",
+                segment, offset, lsn, why);
+    else if (lsn)
+        fprintf(run->damage, "%s at %" PRIu64 ": record %" PRIu64 ": %s\n", segment, offset, lsn,
+                why);
+    else
+        fprintf(run->damage, "%s at %" PRIu64 ": %s\n", segment, offset, why);
+}
+
 static enum ctl_exit exit_of(enum hf_status st)
 {
     switch (st) {
@@ -98,7 +118,7 @@ static enum ctl_exit exit_of(enum hf_status st)
     case HF_FOREIGN:
         return CTL_DAMAGED;
     default:
-        return CTL_IO;
+        return CTL_FAILED;
     }
 }
 
@@ -110,18 +130,23 @@ static enum ctl_exit run_on(struct run *run, const char *command, const char *fo
     enum hf_status st = storage_os_create(folder, false, &storage);
     if (st != HF_OK) {
         fprintf(t->err, "%s: %s\n", folder, hf_status_help(st));
-        return CTL_IO;
+        return CTL_FAILED;
     }
     bool export = strcmp(command, "export") == 0, inspect = strcmp(command, "inspect") == 0;
     st = journal_inspect(storage, inspect ? print_group : NULL, export ? print_record : check_only,
                          run, &report);
+    bool salvage = st == HF_DAMAGED && !inspect;
+    run->damage = export ? t->err : t->out;
+    if (salvage && journal_salvage(storage, run->last, export ? print_record : NULL, print_damage,
+                                   run) == HF_IO)
+        st = HF_IO;
     storage_destroy(storage);
     // An export is records only; what else there is to say goes beside it.
     if (!export || st != HF_OK || report.why[0])
         print_report(run, export ? t->err : t->out, st, &report);
     if (fflush(t->out) != 0 || ferror(t->out)) {
         fprintf(t->err, "the output could not be written\n");
-        return CTL_IO;
+        return CTL_FAILED;
     }
     return exit_of(st);
 }

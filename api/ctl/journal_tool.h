@@ -3,16 +3,10 @@
 #ifndef HOLDFAST_CTL_JOURNAL_TOOL_H
 #define HOLDFAST_CTL_JOURNAL_TOOL_H
 
+#include "ctl/exit.h"
 #include "journal/record.h"
 
 #include <stdio.h>
-
-enum ctl_exit {
-    CTL_OK = 0,
-    CTL_USAGE = 1,
-    CTL_DAMAGED = 2, // also: written by a newer version, or of another engine
-    CTL_IO = 3,      // also: no such folder, no journal in it
-};
 
 // Prints what a payload means, as further members of a JSON object: `,"lines":[...]`. The journal
 // does not know, so its owner hands it in; NULL: the payload in hexadecimal instead.

@@ -1,9 +1,14 @@
-// holdfastctl: tools that need no running engine. One word chooses the tool, the rest is its own.
-#include "ctl/journal_tool.h"
+// holdfastctl: the process around ctl_main. Its clock, randomness, environment and terminal come
+// in here, so that everything else can be run against others.
+#include "ctl/ctl.h"
 
 #include "core/record.h"
 
-#include <string.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 // Without buyer keys: an export is read by many.
 static void print_payload(FILE *out, const struct journal_record *r)
@@ -11,35 +16,34 @@ static void print_payload(FILE *out, const struct journal_record *r)
     core_record_print(out, r, false);
 }
 
-static enum ctl_exit run_journal(int argc, char **argv)
+static bool random_bytes(void *bytes, size_t n)
 {
-    const struct journal_tool t = {.out = stdout, .err = stderr, .print_record = print_payload};
-    return journal_tool_run(&t, argc, argv);
+    return getrandom(bytes, n, 0) == (ssize_t)n;
 }
 
-static const struct {
-    const char *name, *help;
-    enum ctl_exit (*run)(int argc, char **argv);
-} tools[] = {
-    {"journal", "inspect, verify or export a data folder's journal", run_journal},
-};
-
-static void print_usage(FILE *to)
+static const char *variable(const char *name)
 {
-    fprintf(to, "usage: holdfastctl TOOL ...\n");
-    for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
-        fprintf(to, "  %-10s %s\n", tools[i].name, tools[i].help);
+    return getenv(name);
+}
+
+static int columns(void)
+{
+    struct winsize size;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+        return 0;
+    return size.ws_col;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        print_usage(stdout);
-        return CTL_OK;
-    }
-    for (size_t i = 0; argc > 1 && i < sizeof tools / sizeof *tools; i++)
-        if (strcmp(argv[1], tools[i].name) == 0)
-            return tools[i].run(argc - 1, argv + 1);
-    print_usage(stderr);
-    return CTL_USAGE;
+    (void)setlocale(LC_CTYPE, ""); // how wide characters are; numbers stay as they are
+    const struct ctl_io io = {.out = stdout,
+                              .err = stderr,
+                              .columns_max = columns(),
+                              .progress = isatty(STDERR_FILENO),
+                              .clock = clock_os(),
+                              .random = random_bytes,
+                              .variable = variable,
+                              .print_record = print_payload};
+    return (int)ctl_main(&io, argc, argv);
 }

@@ -39,6 +39,12 @@ void config_warn(struct config_errors *e, const char *fmt, ...)
     va_end(args);
 }
 
+void config_wrong_file(struct config_errors *errors, const char *option, const char *path,
+                       const char *why)
+{
+    config_wrong(errors, "%s: %.150s: %s", option, path, why);
+}
+
 // ------------------------------------------------------------------------------- one value
 
 enum config_id config_find(const char *key, size_t bytes)

@@ -147,6 +147,8 @@
       "and closed when it does not answer")                                                        \
     X(grpc_drain_ms, "grpc_drain", SPAN, "10s", 0, CONFIG_H,                                       \
       "at the end, calls in progress may take so long")                                            \
+    X(drain_delay_ms, "drain_delay", SPAN, "0", 0, 5 * CONFIG_M,                                   \
+      "before that, so long calls are still taken while health says NOT_SERVING")                  \
     X(grpc_slow_queue_max, "grpc_slow_queue_max", COUNT, "1024", 1, 65536,                         \
       "calls waiting for administration, lists and the archive; beyond it RESOURCE_EXHAUSTED")     \
     G("Process")                                                                                   \
@@ -212,6 +214,10 @@ struct config_errors {
 bool config_load(struct config *c, int argc, char **argv, char **environment,
                  struct config_errors *errors);
 void config_fini(struct config *c);
+
+// Adds that the file which an option names is of no use.
+void config_wrong_file(struct config_errors *errors, const char *option, const char *path,
+                       const char *why);
 
 void config_help(FILE *out);                          // every option
 void config_print(const struct config *c, FILE *out); // as YAML that says the same, with sources

@@ -1,5 +1,6 @@
 #include "daemon/node.h"
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "rcu/rcu.h"
 #include "sys/park.h"
@@ -13,7 +14,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define NODE_THREADS_MAX 5
+#define NODE_THREADS_MAX 6
 #define MS_NS        UINT64_C(1000000)
 
 // The writer: quiet after this long without a push, then it sleeps longer.
@@ -23,11 +24,13 @@
 #define TIMERS_BUDGET 4096 // slots a step
 #define TIMERS_RUN    64   // steps at once, then a look at whether to stop
 
-// The keeper gives segments precedence: at 500 MB/s one of 64 MiB is used up in 130 ms. The other
-// two get pieces that are short beside that.
+// The keeper gives segments precedence: at 500 MB/s one of 64 MiB is used up in 130 ms. Checkpoints
+// get pieces that are short beside that. The archive has a thread of its own: both read the journal
+// from the disk, and one waits while the other computes.
 #define SEGMENT_STEPS_MAX 64
 #define CHECKPOINT_BUDGET 16
 #define KEEPER_SLEEP_MS   2
+#define ARCHIVE_SLEEP_MS  20 // a segment is closed, or is not
 
 // The hub reads what has gathered meanwhile, instead of being woken for each group; watchers are
 // told every 10 ms at most.
@@ -139,6 +142,7 @@ static void *writer_run(void *ctx)
             vouched = false;
             if (n->on_durable)
                 n->on_durable(n->ctx);
+            journal_writer_pace(core_journal(n->core));
             continue;
         }
         if (!vouched && clock_monotonic_ns(clock) - wrote_ns >= QUIET_MS * MS_NS) {
@@ -187,13 +191,12 @@ static bool segments_run(struct node *n)
 static void *keeper_run(void *ctx)
 {
     struct node *n = ctx;
+    hf_arena_use(HF_ARENA_KEEPER);
     rcu_thread_register_once();
     while (node_goes_on(n)) {
         uint64_t now_ms = core_now(n->core);
         bool did = segments_run(n);
         did |= step_did(n, core_step_checkpoint(n->core, now_ms, CHECKPOINT_BUDGET), "checkpoint");
-        did |= segments_run(n);
-        did |= step_did(n, core_step_archive(n->core, now_ms), "archive");
         if (!did)
             node_sleep(n, KEEPER_SLEEP_MS);
     }
@@ -217,6 +220,15 @@ static void *hub_run(void *ctx)
         else
             watch_hub_wait(n->hub, HUB_IDLE_MS);
     }
+    return NULL;
+}
+
+static void *archive_run(void *ctx)
+{
+    struct node *n = ctx;
+    while (node_goes_on(n))
+        if (!step_did(n, core_step_archive(n->core, core_now(n->core)), "archive"))
+            node_sleep(n, ARCHIVE_SLEEP_MS);
     return NULL;
 }
 
@@ -259,6 +271,8 @@ enum hf_status node_start(struct node *n)
         s = thread_start(n, timers_run, "hf-timers");
     if (s == HF_OK)
         s = thread_start(n, keeper_run, "hf-keeper");
+    if (s == HF_OK)
+        s = thread_start(n, archive_run, "hf-archive");
     if (s == HF_OK)
         s = thread_start(n, watchdog_run, "hf-watchdog");
     if (s == HF_OK && n->hub)
@@ -334,7 +348,9 @@ enum hf_status node_open(const struct node_options *o, struct node **out,
     n->on_failed = o->on_failed;
     n->on_durable = o->on_durable;
     n->ctx = o->ctx;
+    enum hf_arena before = hf_arena_use(HF_ARENA_SETUP);
     enum hf_status s = node_fill(n, o, report);
+    hf_arena_use(before);
     if (s != HF_OK) {
         node_close(n);
         return s;

@@ -5,9 +5,9 @@
 //       +---------------------> node_close <------------------+
 //
 // Threads: `writer` groups and syncs what was pushed; `timers` ends holds and forgets ids, once a
-// millisecond; `keeper` makes segments, checkpoints and archive files; `watchdog` ends the process
-// when a decision has not moved for a second; `hub`, on request, follows the journal for stock
-// watchers. Callers bring their own threads and workers.
+// millisecond; `keeper` makes segments and checkpoints, `archive` its files; `watchdog` ends the
+// process when a decision has not moved for a second; `hub`, on request, follows the journal for
+// stock watchers. Callers bring their own threads and workers.
 //
 // Crash-only: a node that failed acknowledges nothing more and does not come back. Whoever runs it
 // ends the process and starts again; recovery is exact. Closing writes nothing either.

@@ -124,6 +124,22 @@ static struct call *call_take(struct poller *p)
     return c;
 }
 
+// Calls for methods that are not in the table: the core would keep them for ever, unanswered.
+static const struct rpc_method unknown_method = {.path = "", .kind = RPC_FAST};
+#define UNKNOWN_POSTED 4
+
+static grpc_call_error call_request(struct poller *p, struct call *c)
+{
+    struct rpc *r = p->rpc;
+    if (c->slot == r->options.method_count)
+        return grpc_server_request_call(r->server, &c->call, &c->details, &c->metadata, p->cq,
+                                        p->cq, &c->tags[TAG_REQUESTED]);
+    return grpc_server_request_registered_call(
+        r->server, r->registered[c->slot], &c->call, &c->deadline, &c->metadata,
+        c->pub.method->kind == RPC_STREAM ? NULL : &c->payload, p->cq, p->cq,
+        &c->tags[TAG_REQUESTED]);
+}
+
 static void call_await(struct poller *p, uint32_t method)
 {
     struct rpc *r = p->rpc;
@@ -133,12 +149,11 @@ static void call_await(struct poller *p, uint32_t method)
     if (!c)
         return; // one fewer awaited; the others go on
     c->slot = method;
-    c->pub.method = &r->options.methods[method];
-    bool stream = c->pub.method->kind == RPC_STREAM;
-    grpc_call_error e = grpc_server_request_registered_call(
-        r->server, r->registered[method], &c->call, &c->deadline, &c->metadata,
-        stream ? NULL : &c->payload, p->cq, p->cq, &c->tags[TAG_REQUESTED]);
-    if (e != GRPC_CALL_OK) {
+    bool known = method < r->options.method_count;
+    c->pub.method = known ? &r->options.methods[method] : &unknown_method;
+    if (!known)
+        grpc_call_details_init(&c->details);
+    if (call_request(p, c) != GRPC_CALL_OK) {
         c->next = p->free;
         p->free = c;
     }
@@ -164,14 +179,31 @@ void call_release(struct call *c)
     p->free = c;
 }
 
+static void call_unknown(struct call *c)
+{
+    struct rpc_error error = {.code = RPC_UNIMPLEMENTED,
+                              .message = "this server has no such method"};
+    c->counted = true;
+    count_up(&c->poller->metrics.calls);
+    hf_store_relaxed(&c->poller->calls_open, c->poller->calls_open + 1);
+    rpc_fail(&c->pub, &error);
+}
+
 static void call_requested(struct poller *p, struct call *c, bool ok)
 {
+    bool known = c->slot < p->rpc->options.method_count;
+    if (!known)
+        grpc_call_details_destroy(&c->details);
     if (!ok) { // shutting down
         c->call = NULL;
         call_release(c);
         return;
     }
     call_await(p, c->slot);
+    if (!known) {
+        call_unknown(c);
+        return;
+    }
     call_context(c);
     if (c->pub.method->kind == RPC_STREAM)
         stream_arrived(c);
@@ -302,6 +334,8 @@ static void poller_loop(struct poller *p)
             return;
         inbox_drain(p);
         burst_run(p);
+        if (!p->drain_told && hf_load_acquire(&p->rpc->draining))
+            streams_drain(p);
     }
 }
 
@@ -327,6 +361,8 @@ void *poller_run(void *arg)
         for (uint32_t m = 0; m < r->options.method_count; m++)
             for (uint32_t k = 0; k < r->options.methods[m].posted; k++)
                 call_await(p, m);
+        for (uint32_t k = 0; k < UNKNOWN_POSTED; k++)
+            call_await(p, r->options.method_count);
         poller_loop(p);
         r->options.hooks.thread_stop(r->options.hooks.ctx, p->local);
     }

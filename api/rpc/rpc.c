@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEARER "Bearer "
+#define BEARER         "Bearer "
+#define DRAIN_SLICE_MS 20
+#define DRAIN_QUIET_MS 200
 
 const char *rpc_code_name(enum rpc_code c)
 {
@@ -226,17 +228,39 @@ uint16_t rpc_port(const struct rpc *r)
 
 // ------------------------------------------------------------------------------- the end
 
-static bool drained_within(struct rpc *r, uint32_t ms)
+static bool wait_shut_down(struct rpc *r, uint32_t ms)
 {
-    uint64_t until = rpc_now_ns() + (uint64_t)ms * 1000000;
+    uint32_t key = park_prepare(&r->park);
+    if (hf_load_seq(&r->shut_down))
+        park_cancel(&r->park);
+    else
+        park_wait(&r->park, key, ms);
+    return hf_load_seq(&r->shut_down) != 0;
+}
+
+static bool any_call_open(const struct rpc *r)
+{
+    struct rpc_metrics m;
+    rpc_metrics(r, &m);
+    return m.calls_open + m.streams_open != 0;
+}
+
+// Connections are asked to go and mostly do. A client that does not look at its connection while it
+// has no call (Python's, for one) stays: when no call has been open for DRAIN_QUIET_MS, there is
+// nothing to wait for. False: calls are still open after drain_ms.
+static bool calls_end(struct rpc *r)
+{
+    uint64_t now = rpc_now_ns(), busy = now;
+    uint64_t until = now + (uint64_t)r->options.limits.drain_ms * 1000000;
     for (;;) {
-        uint32_t key = park_prepare(&r->park);
-        uint64_t now = rpc_now_ns();
-        if (hf_load_seq(&r->shut_down) || now >= until) {
-            park_cancel(&r->park);
-            return hf_load_seq(&r->shut_down);
-        }
-        park_wait(&r->park, key, (uint32_t)((until - now) / 1000000 + 1));
+        if (wait_shut_down(r, DRAIN_SLICE_MS))
+            return true;
+        now = rpc_now_ns();
+        busy = any_call_open(r) ? now : busy;
+        if (now - busy >= DRAIN_QUIET_MS * UINT64_C(1000000))
+            return true;
+        if (now >= until)
+            return false;
     }
 }
 
@@ -251,11 +275,14 @@ void rpc_drain(struct rpc *r)
         grpc_completion_queue_next(first->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         return;
     }
-    if (!drained_within(r, r->options.limits.drain_ms)) {
+    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
+        poller_wake(&r->pollers[i]);
+    if (!calls_end(r))
         hf_log(HF_LOG_WARN, "drain_cancels", "after_ms=%u", r->options.limits.drain_ms);
-        grpc_server_cancel_all_calls(r->server);
-        drained_within(r, UINT32_MAX / 2);
-    }
+    if (!hf_load_seq(&r->shut_down))
+        grpc_server_cancel_all_calls(r->server); // closes the connections, too
+    while (!wait_shut_down(r, 1000))
+        continue;
 }
 
 static void poller_end(struct poller *p)

@@ -160,8 +160,9 @@ struct rpc;
 // address is in use; HF_NO_MEMORY.
 enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char why[200]) HF_CHECKED;
 uint16_t rpc_port(const struct rpc *r); // bound; 0: not TCP
-// No new calls: connections get GOAWAY, new calls UNAVAILABLE. Calls in progress go on. Waits until
-// they have ended, or drain_ms; then cancels the rest. Once, any one thread.
+// No new calls: connections get GOAWAY, new calls UNAVAILABLE. Calls in progress go on; streams are
+// woken once, and end themselves when rpc_draining says so. Waits until all have ended, or
+// drain_ms; then cancels the rest. Once, any one thread.
 void rpc_drain(struct rpc *r);
 void rpc_destroy(struct rpc *r); // drains first, ends the threads
 
@@ -192,6 +193,13 @@ void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t t
 void rpc_finish(struct rpc_call *call, const struct rpc_error *error);
 // Any thread, while the stream is not closed: `woken` will be called in its poller.
 void rpc_wake(struct rpc_call *call);
+
+// The server is going: `woken` ends the stream with RPC_DRAINING_ERROR. The stream's poller.
+bool rpc_draining(const struct rpc_call *call);
+#define RPC_DRAINING_ERROR                                                                         \
+    ((struct rpc_error){.code = RPC_UNAVAILABLE,                                                   \
+                        .reason = "DRAINING",                                                      \
+                        .message = "this server is going; open the stream again"})
 
 // ------------------------------------------------------------------------------- reading
 // True when the client will not wait for the answer any more.

@@ -46,6 +46,7 @@ struct stream {
     bool listed;   // on the poller's list of streams with something to send
     bool deferred; // its message is with the slow lane
     struct call *next_listed;
+    struct call *next_open, **link_open; // the poller's open streams
     enum rpc_code code;
     grpc_slice message, details;
     bool has_details;
@@ -56,12 +57,13 @@ struct call {
     struct poller *poller;
     grpc_call *call;
     gpr_timespec deadline;
+    grpc_call_details details; // of a call for a method that is not in the table
     uint64_t deadline_ns; // monotonic; UINT64_MAX: none
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
     int cancelled;
-    uint32_t slot; // of the method in the poller's table
+    uint32_t slot; // of the method in the table; method_count: a method that is not there
     bool counted;  // in calls_open or streams_open
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
@@ -91,6 +93,8 @@ struct poller {
     struct call *free;
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
+    struct call *open;                          // streams that handlers have
+    bool drain_told;
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
@@ -166,6 +170,7 @@ void call_done(struct call *c);    // its last tag
 void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
+void streams_drain(struct poller *p); // wakes all that are open
 void stream_pump(struct call *c); // sends what may go now
 void stream_refuse(struct call *c, const struct rpc_error *error);
 

@@ -74,6 +74,12 @@ void stream_arrived(struct call *c)
         return;
     }
     c->stream.open = true;
+    c->stream.next_open = p->open;
+    c->stream.link_open = &p->open;
+    if (p->open)
+        p->open->stream.link_open = &c->stream.next_open;
+    p->open = c;
+    p->drain_told = false; // it may have arrived when the others had been told
     c->pub.method->opened(h->ctx, p->local, &c->pub);
 }
 
@@ -201,6 +207,9 @@ static void stream_end(struct call *c)
         return;
     if (s->open) {
         s->open = false;
+        *s->link_open = s->next_open;
+        if (s->next_open)
+            s->next_open->stream.link_open = s->link_open;
         c->pub.method->closed(h->ctx, c->poller->local, &c->pub); // from here on nobody wakes it
     }
     if (hf_load_acquire(&c->posted))
@@ -247,6 +256,23 @@ void stream_posted(struct call *c, uint32_t bits)
     if (!s->gone)
         stream_pump(c);
     stream_end(c);
+}
+
+void streams_drain(struct poller *p)
+{
+    struct call *c = p->open;
+    p->drain_told = true;
+    while (c) {
+        struct call *next = c->stream.next_open; // it may end here
+        stream_posted(c, POSTED_WAKE);
+        c = next;
+    }
+}
+
+bool rpc_draining(const struct rpc_call *pub)
+{
+    const struct call *c = (const struct call *)pub;
+    return hf_load_acquire(&c->poller->rpc->draining) != 0;
 }
 
 void rpc_wake(struct rpc_call *pub)

@@ -149,6 +149,8 @@ void health_watch_woken(void *ctx, void *local, struct rpc_call *call)
 {
     (void)local;
     watcher_tell(ctx, call->state);
+    if (rpc_draining(call))
+        rpc_finish(call, &RPC_DRAINING_ERROR); // after what was just told
 }
 
 void health_watch_closed(void *ctx, void *local, struct rpc_call *call)

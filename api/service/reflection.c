@@ -150,7 +150,9 @@ void reflection_sent(void *ctx, void *local, struct rpc_call *call)
 
 void reflection_woken(void *ctx, void *local, struct rpc_call *call)
 {
-    (void)ctx, (void)local, (void)call; // nothing happens by itself
+    (void)ctx, (void)local;
+    if (rpc_draining(call))
+        rpc_finish(call, &RPC_DRAINING_ERROR);
 }
 
 void reflection_closed(void *ctx, void *local, struct rpc_call *call)

@@ -235,11 +235,13 @@ void reserve_stream_woken(void *ctx, void *local, struct rpc_call *call)
 {
     struct reserve_stream *s = call->state;
     (void)ctx, (void)local;
-    if (!s->deferred)
-        return;
-    batch_send(call, s->deferred);
-    s->deferred = NULL;
-    go_on(call);
+    if (s->deferred) {
+        batch_send(call, s->deferred);
+        s->deferred = NULL;
+        go_on(call);
+    }
+    if (rpc_draining(call))
+        rpc_finish(call, &RPC_DRAINING_ERROR); // after the results of all that was received
 }
 
 void reserve_stream_sent(void *ctx, void *local, struct rpc_call *call)

@@ -1,12 +1,14 @@
 // WatchStock: the chosen cells as they stand, then what changes.
 //
-//   opened -> chosen --(scan: told in messages, one under way at a time)--> idle --woken--> scan
-//   ...
+//   opened -> chosen -> scanning --(all is told, a message at a time)--> idle --woken--> scanning
 //
 // A scan begins at S, the hub's LSN, and tells what changed after the S of the scan before; the
 // first one tells everything. The next message is made when the last one has left, so a client that
 // reads slowly has one message here, and finds the present values in the next: changes between are
 // never told. The hub wakes the stream when its interval has passed and there is something new.
+//
+// The first scan waits until the hub has met what was durable when the stream was opened: whoever
+// changes stock, has the answer, and then watches, finds the change.
 //
 // Names come with a cell's first message. Watching everything, a scan goes up the handles, and new
 // cells are those from `named` on: each is in the scan that first sees it, because its making is a
@@ -44,6 +46,7 @@ struct watch {
     struct chosen *chosen; // sorted by handle; NULL: all cells
     uint32_t chosen_count;
     bool added, sending, scanning, complete;
+    uint64_t need;          // the first scan begins when the hub has come so far
     uint64_t after, start;  // the scan tells what is above `after`; began at `start`
     uint32_t at, end;       // handles, or indices of `chosen`
     uint32_t named, untold; // all cells: names told below it; chosen ones: never told yet
@@ -179,6 +182,10 @@ static void scan_go_on(struct watch *w)
 
 static void watch_go_on(struct watch *w, bool may_begin)
 {
+    if (rpc_draining(w->call)) {
+        rpc_finish(w->call, &RPC_DRAINING_ERROR);
+        return;
+    }
     if (!w->added || w->sending)
         return;
     if (watch_hub_status(w->hub) != HF_OK) {
@@ -186,7 +193,7 @@ static void watch_go_on(struct watch *w, bool may_begin)
                   HUB_ENDED_RETRY_MS);
         return;
     }
-    if (!w->scanning && may_begin)
+    if (!w->scanning && may_begin && watch_hub_lsn(w->hub) >= w->need)
         scan_begin(w);
     if (w->scanning)
         scan_go_on(w);
@@ -256,8 +263,12 @@ static bool watch_begin(struct service_local *l, struct watch *w, struct rpc_err
     }
     if (!watch_choose(l, w, in, error))
         return false;
-    w->watcher =
-        (struct watch_watcher){.wake = watch_wake, .ctx = w, .interval_ms = interval_ms, .busy = 1};
+    w->need = core_durable(w->core);
+    w->watcher = (struct watch_watcher){.wake = watch_wake,
+                                        .ctx = w,
+                                        .interval_ms = interval_ms,
+                                        .seen = w->need ? w->need - 1 : 0,
+                                        .busy = 1};
     w->added = watch_hub_add(w->hub, &w->watcher, l->service->options.watchers_max);
     if (!w->added)
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,

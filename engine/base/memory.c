@@ -5,13 +5,13 @@
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-bool hf_memory_map(struct hf_memory *m, size_t bytes, bool try_huge)
+bool hf_memory_map(struct hf_memory *m, size_t bytes, enum hf_pages pages)
 {
     size_t whole = (bytes + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
     *m = (struct hf_memory){NULL, 0, false};
     if (whole < bytes || whole == 0)
         return false;
-    if (try_huge && bytes >= HUGE_BYTES) {
+    if (pages == HF_PAGES_EXPLICIT && bytes >= HUGE_BYTES) {
         void *p = mmap(NULL, whole, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
         if (p != MAP_FAILED) {
@@ -31,7 +31,7 @@ bool hf_memory_map(struct hf_memory *m, size_t bytes, bool try_huge)
         munmap(p, (size_t)(base - p));
     if (p + span > base + whole)
         munmap(base + whole, (size_t)(p + span - (base + whole)));
-    if (try_huge && bytes >= HUGE_BYTES)
+    if (pages != HF_PAGES_SMALL && bytes >= HUGE_BYTES)
         madvise(base, whole, MADV_HUGEPAGE);
     *m = (struct hf_memory){base, whole, false};
     return true;

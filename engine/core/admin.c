@@ -44,6 +44,12 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
         out->ticket = hf_load_relaxed(&c->cell_ticket);
         return;
     }
+    // The scale is the SKU's: its cells' quantities are added up.
+    if (stock_directory_of_sku(d, names->reference, names->reference_bytes, &handle, 1) != 0 &&
+        c->stock.scales[handle] != scale) {
+        answer(out, CORE_OUT_CONFLICT, CORE_FIELD_SCALE);
+        return;
+    }
     handle = stock_directory_count(d);
     struct core_record_line lines[2] = {{handle, CORE_ROLE_ACTIVE, 1},
                                         {handle, CORE_ROLE_SCALE, scale}};

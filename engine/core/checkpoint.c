@@ -18,8 +18,16 @@
 #define COMPARE_CELLS     4096
 #define DIFFERS_MS        2000 // a thread that stands still longer is the watchdog's
 #define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
+#define STARVED_PART      8 // of all segments, that one frees at least when it is behind
 
-enum shadow_phase { FOLLOW, WRITE_IDS, WRITE_BODY };
+// Slots that a step counts, writes or drops for each unit of its budget: some milliseconds with the
+// keeper's 16. Nothing is followed meanwhile, and segments are kept.
+#define COUNT_PIECE 16384u
+#define WRITE_PIECE 8192u
+#define DROP_PIECE  2048u
+#define DROP_AHEAD  16u // slots whose buckets are fetched before they are dropped
+
+enum shadow_phase { FOLLOW, COUNT_IDS, WRITE_IDS, WRITE_BODY, DROP_IDS };
 
 struct core_shadow {
     struct stock stock;
@@ -65,7 +73,7 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
     s->before.files = calloc(CORE_ID_FILES_MAX, sizeof *s->before.files);
     struct stock_sizes sizes = c->stock.sizes;
     sizes.timers = false;
-    sizes.huge = sizes.prefault = false; // touched as it fills
+    sizes.prefault = false; // touched as it fills
     sizes.threads = 1;
     if (!s->now.files || !s->before.files)
         return HF_NO_MEMORY;
@@ -188,19 +196,15 @@ static void header_fill(struct core *c, struct core_shadow *s, const char *kind,
     memcpy(h->kind, kind, sizeof h->kind);
 }
 
-static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
+static void count_begin(struct core_shadow *s)
 {
     s->ended = s->live = s->time_max = 0;
-    for (uint64_t i = 1, end = slots_end(s); i < end; i++) {
-        const struct stock_slot *slot = &s->stock.slots.slots[i];
-        if (slot_ended(slot)) {
-            s->ended++;
-            if (stock_slot_time(slot) > s->time_max)
-                s->time_max = stock_slot_time(slot);
-        } else if (stock_word_state(slot->word) == CORE_STATE_HELD) {
-            s->live++;
-        }
-    }
+    s->cursor = 1;
+    s->phase = COUNT_IDS;
+}
+
+static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
+{
     s->cursor = 1;
     s->section = 0;
     s->phase = WRITE_IDS;
@@ -217,6 +221,22 @@ static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
         return status;
     }
     return chunkfile_write(s->writer, &s->ended, sizeof s->ended);
+}
+
+static enum hf_status ids_count(struct core *c, struct core_shadow *s, uint32_t budget)
+{
+    uint64_t end = slots_end(s);
+    for (uint64_t n = (uint64_t)budget * COUNT_PIECE; s->cursor < end && n > 0; n--) {
+        const struct stock_slot *slot = &s->stock.slots.slots[s->cursor++];
+        if (slot_ended(slot)) {
+            s->ended++;
+            if (stock_slot_time(slot) > s->time_max)
+                s->time_max = stock_slot_time(slot);
+        } else if (stock_word_state(slot->word) == CORE_STATE_HELD) {
+            s->live++;
+        }
+    }
+    return s->cursor < end ? HF_OK : ids_begin(c, s);
 }
 
 static enum hf_status writer_finish(struct core_shadow *s)
@@ -258,7 +278,7 @@ static enum hf_status body_begin(struct core *c, struct core_shadow *s)
 static enum hf_status ids_write(struct core *c, struct core_shadow *s, uint32_t budget)
 {
     uint64_t end = slots_end(s);
-    for (uint64_t n = (uint64_t)budget * 1024; s->ended && s->cursor < end && n > 0; n--) {
+    for (uint64_t n = (uint64_t)budget * WRITE_PIECE; s->ended && s->cursor < end && n > 0; n--) {
         const struct stock_slot *slot = &s->stock.slots.slots[s->cursor++];
         if (!slot_ended(slot))
             continue;
@@ -380,7 +400,9 @@ static enum hf_status files_clean(struct core *c, struct core_shadow *s)
     if (!k)
         return HF_NO_MEMORY;
     k->shadow = s;
+    lock_acquire(&c->folder);
     enum hf_status status = st->ops->list(st, cleanup_seen, k);
+    lock_release(&c->folder);
     for (uint32_t i = 0; i < k->count && status == HF_OK; i++)
         status = st->ops->unlink(st, k->names[i]);
     if (status == HF_OK && k->count)
@@ -399,11 +421,8 @@ static enum hf_status body_finish(struct core *c, struct core_shadow *s, uint64_
     s->kept.lsn[0] = lsn;
     s->kept.count = s->kept.count < 2 ? s->kept.count + 1 : 2;
     keep_publish(c, &s->kept, false);
-    for (uint64_t i = 1, end = slots_end(s); i < end; i++)
-        if (slot_ended(&s->stock.slots.slots[i]))
-            replay_drop_slot(&s->replay, (uint32_t)i);
-    s->phase = FOLLOW;
-    s->forced = false;
+    s->cursor = 1;
+    s->phase = DROP_IDS;
     s->bytes = 0;
     s->last_lsn = lsn;
     s->last_ms = now_ms;
@@ -416,7 +435,7 @@ static enum hf_status body_write(struct core *c, struct core_shadow *s, uint32_t
                                  uint64_t now_ms)
 {
     enum hf_status status = HF_OK;
-    uint64_t n = (uint64_t)budget * 512;
+    uint64_t n = (uint64_t)budget * WRITE_PIECE;
     uint64_t cells = stock_directory_count(s->stock.directory), slots = slots_end(s);
     if (s->section == 0) {
         status = head_write(s);
@@ -439,6 +458,27 @@ static enum hf_status body_write(struct core *c, struct core_shadow *s, uint32_t
             status = live_write(s, slot);
     }
     return status;
+}
+
+// The ended ids leave: the next id file holds those that end from here on.
+static enum hf_status ids_drop(struct core_shadow *s, uint32_t budget)
+{
+    struct stock_slots *slots = &s->stock.slots;
+    uint64_t end = slots_end(s), stop = s->cursor + (uint64_t)budget * DROP_PIECE;
+    for (; s->cursor < end && s->cursor < stop; s->cursor++) {
+        if (s->cursor + DROP_AHEAD < end) {
+            const struct stock_slot *ahead = &slots->slots[s->cursor + DROP_AHEAD];
+            if (slot_ended(ahead))
+                hf_prefetch_write(stock_bucket(slots, hf_hash_uuid(&ahead->id)));
+        }
+        if (slot_ended(&slots->slots[s->cursor]))
+            replay_drop_slot(&s->replay, (uint32_t)s->cursor);
+    }
+    if (s->cursor >= end) {
+        s->phase = FOLLOW;
+        s->forced = false;
+    }
+    return HF_OK;
 }
 
 // ------------------------------------------------------------------------------- comparing
@@ -489,22 +529,35 @@ static enum hf_status compare(struct core *c, struct core_shadow *s, uint64_t no
 static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_t now_ms,
                                   uint32_t budget)
 {
-    if (s->phase == WRITE_IDS)
+    switch (s->phase) {
+    case COUNT_IDS:
+        return ids_count(c, s, budget);
+    case WRITE_IDS:
         return ids_write(c, s, budget);
-    if (s->phase == WRITE_BODY)
+    case WRITE_BODY:
         return body_write(c, s, budget, now_ms);
+    case DROP_IDS:
+        return ids_drop(s, budget);
+    case FOLLOW:
+        break;
+    }
     enum hf_status status = follow(c, s, budget);
     if (status != HF_OK && status != HF_AGAIN)
         return status;
     struct journal_space space;
     journal_space(c->journal, &space);
+    // A checkpoint frees what was followed since the last one, and costs a pass over all cells: it
+    // waits until that is worth it, or nothing is left to follow.
+    uint64_t whole = (uint64_t)c->options.journal.segments_max * c->options.journal.segment_bytes;
     bool starved = (hf_load_relaxed(&c->starved) || space.pressure) &&
-                   now_ms - s->last_ms >= STARVED_PACE_MS;
+                   now_ms - s->last_ms >= STARVED_PACE_MS &&
+                   (status == HF_AGAIN || s->bytes >= whole / STARVED_PART);
     bool due = starved || s->bytes >= c->options.checkpoint_bytes ||
                now_ms - s->last_ms >= c->options.checkpoint_ms;
     if (s->forced || (due && s->replay.lsn > s->last_lsn)) {
         hf_store_relaxed(&c->starved, 0); // whoever is refused after this one says so again
-        return ids_begin(c, s);
+        count_begin(s);
+        return HF_OK;
     }
     if (starved) {
         hf_store_relaxed(&c->starved, 0);

@@ -196,7 +196,8 @@ struct core_options {
     uint32_t skew_ms;        // ids ahead of the engine's time. default 5 min
     uint32_t ttl_max_ms;     // default 7 days
     uint32_t restart_grace_ms; // deadlines that passed or pass within it after a start move to
-                               // start + grace. default 0
+                               // start + grace; not journaled, the next start does so again.
+                               // default 0
     bool allow_v4;           // v4 ids for RESERVE
     bool accept_clock;       // start although the wall clock contradicts the journal
     bool huge_pages;         // try. default true
@@ -294,9 +295,17 @@ struct core_filter {
     const char *reference; // NULL: any; exact otherwise
 };
 // Scans memory from *cursor (0 first), in no promised order; at most max views. Returns how many;
-// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages.
+// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages. Holds past
+// their deadline are ended first; what is undecided at the moment is left out. An ended reservation
+// whose lines have left memory has neither cells nor reference here: see core_find_reference.
 uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
                    struct core_view *views, uint32_t max);
+// Ids of the reservations, orders and facts that carried this reference, oldest first, as far back
+// as the archive reaches: fills up to max, *count is how many there are. What is not durable yet is
+// not among them. Blocking, reads files; outside any step. HF_NOT_FOUND: none; HF_INVALID; HF_BUSY:
+// segments moved too fast, ask again; HF_IO, HF_DAMAGED, HF_NO_MEMORY.
+enum hf_status core_find_reference(struct core *c, const char *reference, uint32_t bytes,
+                                   struct hf_uuid *ids, uint32_t max, uint32_t *count);
 
 struct core_cell {
     int64_t available, on_hand, held, committed, external, safety, backorder;
@@ -306,6 +315,11 @@ struct core_cell {
 };
 // One cell, adding up. HF_NOT_FOUND for a handle that was never given out. Wait-free.
 enum hf_status core_cell_read(struct core *c, uint32_t handle, struct core_cell *out);
+// The sum of a SKU's cells, each adding up (no snapshot across them), and how many there are.
+// active: any is; unsettled: any is. A cell that is below zero lessens the sum: what can be sold
+// somewhere may be more. HF_NOT_FOUND: no cell of this SKU. Wait-free, O(cells of the SKU).
+enum hf_status core_sku_totals(struct core *c, const char *sku, uint32_t sku_bytes,
+                               struct core_cell *out, uint32_t *cells);
 
 // --------------------------------------------------------------------------------- the directory
 
@@ -340,7 +354,8 @@ struct core_admin_answer {
     int64_t value; // the new (or, refused, the present) value
 };
 
-// Makes a cell, or finds it. Its handle is told when durable.
+// Makes a cell, or finds it. Its handle is told when durable. CONFLICT: the cell, or another one of
+// the SKU, has another scale. BUSY with field SKU: cells_max is used up.
 void core_cell_make(struct core_worker *w, uint64_t now_ms, const char *sku, uint32_t sku_bytes,
                     const char *location, uint32_t location_bytes, uint8_t scale,
                     struct core_admin_answer *out);
@@ -400,7 +415,7 @@ void core_follow(struct core *c, uint64_t lsn);
 // Follows the journal into the shadow; writes checkpoints and id files. budget: groups or, while
 // writing, 64 KiB pieces.
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget);
-// Archives closed segments.
+// Archives closed segments. A thread of its own, or that of the checkpoints.
 enum hf_status core_step_archive(struct core *c, uint64_t now_ms);
 
 // True when a worker has been inside one core_execute batch for more than `ticks` calls of this

@@ -8,6 +8,7 @@
 #include "sys/lock.h"
 
 #define CORE_CHUNK       32   // requests decided, and appended, together
+#define CORE_DUE_MAX     64   // slots whose time has come, handled together
 #define CORE_EFFECTS_MAX (4 * HF_LINES_MAX)
 #define CORE_TEXT_WORDS  40   // reference, buyer, trace and their lengths, at most 124 bytes
 #define CORE_FORGET_MAX  4096 // slots unlinked before a grace period is waited for
@@ -97,6 +98,7 @@ struct core {
     uint64_t cell_ticket;      // atomic: of the newest cell
     uint32_t credit_chunk;
     struct lock admin;
+    struct lock folder; // while it is listed, the archive changes no name
     struct core_worker *workers; // workers_max, then the timers' own
     struct core_worker *timers;
     uint64_t expiry_lag_ms_max;
@@ -182,6 +184,16 @@ uint32_t encode_bytes(const struct encode *e);
 void encode_record(struct core_worker *w, const struct encode *e);
 // The same without a worker's credit.
 void encode_at(const struct encode *e, void *at, uint32_t bytes);
+// A record of one line, composed in registers: checksummed while it is stored.
+static inline void encode_words(uint64_t *at, const uint64_t words[8])
+{
+    uint64_t crc = hf_crc32c_step_half(UINT32_MAX, (uint32_t)(words[0] >> 32));
+    for (int k = 1; k < 8; k++) {
+        crc = hf_crc32c_step(crc, words[k]);
+        at[k] = words[k];
+    }
+    at[0] = words[0] | (uint32_t)~crc;
+}
 // Text as it is kept in memory beside the lines: lengths, then bytes. Returns its length.
 uint32_t text_pack(const struct core_text *t, uint8_t packed[CORE_TEXT_WORDS * 4]);
 void text_unpack(const uint8_t *packed, uint32_t bytes, struct core_view *view);
@@ -217,6 +229,11 @@ void end_request(struct core_worker *w, uint32_t i, uint64_t hash); // end.c
 // Ends a hold past its deadline. False: someone else has it, or BUSY.
 bool end_expire(struct core_worker *w, uint32_t slot);
 void change_request(struct core_worker *w, uint32_t i, uint64_t hash); // change.c
+// Up to CORE_DUE_MAX slots whose time has come, all appended and published when it returns. Those
+// that are off the index now, and need a grace period, go to *gone; returns how many. The rest are
+// on the wheel again. The timers' worker, inside a step.
+uint32_t due_pass(struct core_worker *w, const uint32_t *slots, uint32_t count,
+                  uint32_t *gone); // due.c
 
 // ------------------------------------------------------------------- replay.c
 struct replay {

@@ -37,8 +37,8 @@ bool file_name_lsn(const char *name, const char *prefix, const char *suffix, uin
 
 void entry_from_slot(struct file_entry *e, const struct stock_slot *s)
 {
-    *e = (struct file_entry){s->id, s->body_hash, s->ticket, s->time_channel, s->word,
-                             s->end_hash, s->a, s->b, 0};
+    *e = (struct file_entry){s->id, s->body_hash, s->ticket, s->time_channel, s->word, s->end_hash,
+                             s->a,  s->b,         0};
 }
 
 // Puts an entry into its slot; a later version replaces an earlier one. NULL: no slot left.
@@ -57,8 +57,9 @@ static struct stock_slot *entry_apply(struct replay *r, const struct file_entry 
         stock_lines_drop(slots, &r->thread->blocks, slot, stock_word_flags(slot->word));
     uint64_t generation = (slot->word + (UINT64_C(1) << 32)) & ~UINT64_C(0xffffffff);
     uint64_t word = e->word & UINT64_C(0xffffffff);
-    *slot = (struct stock_slot){generation | word, e->id, e->body_hash, e->ticket,
-                                e->time_channel, slot->next, e->end_hash, e->a, e->b};
+    *slot = (struct stock_slot){
+        generation | word, e->id,       e->body_hash, e->ticket, e->time_channel,
+        slot->next,        e->end_hash, e->a,         e->b};
     if (!found) {
         found = stock_insert(slots, index, hash);
         HF_ASSERT(found == 0);
@@ -76,8 +77,7 @@ static enum hf_status entries_read(struct chunkfile_reader *f, struct replay *r,
             return s;
         for (uint64_t i = 0; i < n; i++) {
             if (i + 16 < n)
-                hf_prefetch_write(
-                    stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 16].id)));
+                hf_prefetch_write(stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 16].id)));
             if (i + 8 < n) {
                 uint32_t head = *stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 8].id));
                 hf_prefetch(&r->stock->slots.slots[head]);
@@ -119,6 +119,8 @@ static enum hf_status id_file_load(struct core *c, struct replay *r, uint64_t ls
     if (s == HF_DAMAGED)
         snprintf(r->why, sizeof r->why, "id file %s is damaged at byte %llu", name,
                  (unsigned long long)chunkfile_offset(f));
+    else if (s != HF_OK && s != HF_FULL)
+        snprintf(r->why, sizeof r->why, "id file %s: %s", name, hf_status_help(s));
     chunkfile_reader_destroy(f);
     return s;
 }
@@ -261,12 +263,12 @@ static enum hf_status one_load(struct core *c, uint64_t lsn, struct replay *r, b
             snprintf(r->why, sizeof r->why, "checkpoint %s is damaged at byte %llu", name,
                      (unsigned long long)chunkfile_offset(f));
         chunkfile_reader_destroy(f);
-    } else if (s == HF_DAMAGED) {
-        snprintf(r->why, sizeof r->why, "checkpoint %s is damaged", name);
     }
     if (s == HF_FULL && r->why[0] == '\0')
         snprintf(r->why, sizeof r->why,
                  "ids_max or blocks_max is smaller than what the folder holds");
+    if (s != HF_OK && r->why[0] == '\0')
+        snprintf(r->why, sizeof r->why, "checkpoint %s: %s", name, hf_status_help(s));
     return s;
 }
 
@@ -297,6 +299,7 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
     if (s != HF_OK)
         return s;
     uint32_t candidates = kept->count;
+    char why[sizeof r->why] = "";
     for (uint32_t i = 0; i < candidates; i++) {
         char name[STORAGE_NAME_BYTES];
         s = one_load(c, kept->lsn[0], r, with_ids, files, name);
@@ -305,6 +308,7 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
         if (s != HF_DAMAGED)
             return s;
         hf_log(HF_LOG_ERROR, "checkpoint_damaged", "file=%s why=\"%s\" next=older", name, r->why);
+        memcpy(why, r->why, sizeof why);
         struct stock_sizes sizes = r->stock->sizes;
         stock_thread_fini(r->thread);
         stock_fini(r->stock);
@@ -319,6 +323,6 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
     }
     // Two that are both bad: the journal before the older one is gone. One: it is all there.
     if (candidates == 2)
-        snprintf(r->why, sizeof r->why, "both checkpoints are damaged");
+        snprintf(r->why, sizeof r->why, "neither checkpoint is whole; the older: %.100s", why);
     return candidates == 2 ? HF_DAMAGED : HF_OK;
 }

@@ -141,7 +141,6 @@ static void give_up(struct narrow *n, uint32_t i)
     n->rest |= 1u << i;
 }
 
-// The record of one line, composed in registers: checksummed while it is stored.
 static void encode(struct narrow *n, uint32_t i)
 {
     struct core_worker *w = n->w;
@@ -151,7 +150,7 @@ static void encode(struct narrow *n, uint32_t i)
     HF_ASSERT(at != NULL);
     uint64_t type = hold ? CORE_RECORD_HOLD : CORE_RECORD_ORDER;
     uint64_t role = hold ? CORE_ROLE_HOLD : CORE_ROLE_ORDER;
-    uint64_t words[8] = {
+    const uint64_t words[8] = {
         (uint64_t)(RECORD_BYTES / 8) << 32 | type << 48,
         r->id.hi,
         r->id.lo,
@@ -161,12 +160,7 @@ static void encode(struct narrow *n, uint32_t i)
         r->lines->handle | role << 32,
         (uint64_t)r->lines->quantity,
     };
-    uint64_t crc = hf_crc32c_step_half(UINT32_MAX, (uint32_t)(words[0] >> 32));
-    for (int k = 1; k < 8; k++) {
-        crc = hf_crc32c_step(crc, words[k]);
-        at[k] = words[k];
-    }
-    at[0] = words[0] | (uint32_t)~crc;
+    encode_words(at, words);
     w->credit -= RECORD_BYTES + (hold ? END_BYTES : 0);
     n->records[i] = w->record_count++;
 }
@@ -257,7 +251,7 @@ static void finish_all(struct narrow *n)
 {
     struct core_worker *w = n->w;
     struct stock_wheels *wheels = &w->core->stock.wheels;
-    uint32_t count, first = 0, last = 0;
+    uint32_t count, run[CORE_CHUNK], length = 0;
     if (w->record_count == 0)
         return;
     uint64_t lsn = journal_push(w->producer, &count), tick = 0;
@@ -265,23 +259,18 @@ static void finish_all(struct narrow *n)
     HF_ASSERT(count == w->record_count);
     w->record_count = 0;
     for (uint32_t i = 0; i < n->count; i++) {
-        uint32_t slot = n->slots[i];
-        if (!slot)
+        if (!n->slots[i])
             continue;
         uint64_t at = finish(n, i, lsn + n->records[i], ended_at);
-        if (first && at != tick) {
-            stock_wheel_push_chain(wheels, w->number, first, last, tick);
-            first = 0;
+        if (length && at != tick) {
+            stock_wheel_push_all(wheels, w->number, run, length, tick);
+            length = 0;
         }
-        if (first)
-            hf_store_relaxed(&wheels->links[last], slot);
-        else
-            first = slot;
+        run[length++] = n->slots[i];
         tick = at;
-        last = slot;
     }
-    if (first)
-        stock_wheel_push_chain(wheels, w->number, first, last, tick);
+    if (length)
+        stock_wheel_push_all(wheels, w->number, run, length, tick);
 }
 
 bool narrow_chunk(struct core_worker *w, uint32_t count, uint32_t *rest)

@@ -104,6 +104,30 @@ static enum hf_status fail(struct core_report *report, enum hf_status s, const c
     return s;
 }
 
+// What the journal found, with the place where it found it.
+static enum hf_status fail_journal(struct core_report *report, enum hf_status s)
+{
+    const struct journal_report *j = &report->journal;
+    char why[sizeof report->why];
+    if (j->where[0] == '\0')
+        return fail(report, s, j->why);
+    snprintf(why, sizeof why, "%.63s at %llu: %.110s", j->where, (unsigned long long)j->offset,
+             j->why[0] ? j->why : hf_status_help(s));
+    return fail(report, s, why);
+}
+
+static enum hf_status fail_clock(struct core *c, struct core_report *report, uint64_t journaled_ms)
+{
+    uint64_t wall = clock_wall_ms(c->options.clock);
+    bool behind = wall < journaled_ms;
+    char why[sizeof report->why];
+    snprintf(why, sizeof why,
+             "the wall clock is %llu s %s the last journaled time; set it right, or accept_clock",
+             (unsigned long long)((behind ? journaled_ms - wall : wall - journaled_ms) / 1000),
+             behind ? "behind" : "ahead of");
+    return fail(report, HF_CLOCK, why);
+}
+
 static enum hf_status recover(struct core *c, struct recovering *rec,
                               struct core_checkpoints *kept, struct core_id_files *files,
                               struct core_report *report)
@@ -124,8 +148,9 @@ static enum hf_status recover(struct core *c, struct recovering *rec,
         return fail(report, s, rec->replay.why[0] ? rec->replay.why
                                                   : "ids_max or blocks_max is smaller than what "
                                                     "the folder holds");
-    return s == HF_OK ? s : fail(report, s, rec->replay.why[0] ? rec->replay.why
-                                                               : report->journal.why);
+    if (s == HF_OK)
+        return s;
+    return rec->replay.why[0] ? fail(report, s, rec->replay.why) : fail_journal(report, s);
 }
 
 static enum hf_status workers_make(struct core *c)
@@ -154,7 +179,7 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                              : report->journal.engine_time_ms;
     enum hf_status s = core_time_start(c, journaled);
     if (s != HF_OK)
-        return fail(report, s, NULL);
+        return fail_clock(c, report, journaled);
     if ((s = journal_start(c->journal)) != HF_OK)
         return fail(report, s, "the journal could not be started");
     if ((s = workers_make(c)) != HF_OK)
@@ -203,7 +228,7 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     if (s == HF_INVALID)
         return fail(report, s, "a journal option is out of range (see journal/journal.h)");
     if (s != HF_OK)
-        return fail(report, s, report->journal.why);
+        return fail_journal(report, s);
     c->engine_id = journal_engine_id(c->journal);
     uint64_t chunk = o->journal.segment_bytes / 256;
     c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
@@ -237,6 +262,7 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
     c->options = *o;
     c->follow_lsn = UINT64_MAX;
     lock_init(&c->admin);
+    lock_init(&c->folder);
     rcu_thread_register_once();
     enum hf_status s = open_all(c, report);
     if (s != HF_OK) {
@@ -271,6 +297,7 @@ void core_close(struct core *c)
     if (c->stock.directory)
         stock_fini(&c->stock);
     lock_fini(&c->admin);
+    lock_fini(&c->folder);
     rcu_thread_unregister_once();
     free(c);
 }
@@ -373,8 +400,10 @@ enum hf_status core_step_archive(struct core *c, uint64_t now_ms)
 {
     if (!c->archive)
         return HF_AGAIN;
+    lock_acquire(&c->folder);
     enum hf_status s = archive_step(c->archive, c->journal);
     if (s == HF_AGAIN && (s = archive_expire(c->archive, now_ms)) == HF_OK)
         s = HF_AGAIN; // nothing is left to do
+    lock_release(&c->folder);
     return step_result(c, s);
 }

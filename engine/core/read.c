@@ -131,14 +131,18 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
             return n;
         }
         uint64_t stop = at + 256 < end ? at + 256 : end; // short steps: others wait for grace
-        worker_step_begin(w, w->now_ms);
+        worker_step_begin(w, core_now(w->core));
         for (; at < stop && n < max; at++) {
             unsigned state = stock_word_state(hf_load_relaxed(&slots->slots[at].word));
+            if (state == CORE_STATE_HELD && end_expire(w, (uint32_t)at)) {
+                worker_flush(w); // a reader past the deadline ends the hold before it answers
+                state = CORE_STATE_EXPIRED;
+            }
             if (state == CORE_STATE_FREE || (f->by_state && state != (unsigned)f->state))
                 continue;
-            if (view_copy(w, (uint32_t)at, &views[n], w->lines, &s) &&
-                stock_word_kind(s.word) != KIND_OPERATION && !undecided(views[n].state) &&
-                views[n].state != CORE_STATE_FREE && filter_match(f, &views[n], w->lines))
+            struct core_view *v = &views[n];
+            if (view_copy(w, (uint32_t)at, v, w->lines, &s) &&
+                view_status(&s, v, v->id, w->now_ms) == HF_OK && filter_match(f, v, w->lines))
                 n++;
         }
         worker_step_end(w);
@@ -200,6 +204,45 @@ uint32_t core_sku_cells(struct core *c, const char *sku, uint32_t sku_bytes, uin
     while (n > 0 && n <= max && !cell_told(c, handles[n - 1]))
         n--;
     return n;
+}
+
+// Stops at the ends of the range: more than 1,023 cells at their bounds would pass them.
+static void sum_add(int64_t *sum, int64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = value < 0 ? INT64_MIN : INT64_MAX;
+}
+
+static void totals_add(struct core_cell *sum, const struct core_cell *c)
+{
+    sum_add(&sum->available, c->available);
+    sum_add(&sum->on_hand, c->on_hand);
+    sum_add(&sum->held, c->held);
+    sum_add(&sum->committed, c->committed);
+    sum_add(&sum->external, c->external);
+    sum_add(&sum->safety, c->safety);
+    sum_add(&sum->backorder, c->backorder);
+    sum->active |= c->active;
+    sum->unsettled |= c->unsettled;
+    sum->scale = c->scale; // of the SKU
+}
+
+enum hf_status core_sku_totals(struct core *c, const char *sku, uint32_t sku_bytes,
+                               struct core_cell *out, uint32_t *cells)
+{
+    uint32_t handle;
+    *out = (struct core_cell){0};
+    *cells = 0;
+    if (stock_directory_of_sku(c->stock.directory, sku, sku_bytes, &handle, 1) == 0)
+        return HF_NOT_FOUND;
+    for (uint32_t at = handle + 1; at; at = stock_directory_sku_next(c->stock.directory, at - 1)) {
+        struct core_cell cell;
+        if (!cell_told(c, at - 1) || core_cell_read(c, at - 1, &cell) != HF_OK)
+            break; // handles ascend; the newest may not be durable yet
+        totals_add(out, &cell);
+        ++*cells;
+    }
+    return *cells ? HF_OK : HF_NOT_FOUND;
 }
 
 enum hf_status core_channel_find(struct core *c, const char *name, uint32_t bytes,

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HISTORY_ATTEMPTS 8
+
 struct recall {
     struct hf_uuid id;
     uint64_t ticket; // of the latest record
@@ -49,31 +51,99 @@ static enum hf_status latest_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     return HF_OK;
 }
 
-// The id is not in memory: the archive first, then what it does not hold yet.
-static enum hf_status latest_find(struct core *c, struct recall *rc)
+// ------------------------------------------------------------------------------- history
+
+static enum hf_status rest_visit(struct core *c, uint64_t after, journal_visit visit, void *ctx)
 {
-    enum hf_status s = HF_OK;
-    uint64_t after = journal_oldest_lsn(c->journal) - 1;
-    if (c->archive) {
-        if (archive_lsn(c->archive) > after)
+    struct journal_reader *reader;
+    enum hf_status s = journal_reader_create(c->journal, after, &reader);
+    if (s != HF_OK)
+        return s;
+    while ((s = journal_reader_step(reader, 64, visit, ctx)) == HF_OK)
+        ;
+    journal_reader_destroy(reader);
+    return s == HF_AGAIN ? HF_OK : s;
+}
+
+// Everything that is still to be had: the archive by its index, then what it does not hold yet.
+// A segment may be archived and recycled between the two; then the archive has it by now, and all
+// is visited once more, so a visit must bear to see a record again.
+static enum hf_status history_visit(struct core *c,
+                                    enum hf_status (*archived)(struct archive *a, void *ctx),
+                                    journal_visit visit, void *ctx)
+{
+    enum hf_status s = HF_NOT_FOUND;
+    for (int attempt = 0; attempt < HISTORY_ATTEMPTS && s == HF_NOT_FOUND; attempt++) {
+        uint64_t after = journal_oldest_lsn(c->journal) - 1;
+        if (c->archive && archive_lsn(c->archive) > after)
             after = archive_lsn(c->archive);
-        s = archive_find_id(c->archive, rc->id, latest_visit, rc);
+        s = c->archive ? archived(c->archive, ctx) : HF_OK;
         if (s != HF_OK && s != HF_NOT_FOUND)
             return s;
+        s = rest_visit(c, after, visit, ctx); // HF_NOT_FOUND: archived and recycled since
     }
-    struct journal_reader *reader;
-    s = journal_reader_create(c->journal, after, &reader);
-    if (s == HF_OK) {
-        while ((s = journal_reader_step(reader, 64, latest_visit, rc)) == HF_OK)
-            ;
-        journal_reader_destroy(reader);
-    }
-    if (s == HF_NOT_FOUND) // archived and recycled since the archive was searched: seen in neither
-        return HF_BUSY;
-    if (s != HF_AGAIN)
+    return s == HF_NOT_FOUND ? HF_BUSY : s;
+}
+
+static enum hf_status latest_archived(struct archive *a, void *ctx)
+{
+    return archive_find_id(a, ((struct recall *)ctx)->id, latest_visit, ctx);
+}
+
+static enum hf_status latest_find(struct core *c, struct recall *rc)
+{
+    enum hf_status s = history_visit(c, latest_archived, latest_visit, rc);
+    if (s != HF_OK)
         return s;
     return rc->ticket ? HF_OK : HF_NOT_FOUND;
 }
+
+struct reference_search {
+    const char *reference;
+    uint32_t bytes, max, count;
+    uint64_t last; // LSN of the newest that was counted
+    struct hf_uuid *ids;
+};
+
+static enum hf_status reference_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                      const struct journal_record *r)
+{
+    struct reference_search *f = ctx;
+    struct core_record_parts p;
+    (void)time_ms;
+    // First records alone carry one, each reservation has one of those, and they come by LSN.
+    if (r->type < CORE_RECORD_HOLD || r->type > CORE_RECORD_FACT || lsn <= f->last)
+        return HF_OK;
+    if (!core_record_parse(r, &p))
+        return HF_DAMAGED;
+    if (p.reference_bytes != f->bytes || memcmp(p.reference, f->reference, f->bytes) != 0)
+        return HF_OK;
+    if (f->count < f->max)
+        f->ids[f->count] = r->id;
+    f->count++;
+    f->last = lsn;
+    return HF_OK;
+}
+
+static enum hf_status reference_archived(struct archive *a, void *ctx)
+{
+    struct reference_search *f = ctx;
+    return archive_find_reference(a, hf_hash(f->reference, f->bytes, 0), reference_visit, f);
+}
+
+enum hf_status core_find_reference(struct core *c, const char *reference, uint32_t bytes,
+                                   struct hf_uuid *ids, uint32_t max, uint32_t *count)
+{
+    struct reference_search f = {.reference = reference, .bytes = bytes, .max = max, .ids = ids};
+    *count = 0;
+    if (!stock_name_valid(reference, bytes, HF_REFERENCE_BYTES_MAX))
+        return HF_INVALID;
+    enum hf_status s = history_visit(c, reference_archived, reference_visit, &f);
+    *count = f.count;
+    return s == HF_OK && f.count == 0 ? HF_NOT_FOUND : s;
+}
+
+// ------------------------------------------------------------------------------- the lines
 
 static void lines_from(struct recall *rc, const struct core_record *r, enum core_role role)
 {

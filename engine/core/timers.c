@@ -1,13 +1,12 @@
 // The timers' step: deadlines, the id window, the floor, engine time.
 //
 // A slot comes up once a deadline or the end of its window has passed; what to do is read from the
-// slot itself. Forgetting an id takes four steps: the floor that refuses it is durable; it is
-// unlinked; a grace period passes, so that no look-up still stands on it; its slot is free.
+// slot itself (due.c). Forgetting an id takes four steps: the floor that refuses it is durable; it
+// is freed and unlinked; a grace period passes, so that no look-up still stands on it; the pool
+// gets it back.
 #include "core/core_internal.h"
 
 #include "rcu/rcu.h"
-
-#define DUE_MAX 64 // slots looked at together: what they touch is fetched side by side
 
 static uint32_t granularity(const struct core *c)
 {
@@ -37,7 +36,7 @@ static void floor_append(struct core *c, struct core_worker *w, uint64_t floor)
 {
     struct encode e = {.type = CORE_RECORD_FLOOR, .body_hash = floor, .time_ms = w->now_ms};
     if (!worker_afford(w, record_bytes(0), 0))
-        return; // ids stay a little longer
+        return;                        // ids stay a little longer
     hf_store_seq(&c->floor_ms, floor); // from here on refused; forgotten when durable
     encode_record(w, &e);
     uint32_t count;
@@ -63,91 +62,17 @@ static void floor_move(struct core *c, struct core_worker *w)
 
 static void forget_finish(struct core *c, struct core_worker *w)
 {
-    if (c->forget_count == 0)
+    struct stock_wheels *wheels = &c->stock.wheels;
+    if (c->forget_count == 0 && wheels->retired_count < STOCK_WHEEL_RETIRED)
         return;
     rcu_wait_grace();
-    for (uint32_t i = 0; i < c->forget_count; i++) {
-        struct stock_slot *slot = &c->stock.slots.slots[c->forget[i]];
-        if (i + 16 < c->forget_count)
-            hf_prefetch_write(&c->stock.slots.slots[c->forget[i + 16]]);
-        stock_lines_drop(&c->stock.slots, &w->thread.blocks, slot,
-                         stock_word_flags(hf_load_relaxed(&slot->word)));
-        uint64_t word = hf_load_relaxed(&slot->word);
-        hf_store_relaxed(&slot->word, stock_word_make(word, CORE_STATE_FREE, KIND_NONE, 0, 0));
+    stock_wheel_reclaim(wheels);
+    for (uint32_t i = 0; i < c->forget_count; i++)
         stock_release(&w->thread.slots, c->forget[i]);
-    }
     hf_store_relaxed(&w->stats.forgotten, w->stats.forgotten + c->forget_count);
     c->forget_count = 0;
     stock_cache_flush(&w->thread.slots); // this thread only frees: let others have them
     stock_cache_flush(&w->thread.blocks);
-}
-
-static void forget_slot(struct core *c, struct core_worker *w, uint32_t index, uint64_t word)
-{
-    struct stock_slot *slot = &c->stock.slots.slots[index];
-    if (stock_word_state(word) != CORE_STATE_FREE) {
-        // CHANGING keeps a late cancel or retake away; FREE lets look-ups pass by.
-        uint64_t expected = word;
-        if (!hf_cas(&slot->word, &expected, stock_word_with_state(word, CORE_STATE_FREE))) {
-            stock_wheel_push(&c->stock.wheels, w->number, index, w->now_ms + 1);
-            return;
-        }
-    }
-    stock_unlink(&c->stock.slots, index);
-    if (c->forget_count == 0)
-        c->forget_since_ms = w->now_ms;
-    c->forget[c->forget_count++] = index;
-}
-
-// One slot whose time has come.
-static void slot_due(struct core *c, struct core_worker *w, uint32_t index)
-{
-    struct stock_slot *slot = &c->stock.slots.slots[index];
-    uint64_t word = hf_load_acquire(&slot->word);
-    uint64_t time = stock_slot_time(slot), again = w->now_ms + 1;
-    switch ((enum core_state)stock_word_state(word)) {
-    case CORE_STATE_FREE: // abandoned
-        forget_slot(c, w, index, word);
-        return;
-    case CORE_STATE_HELD:
-        if (time > w->now_ms) {
-            again = time;
-        } else if (end_expire(w, index)) {
-            if (w->now_ms - time > c->expiry_lag_ms_max)
-                hf_store_relaxed(&c->expiry_lag_ms_max, w->now_ms - time);
-            again = forget_at(c, w->now_ms);
-        }
-        break;
-    case CORE_STATE_COMMITTED:
-    case CORE_STATE_RELEASED:
-    case CORE_STATE_EXPIRED:
-    case CORE_STATE_REJECTED:
-        if (time + c->options.skew_ms < c->floor_durable_ms) {
-            forget_slot(c, w, index, word);
-            return;
-        }
-        again = forget_at(c, time);
-        if (again <= w->now_ms)
-            again = w->now_ms + granularity(c);
-        break;
-    default: // somebody is at it
-        break;
-    }
-    stock_wheel_push(&c->stock.wheels, w->number, index, again);
-}
-
-// What a slot that comes up will touch next: its cell when it expires, its chain when it goes.
-static void due_fetch(const struct core *c, uint32_t index)
-{
-    const struct stock_slot *s = &c->stock.slots.slots[index];
-    unsigned state = stock_word_state(hf_load_relaxed(&s->word));
-    if (state != CORE_STATE_HELD) {
-        hf_prefetch_write(stock_bucket(&c->stock.slots, hf_hash_uuid(&s->id)));
-        return;
-    }
-    uint32_t cell = hf_load_relaxed(&s->a);
-    if (cell < c->stock.sizes.cells)
-        hf_prefetch_write(&c->stock.cells.cells[cell]);
 }
 
 static uint32_t due_collect(struct core *c, uint32_t *due, uint64_t now_ms, uint32_t max)
@@ -159,15 +84,6 @@ static uint32_t due_collect(struct core *c, uint32_t *due, uint64_t now_ms, uint
             break;
         hf_prefetch_write(&c->stock.slots.slots[slot]);
         due[n++] = slot;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        due_fetch(c, due[i]);
-    // Slots that go: the head of their chain, which is in the cache by now.
-    for (uint32_t i = 0; i < n; i++) {
-        const struct stock_slot *s = &c->stock.slots.slots[due[i]];
-        if (stock_word_state(hf_load_relaxed(&s->word)) != CORE_STATE_HELD)
-            hf_prefetch_write(&c->stock.slots.slots[hf_load_relaxed(
-                stock_bucket(&c->stock.slots, hf_hash_uuid(&s->id)))]);
     }
     return n;
 }
@@ -187,25 +103,24 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
         core_stop(c, status);
     if (status != HF_OK)
         return status;
-    uint32_t done = 0, due[DUE_MAX];
+    uint32_t done = 0, due[CORE_DUE_MAX];
     window_adapt(c, now_ms);
     while (done < budget) {
         worker_step_begin(w, now_ms);
         if (done == 0)
             floor_move(c, w);
-        uint32_t n = due_collect(c, due, now_ms, budget - done < DUE_MAX ? budget - done : DUE_MAX);
-        if (c->forget_count + n <= CORE_FORGET_MAX)
-            for (uint32_t i = 0; i < n; i++)
-                slot_due(c, w, due[i]);
-        else
-            for (uint32_t i = 0; i < n; i++)
-                stock_wheel_push(&c->stock.wheels, w->number, due[i], now_ms);
-        worker_flush(w);
+        uint32_t left = budget - done, max = left < CORE_DUE_MAX ? left : CORE_DUE_MAX;
+        uint32_t n = due_collect(c, due, now_ms, max);
+        uint32_t gone = due_pass(w, due, n, &c->forget[c->forget_count]);
+        if (gone && c->forget_count == 0)
+            c->forget_since_ms = now_ms;
+        c->forget_count += gone;
         worker_step_end(w);
         done += n;
         if (n == 0)
             break;
-        if (c->forget_count + DUE_MAX > CORE_FORGET_MAX)
+        if (c->forget_count + CORE_DUE_MAX > CORE_FORGET_MAX ||
+            c->stock.wheels.retired_count >= STOCK_WHEEL_RETIRED)
             forget_finish(c, w);
     }
     if (done == 0)

@@ -27,7 +27,8 @@ struct archive_options {
     const struct archive_keys *keys; // borrowed
     uint64_t retention_ms;   // default (0) 400 days
     uint32_t block_bytes;    // uncompressed bytes a block, 1 KiB .. 16 MiB; default (0) 256 KiB
-    int zstd_level;          // default (0) 1; negative ones are faster and pack less
+    int zstd_level;          // default (0) 1; negative ones are faster and pack less. While
+                             // segments wait in a queue, a faster one is taken
     // How far a v7 id's own time may be ahead of the engine time of its records, at most: files
     // that ended before that are not searched for it. 0: search all of them.
     uint64_t id_skew_ms;

@@ -72,6 +72,7 @@ static enum hf_status file_rewrite(struct erasure *e)
         .number = e->header.number,
         .first_lsn = e->header.first_lsn,
         .rewrites = e->header.rewrites + 1,
+        .zstd_level = e->archive->options.zstd_level,
     };
     enum hf_status status = archive_writer_create(&target, &e->writer);
     if (status != HF_OK)

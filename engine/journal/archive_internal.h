@@ -141,6 +141,7 @@ struct archive_target {
     uint64_t number; // the segment's
     uint64_t first_lsn;
     uint32_t rewrites;
+    int zstd_level;
 };
 struct archive_writer;
 // Opens the temporary file (an old one is replaced). HF_IO, HF_NO_SPACE, HF_NO_MEMORY.
@@ -198,6 +199,7 @@ struct archive {
     struct archive_writer *writer;
     struct journal_segment segment; // that the writer takes in
     struct journal_reader *source;
+    uint32_t behind;                // closed segments that were waiting when it was begun
     struct journal_segment *closed; // scratch of archive_step
     uint32_t closed_capacity;
 };

@@ -41,6 +41,7 @@ static enum hf_status segment_begin(struct archive *a, struct journal *j)
         i++;
     if (i == count)
         return HF_AGAIN;
+    a->behind = count - i;
     status = archive_take_begin(a, &a->closed[i]);
     if (status != HF_OK)
         return status;

@@ -15,6 +15,20 @@
 #define GROUPS_A_STEP 4096 // most of them are small when the journal is quiet
 #define SLICES_A_STEP 32   // of 256 for each index
 
+// A peak fills segments faster than they are packed: then packing takes less of the processors.
+// Measured a 64-byte record and what becomes of its size: level 1 100 ns, 0.41; -5 53 ns, 0.53;
+// -20 24 ns, 0.80.
+#define BEHIND       2
+#define BEHIND_LEVEL (-5)
+#define FAR_BEHIND   6
+#define FAR_LEVEL    (-20)
+
+static int level_by_lag(const struct archive *a)
+{
+    const int most = a->behind > FAR_BEHIND ? FAR_LEVEL : a->behind > BEHIND ? BEHIND_LEVEL : 22;
+    return a->options.zstd_level < most ? a->options.zstd_level : most;
+}
+
 enum hf_status archive_fail(struct archive *a, enum hf_status status, const char *what)
 {
     if (status == HF_OK || status == HF_AGAIN || status == HF_NO_SPACE || status == HF_NO_MEMORY)
@@ -43,7 +57,11 @@ enum hf_status archive_take_begin(struct archive *a, const struct journal_segmen
         (last && (s->number <= last->number || s->first_lsn != last->last_lsn + 1)))
         return archive_fail(a, HF_DAMAGED, "begin");
     const struct archive_target target = {
-        .options = &a->options, .number = s->number, .first_lsn = s->first_lsn};
+        .options = &a->options,
+        .number = s->number,
+        .first_lsn = s->first_lsn,
+        .zstd_level = level_by_lag(a),
+    };
     return archive_fail(a, archive_writer_create(&target, &a->writer), "begin");
 }
 

@@ -86,7 +86,7 @@ typedef enum hf_status (*journal_visit)(void *ctx, uint64_t lsn, uint64_t time_m
                                         const struct journal_record *r);
 
 // Shown the records that will be visited soon, so that what they touch can be fetched meanwhile:
-// stage 0 some sixteen records before the visit, stage 1 some eight. May be NULL. Not every record
+// stage 0 some 32 records before the visit, stage 1 some sixteen. May be NULL. Not every record
 // is shown.
 typedef void (*journal_ahead)(void *ctx, const struct journal_record *r, unsigned stage);
 
@@ -170,6 +170,9 @@ enum hf_status journal_status(const struct journal *j); // HF_OK, or why it stop
 enum hf_status journal_writer_step(struct journal *j, uint64_t engine_time_ms, bool quiet);
 // Sleeps until a producer pushes, or timeout_ms. The writer's thread.
 void journal_writer_wait(struct journal *j, uint32_t timeout_ms);
+// After a step that wrote: in JOURNAL_NONE, which no sync paces, sleeps for a millisecond unless
+// more is waiting than fitted the group: groups become worth a system call. The writer's thread.
+void journal_writer_pace(struct journal *j);
 
 // ------------------------------------------------------------------------------- space
 // Credits are bytes of record bodies as they will be appended. The journal counts a credit double,
@@ -239,6 +242,17 @@ struct journal_group_info {
 enum hf_status journal_inspect(struct storage *s,
                                void (*on_group)(void *ctx, const struct journal_group_info *g),
                                journal_visit visit, void *ctx, struct journal_report *report);
+
+// Told of each place in a damaged journal: the byte, the record's LSN if it is known (else 0).
+typedef void (*journal_damage)(void *ctx, const char *segment, uint64_t offset, uint64_t lsn,
+                               const char *why);
+// Visits every record with lsn > after that can still be read, before, between and behind the
+// damage, in LSN order, never one that no start would accept in a whole folder. LSNs that are
+// missing were unreadable. Reads all segments twice, changes nothing. Either may be NULL.
+// HF_NOT_FOUND, HF_DAMAGED (no meta file: whose journal it is is not known), HF_TOO_NEW, HF_IO,
+// what visit answered.
+enum hf_status journal_salvage(struct storage *s, uint64_t after, journal_visit visit,
+                               journal_damage damage, void *ctx);
 
 // ------------------------------------------------------------------------------- metrics
 struct journal_metrics {

@@ -73,6 +73,7 @@ struct journal_segment_entry {
     uint64_t number, bytes;
     uint64_t first_lsn, last_lsn; // last_lsn == first_lsn - 1 when only empty groups are in it
     uint64_t first_group;
+    uint64_t written; // offset behind the last durable group of this process; 0: not known
     enum journal_segment_state state;
     int file; // READY and opened for the writer; else -1
     uint32_t index_count;
@@ -151,6 +152,7 @@ struct journal_scan {
     struct storage *storage;
     int file; // -1: none
     uint64_t file_bytes;
+    uint64_t written; // nothing to read from here on; 0: not known
     unsigned char *buffer; // HF_BLOCK-aligned
     size_t capacity;
     size_t ahead;   // bytes to read at a time; <= capacity

@@ -47,7 +47,7 @@ struct journal_producer *journal_producer_create(struct journal *j)
     struct journal_producer_full *p = aligned_alloc(HF_CACHE_LINE, (sizeof *p + 63) / 64 * 64);
     struct journal_buffer *buffers = aligned_alloc(HF_CACHE_LINE, n * sizeof *buffers);
     struct hf_memory memory = {0};
-    if (!p || !buffers || !hf_memory_map(&memory, n * buffer_memory(j), false)) {
+    if (!p || !buffers || !hf_memory_map(&memory, n * buffer_memory(j), HF_PAGES_TRANSPARENT)) {
         free(p);
         free(buffers);
         return NULL;

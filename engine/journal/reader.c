@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READER_BYTES   ((size_t)256 << 10)
+#define READER_BYTES   ((size_t)1 << 20)
 #define READ_ONE_BYTES ((size_t)64 << 10)
 
 struct journal_reader {
@@ -94,9 +94,12 @@ static enum hf_status place_find(struct journal_reader *r)
                 r->number = 0;
         }
     }
+    uint64_t written = s ? s->written : 0;
     lock_release(&t->lock);
     r->checksum = 0;
-    return s ? segment_open(r) : HF_NOT_FOUND;
+    enum hf_status st = s ? segment_open(r) : HF_NOT_FOUND;
+    r->scan.written = written;
+    return st;
 }
 
 // Moves on when the next group begins the next segment (D2). HF_NOT_FOUND: recycled.
@@ -104,7 +107,10 @@ static enum hf_status place_check(struct journal_reader *r)
 {
     struct journal_table *t = &r->journal->table;
     lock_acquire(&t->lock);
-    bool here = journal_table_number(t, r->segment) != NULL;
+    const struct journal_segment_entry *present = journal_table_number(t, r->segment);
+    bool here = present != NULL;
+    if (here)
+        r->scan.written = present->written; // zeros follow: not worth a read
     const struct journal_segment_entry *next = journal_table_number(t, r->segment + 1);
     bool moves = next && next->state != JOURNAL_SEGMENT_READY && next->first_group == r->number;
     lock_release(&t->lock);

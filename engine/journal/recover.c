@@ -12,7 +12,8 @@
 // Guarantees:
 //  V1 Nothing is accepted behind a gap, nothing of another engine, life, or earlier epoch.
 //  V2 What was accepted is synced before journal_recover returns: a group that a crash left in the
-//     page cache, or in the disk's, can no more disappear once decisions rest on it.
+//     page cache, or in the disk's, can no more disappear once decisions rest on it. So are the
+//     files' names: else a later segment's could outlive an earlier one's.
 //  V3 A cut leaves no group header behind it: the one block that may hold one (at the end of the
 //     last segment, and at the start of the next) is zeroed and synced. Further blocks of a torn
 //     group cannot look like one (scan.c), so appending over part of them is safe.
@@ -585,6 +586,8 @@ static enum hf_status recover(struct journal *j, struct walk *w)
         st = block_cut(w, w->at + 1, HF_BLOCK);
     if (st == HF_OK)
         st = accepted_sync(w, &file);
+    if (st == HF_OK) // V2: and their names, which a process that ended early may have left unsynced
+        st = j->o.storage->ops->sync_folder(j->o.storage);
     if (st == HF_OK)
         st = table_build(j, w);
     if (st != HF_OK) {

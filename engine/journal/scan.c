@@ -51,6 +51,7 @@ enum hf_status journal_scan_open(struct journal_scan *s, const char *name)
         s->file = -1;
         return st;
     }
+    s->written = 0;
     st = s->storage->ops->size(s->storage, s->file, &s->file_bytes);
     if (st != HF_OK)
         journal_scan_close(s);
@@ -63,14 +64,18 @@ static enum hf_status window_move(struct journal_scan *s, uint64_t offset, size_
     size_t keep = 0, reach = bytes > s->ahead ? bytes : s->ahead;
     if (offset >= s->start && offset < s->start + s->have) {
         keep = (size_t)(s->start + s->have - offset);
-        memmove(s->buffer, s->buffer + (offset - s->start), keep);
+        if (offset != s->start)
+            memmove(s->buffer, s->buffer + (offset - s->start), keep);
     }
     s->start = offset;
     s->have = keep;
     uint64_t from = offset + keep;
     size_t want = reach > keep ? reach - keep : 0, done = 0;
-    if (from + want > s->file_bytes)
-        want = from < s->file_bytes ? (size_t)(s->file_bytes - from) : 0;
+    uint64_t end = s->file_bytes;
+    if (s->written && s->written < end)
+        end = s->written;
+    if (from + want > end)
+        want = from < end ? (size_t)(end - from) : 0;
     want = want / HF_BLOCK * HF_BLOCK;
     if (want == 0)
         return HF_OK;
@@ -181,7 +186,9 @@ const char *journal_body_check(unsigned char *group, uint32_t *offset, bool *int
     return why;
 }
 
-// A second and a third cursor run in front of the visits.
+// A second and a third cursor run in front of the visits, by so many records each.
+#define SCOUT_AHEAD 16
+
 struct scouts {
     uint32_t at[2];
     uint32_t end;
@@ -203,9 +210,9 @@ enum hf_status journal_body_visit(const unsigned char *group, uint64_t after, jo
     const struct journal_group_header *h = (const struct journal_group_header *)group;
     uint32_t at = JOURNAL_GROUP_HEADER;
     struct scouts s = {{at, at}, at + h->body_bytes};
-    for (int i = 0; ahead && i < 8; i++)
+    for (int i = 0; ahead && i < SCOUT_AHEAD; i++)
         scout(group, &s, 0, ahead, ahead_ctx);
-    for (int i = 0; ahead && i < 8; i++) {
+    for (int i = 0; ahead && i < SCOUT_AHEAD; i++) {
         scout(group, &s, 0, ahead, ahead_ctx);
         scout(group, &s, 1, ahead, ahead_ctx);
     }

@@ -208,7 +208,7 @@ static enum hf_status group_to_disk(struct journal *j, uint64_t bytes)
 }
 
 // The group is durable: the table learns it before anybody is told (W2).
-static void table_note(struct journal *j, const struct journal_group_header *h)
+static void table_note(struct journal *j, const struct journal_group_header *h, uint64_t bytes)
 {
     struct journal_table *t = &j->table;
     lock_acquire(&t->lock);
@@ -223,6 +223,7 @@ static void table_note(struct journal *j, const struct journal_group_header *h)
         e->first_lsn = h->first_lsn;
     }
     e->last_lsn = h->first_lsn + h->records - 1;
+    e->written = h->offset + bytes;
     journal_index_note(e, h->first_lsn, h->offset);
     lock_release(&t->lock);
 }
@@ -236,7 +237,7 @@ static void group_publish(struct journal *j, uint64_t bytes)
     w->checksum = journal_group_checksum(h);
     w->last_lsn = h->first_lsn + h->records - 1;
     w->last_records = h->records;
-    table_note(j, h);
+    table_note(j, h, bytes);
     counter_add(&j->counters.groups, 1);
     counter_add(&j->counters.records, h->records);
     counter_add(&j->counters.bytes_written, bytes);
@@ -323,4 +324,13 @@ void journal_writer_wait(struct journal *j, uint32_t timeout_ms)
         park_cancel(&j->writer_park);
     else
         park_wait(&j->writer_park, key, timeout_ms);
+}
+
+void journal_writer_pace(struct journal *j)
+{
+    if (j->o.mode != JOURNAL_NONE || j->writer.pending || journal_status(j) != HF_OK)
+        return;
+    // A park of its own: nobody wakes it.
+    struct park pace = {0};
+    park_wait(&pace, park_prepare(&pace), 1);
 }

@@ -13,7 +13,10 @@ void stock_map_want(struct stock_map *m, void **where, uint64_t bytes)
 
 bool stock_map_take(struct stock_map *m, bool huge, bool prefault)
 {
-    if (!hf_memory_map(&m->memory, m->bytes, huge))
+    enum hf_pages pages = !huge      ? HF_PAGES_SMALL
+                          : prefault ? HF_PAGES_EXPLICIT
+                                     : HF_PAGES_TRANSPARENT;
+    if (!hf_memory_map(&m->memory, m->bytes, pages))
         return false;
     if (prefault)
         hf_memory_prefault(&m->memory);

@@ -20,7 +20,8 @@ struct stock_map {
 };
 
 void stock_map_want(struct stock_map *m, void **where, uint64_t bytes);
-// Sets every stated pointer. False: no memory.
+// Sets every stated pointer. Explicit huge pages are there at once, so they are taken with
+// `prefault` only; without it `huge` means transparent ones. False: no memory.
 bool stock_map_take(struct stock_map *m, bool huge, bool prefault);
 void stock_map_drop(struct stock_map *m);
 

@@ -193,6 +193,11 @@ uint32_t stock_directory_of_sku(const struct stock_directory *d, const char *sku
     return n;
 }
 
+uint32_t stock_directory_sku_next(const struct stock_directory *d, uint32_t handle)
+{
+    return hf_load_acquire(&d->cells[handle].next);
+}
+
 enum hf_status stock_channel_find(const struct stock_directory *d, const char *name,
                                   uint32_t bytes, uint16_t *channel)
 {

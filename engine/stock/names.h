@@ -36,6 +36,8 @@ struct stock_name stock_directory_name(const struct stock_directory *d, uint32_t
 // Cells of one SKU, oldest first: copies up to max handles, returns how many there are.
 uint32_t stock_directory_of_sku(const struct stock_directory *d, const char *sku,
                                 uint32_t sku_bytes, uint32_t *handles, uint32_t max);
+// The next younger cell of the same SKU, as handle + 1; 0: that was the last. handle < count.
+uint32_t stock_directory_sku_next(const struct stock_directory *d, uint32_t handle);
 
 // Channels: numbers 1 .. HF_CHANNELS_MAX.
 enum hf_status stock_channel_find(const struct stock_directory *d, const char *name,

@@ -2,25 +2,22 @@
 
 #include "base/status.h"
 
-void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t link_offset,
-                     uint32_t chunk_offset, uint32_t max)
+void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t offset,
+                     uint32_t max)
 {
+    uint32_t chunk = (stride - offset) / 4 - 1; // next and count take the place of two others
+    HF_ASSERT(stride >= offset + 12);
     *p = (struct stock_pool){.base = base,
                              .stride = stride,
-                             .link_offset = link_offset,
-                             .chunk_offset = chunk_offset,
+                             .offset = offset,
+                             .chunk = chunk < STOCK_POOL_CHUNK ? chunk : STOCK_POOL_CHUNK,
                              .max = max,
                              .fresh = 1};
 }
 
-static inline uint32_t *link_of(const struct stock_pool *p, uint32_t index)
+static inline struct stock_chunk *chunk_of(const struct stock_pool *p, uint32_t index)
 {
-    return (uint32_t *)(p->base + (uint64_t)index * p->stride + p->link_offset);
-}
-
-static inline uint32_t *chunk_of(const struct stock_pool *p, uint32_t index)
-{
-    return (uint32_t *)(p->base + (uint64_t)index * p->stride + p->chunk_offset);
+    return (struct stock_chunk *)(p->base + (uint64_t)index * p->stride + p->offset);
 }
 
 static struct hf_word128 head_read(const struct stock_pool *p)
@@ -38,9 +35,12 @@ static uint32_t chunk_pop(struct stock_pool *p)
         if (w.lo == 0)
             return 0;
         // Stale when another thread popped it: then the counter has moved and the swap fails.
-        struct hf_word128 next = {hf_load_relaxed(chunk_of(p, (uint32_t)w.lo)), w.hi + 1};
-        if (hf_cas16(&p->head, w, next))
+        uint32_t below = hf_load_relaxed(&chunk_of(p, (uint32_t)w.lo)->next);
+        struct hf_word128 next = {below, w.hi + 1};
+        if (hf_cas16(&p->head, w, next)) {
+            hf_prefetch(chunk_of(p, below)); // the next pop reads it
             return (uint32_t)w.lo;
+        }
     }
 }
 
@@ -49,7 +49,7 @@ static void chunk_push(struct stock_pool *p, uint32_t first, int64_t count)
     hf_add(&p->stacked, count); // before it can be popped: the sum never falls below zero
     for (;;) {
         struct hf_word128 w = head_read(p);
-        hf_store_relaxed(chunk_of(p, first), (uint32_t)w.lo);
+        hf_store_relaxed(&chunk_of(p, first)->next, (uint32_t)w.lo);
         struct hf_word128 next = {first, w.hi + 1};
         if (hf_cas16(&p->head, w, next))
             return;
@@ -61,11 +61,12 @@ uint32_t stock_pool_refill(struct stock_cache *c)
     struct stock_pool *p = c->pool;
     uint32_t first = chunk_pop(p);
     if (first) {
-        uint32_t before = c->count;
-        for (uint32_t at = first; at; at = hf_load_relaxed(link_of(p, at)))
-            c->index[c->count++] = at;
-        hf_add(&p->stacked, -(int64_t)(c->count - before));
-        return c->index[--c->count];
+        const struct stock_chunk *chunk = chunk_of(p, first);
+        uint32_t others = hf_load_relaxed(&chunk->count);
+        for (uint32_t i = 0; i < others; i++)
+            c->index[c->count++] = hf_load_relaxed(&chunk->others[i]);
+        hf_add(&p->stacked, -(int64_t)(others + 1));
+        return first;
     }
     if (hf_load_relaxed(&p->fresh) > p->max)
         return 0;
@@ -78,30 +79,21 @@ uint32_t stock_pool_refill(struct stock_cache *c)
 
 void stock_pool_spill(struct stock_cache *c)
 {
-    HF_ASSERT(c->count >= STOCK_POOL_CHUNK);
-    uint32_t next = 0;
-    for (int i = 0; i < STOCK_POOL_CHUNK; i++) {
-        uint32_t at = c->index[--c->count];
-        hf_store_relaxed(link_of(c->pool, at), next);
-        next = at;
-    }
-    chunk_push(c->pool, next, STOCK_POOL_CHUNK);
+    struct stock_pool *p = c->pool;
+    HF_ASSERT(c->count > 0);
+    uint32_t first = c->index[--c->count];
+    uint32_t others = c->count < p->chunk - 1 ? c->count : p->chunk - 1;
+    struct stock_chunk *chunk = chunk_of(p, first);
+    for (uint32_t i = 0; i < others; i++)
+        hf_store_relaxed(&chunk->others[i], c->index[--c->count]);
+    hf_store_relaxed(&chunk->count, others);
+    chunk_push(p, first, others + 1);
 }
 
 void stock_cache_flush(struct stock_cache *c)
 {
-    while (c->count >= STOCK_POOL_CHUNK)
+    while (c->count > 0)
         stock_pool_spill(c);
-    if (c->count == 0)
-        return;
-    // A short chunk: as good as a long one.
-    uint32_t next = 0, count = c->count;
-    while (c->count) {
-        uint32_t at = c->index[--c->count];
-        hf_store_relaxed(link_of(c->pool, at), next);
-        next = at;
-    }
-    chunk_push(c->pool, next, count);
 }
 
 uint64_t stock_pool_free(const struct stock_pool *p)

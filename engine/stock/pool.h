@@ -1,9 +1,10 @@
 // A pool of equal objects in one array, named by index: 1 .. max; 0 is nobody.
 //
 // Free objects travel in chunks: each thread keeps a few in a cache of its own, and whole chunks
-// go over a lock-free stack that threads share (Treiber's, with a counter beside the head). The
-// links live in the free objects themselves. Objects are type-stable: an index may be read at any
-// time, its content is validated by whoever reads it.
+// go over a lock-free stack that threads share (Treiber's, with a counter beside the head). A
+// chunk is a list of numbers in the memory of its first object, so taking one reads that object
+// alone: a chain through all of them would be a cache miss after the other. Objects are
+// type-stable: an index may be read at any time, its content is validated by whoever reads it.
 #ifndef HOLDFAST_STOCK_POOL_H
 #define HOLDFAST_STOCK_POOL_H
 
@@ -11,11 +12,19 @@
 
 #include <stdint.h>
 
-#define STOCK_POOL_CHUNK 64
+#define STOCK_POOL_CHUNK 64 // objects of the largest chunk
+
+// What a free object lends, as far as it is lent: the first of a chunk names the others.
+struct stock_chunk {
+    uint32_t next; // first object of the chunk below
+    uint32_t count; // of others
+    uint32_t others[STOCK_POOL_CHUNK - 1];
+};
 
 struct stock_pool {
     char *base; // of object 0, which is never used
-    uint32_t stride, link_offset, chunk_offset; // two u32 fields that a free object lends
+    uint32_t stride, offset; // where in an object the lent bytes begin
+    uint32_t chunk; // objects of a full chunk, by how much is lent
     uint32_t max;
     uint64_t fresh; // next index that was never used; may run past max
     int64_t stacked; // objects on the stack
@@ -28,8 +37,9 @@ struct stock_cache {
     uint32_t index[3 * STOCK_POOL_CHUNK]; // two chunks; a third while it is filled
 };
 
-void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t link_offset,
-                     uint32_t chunk_offset, uint32_t max);
+// A free object lends its bytes from `offset` on, at least 12.
+void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t offset,
+                     uint32_t max);
 // Slow half of acquire: 0 when the pool is empty. Lock-free.
 uint32_t stock_pool_refill(struct stock_cache *c);
 void stock_pool_spill(struct stock_cache *c);

@@ -13,6 +13,7 @@
 // (S0, pairs with S1 in stock_slot_copy). Readers copy and then compare the word again.
 //
 // The id, once linked, does not change until the slot has been unlinked and a grace period passed.
+// A slot in the pool lends everything behind its word.
 #ifndef HOLDFAST_STOCK_SLOT_H
 #define HOLDFAST_STOCK_SLOT_H
 
@@ -31,8 +32,8 @@ struct stock_slot {
     uint64_t body_hash;
     uint64_t ticket;       // LSN of the latest record
     uint64_t time_channel; // deadline while held, else the outcome's time; ms << 16 | channel
-    uint32_t next;         // index chain; link of a free chunk
-    uint32_t end_hash;     // of the commit or release; chunk link of a free slot
+    uint32_t next;         // index chain
+    uint32_t end_hash;     // of the commit or release
     uint32_t a, b;
 };
 static_assert(sizeof(struct stock_slot) == 64, "one cache line");

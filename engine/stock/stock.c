@@ -15,6 +15,7 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
         z->threads > HF_THREADS_MAX)
         return HF_INVALID;
     uint32_t buckets = power_of_two_from(z->ids);
+    uint32_t timer_blocks = stock_wheel_blocks(z->ids, z->threads);
     struct stock_map *m = &s->map;
     stock_map_want(m, (void **)&s->cells.cells, (uint64_t)z->cells * sizeof(struct stock_cell));
     stock_map_want(m, (void **)&s->cells.descriptors,
@@ -26,7 +27,8 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
                    ((uint64_t)z->blocks + 1) * sizeof(struct stock_block));
     stock_map_want(m, (void **)&s->scales, z->cells);
     if (z->timers) {
-        stock_map_want(m, (void **)&s->wheels.links, ((uint64_t)z->ids + 1) * sizeof(uint32_t));
+        stock_map_want(m, (void **)&s->wheels.blocks,
+                       ((uint64_t)timer_blocks + 1) * sizeof(struct stock_wheel_block));
         stock_map_want(m, (void **)&s->wheels.wheels,
                        (uint64_t)z->threads * sizeof(struct stock_wheel));
         s->wheels.wheel_count = z->threads;
@@ -38,13 +40,13 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
         stock_map_drop(m);
         return HF_NO_MEMORY;
     }
+    if (z->timers)
+        stock_wheel_init(&s->wheels, timer_blocks);
     s->slots.bucket_mask = buckets - 1;
     stock_pool_init(&s->slots.slot_pool, s->slots.slots, sizeof(struct stock_slot),
-                    offsetof(struct stock_slot, next), offsetof(struct stock_slot, end_hash),
-                    z->ids);
+                    offsetof(struct stock_slot, id), z->ids); // the word keeps the generation
     stock_pool_init(&s->slots.block_pool, s->slots.blocks, sizeof(struct stock_block),
-                    offsetof(struct stock_block, next), offsetof(struct stock_block, words),
-                    z->blocks);
+                    offsetof(struct stock_block, next), z->blocks);
     return HF_OK;
 }
 

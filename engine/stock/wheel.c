@@ -1,30 +1,89 @@
 // A push and the drainer's advance race: the push may land on a list that was just drained and
 // would wait there for a whole turn. Each states its intent before it looks (both sequentially
-// consistent): the drainer stores `now` before it takes the list (W0); the pusher swaps the head
-// and then loads `now` (W1). At least one sees the other. A pusher that sees that it came late
-// takes the whole list back and moves it to `late`, which the drainer always looks at.
+// consistent): the drainer stores `now` before it takes the list (W0); the pusher makes its slots
+// visible and then loads `now` (W1). At least one sees the other. A pusher that sees that it came
+// late takes the whole list back and moves it to `late`, which the drainer always looks at.
+//
+// A block is filled while it is on its list: the owner writes slots behind the ones that count and
+// then raises the count by a swap (B0); the drainer, which took the list before, seals the block
+// (B1) and hands out what counted then. A swap that finds the seal fails, and the slots go to a new
+// block. What the owner wrote before that swap lands in a drained block, where nobody looks: it is
+// not used again before a grace period has passed, and the owner is inside a step.
 #include "stock/wheel.h"
+
+#include "base/status.h"
 
 #include <stddef.h>
 
-// The place of a tick: STOCK_WHEEL_LANES heads.
+#define CACHED (2 * STOCK_POOL_CHUNK) // blocks in one thread's cache
+
+uint32_t stock_wheel_blocks(uint32_t ids, uint32_t threads)
+{
+    // Full ones; one on each list that is not; caches; drained ones.
+    uint64_t lists = (uint64_t)STOCK_WHEEL_LEVELS * STOCK_WHEEL_SLOTS + 1;
+    return (uint32_t)(ids / STOCK_WHEEL_ENTRIES + threads * (lists + CACHED) + CACHED +
+                      4 * STOCK_WHEEL_RETIRED);
+}
+
+void stock_wheel_init(struct stock_wheels *w, uint32_t blocks)
+{
+    stock_pool_init(&w->pool, w->blocks, sizeof *w->blocks, 0, blocks);
+    w->cache.pool = &w->pool;
+    for (uint32_t i = 0; i < w->wheel_count; i++)
+        w->wheels[i].cache.pool = &w->pool;
+}
+
+// The place of a tick: a list's head.
 static uint32_t *place_of(struct stock_wheel *wheel, uint64_t now, uint64_t tick, unsigned *shift)
 {
     for (unsigned level = 0; level < STOCK_WHEEL_LEVELS; level++) {
         *shift = level * STOCK_WHEEL_BITS;
         uint64_t at = tick >> *shift, base = now >> *shift;
         if (at - base < STOCK_WHEEL_SLOTS || level == STOCK_WHEEL_LEVELS - 1)
-            return wheel->heads[level][at & (STOCK_WHEEL_SLOTS - 1)];
+            return &wheel->heads[level][at & (STOCK_WHEEL_SLOTS - 1)];
     }
     return NULL;
 }
 
-static void list_push(struct stock_wheels *w, uint32_t *head, uint32_t first, uint32_t last)
+static uint32_t entries_write(struct stock_wheel_block *b, uint32_t from, const uint32_t *slots,
+                              uint32_t count)
 {
-    uint32_t old = hf_load_relaxed(head);
-    do
-        hf_store_relaxed(&w->links[last], old);
-    while (!hf_cas(head, &old, first));
+    uint32_t n = STOCK_WHEEL_ENTRIES - from;
+    if (n > count)
+        n = count;
+    for (uint32_t i = 0; i < n; i++)
+        hf_store_relaxed(&b->slots[from + i], slots[i]);
+    return n;
+}
+
+// Adds to the list's newest block. Returns how many went in.
+static uint32_t block_fill(struct stock_wheel_block *b, const uint32_t *slots, uint32_t count)
+{
+    uint32_t word = hf_load_acquire(&b->word);
+    if (word >= STOCK_WHEEL_ENTRIES) // full, or sealed
+        return 0;
+    uint32_t n = entries_write(b, word, slots, count);
+    return hf_cas(&b->word, &word, word + n) ? n : 0; // B0, pairs with B1
+}
+
+static void list_push(struct stock_wheels *w, struct stock_wheel *wheel, uint32_t *head,
+                      const uint32_t *slots, uint32_t count)
+{
+    uint32_t newest = hf_load_acquire(head), done = 0;
+    if (newest)
+        done = block_fill(&w->blocks[newest], slots, count);
+    while (done < count) {
+        uint32_t at = stock_acquire(&wheel->cache);
+        HF_ASSERT(at != 0); // stock_wheel_blocks counts them
+        struct stock_wheel_block *b = &w->blocks[at];
+        uint32_t n = entries_write(b, 0, slots + done, count - done);
+        hf_store_relaxed(&b->word, n);
+        do
+            hf_store_relaxed(&b->next, newest);
+        while (!hf_cas(head, &newest, at)); // fails once at most: the drainer took the list
+        newest = at;
+        done += n;
+    }
 }
 
 void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
@@ -32,13 +91,22 @@ void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
     hf_store_seq(&w->now, tick);
 }
 
-void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot, uint64_t tick)
+// The list came late and is the caller's alone: in front of `late` by one swap, because the drainer
+// looks for what is on it right now. Its newest block, not full, may so come to lie below another.
+static void list_late(struct stock_wheels *w, struct stock_wheel *wheel, uint32_t first)
 {
-    stock_wheel_push_chain(w, thread, slot, slot, tick);
+    uint32_t last = first, below = hf_load_relaxed(&wheel->late);
+    if (first == 0)
+        return; // the drainer had it after all
+    for (uint32_t next; (next = hf_load_relaxed(&w->blocks[last].next)) != 0;)
+        last = next;
+    do
+        hf_store_relaxed(&w->blocks[last].next, below);
+    while (!hf_cas(&wheel->late, &below, first));
 }
 
-void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t first, uint32_t last,
-                            uint64_t tick)
+void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_t *slots,
+                          uint32_t count, uint64_t tick)
 {
     struct stock_wheel *wheel = &w->wheels[thread];
     uint64_t now = hf_load_acquire(&w->now);
@@ -47,60 +115,74 @@ void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t fi
     if (tick - now >= STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS)
         tick = now + STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS; // looked at early, put back then
     unsigned shift;
-    uint32_t *head = place_of(wheel, now, tick, &shift) + wheel->lane++ % STOCK_WHEEL_LANES;
-    list_push(w, head, first, last);
-    if (hf_load_seq(&w->now) >> shift < tick >> shift) // W1
-        return;
-    for (uint32_t at = hf_exchange(head, 0u); at != 0;) {
-        uint32_t next = hf_load_relaxed(&w->links[at]);
-        list_push(w, &wheel->late, at, at);
-        at = next;
-    }
+    uint32_t *head = place_of(wheel, now, tick, &shift);
+    list_push(w, wheel, head, slots, count);
+    if (hf_load_seq(&w->now) >> shift >= tick >> shift) // W1
+        list_late(w, wheel, hf_exchange(head, 0u));
 }
 
-// Takes `count` lists to hand out. False: they were empty.
-static bool lists_take(struct stock_wheels *w, uint32_t *heads, uint32_t count)
+// Opens block `at` of a list that was taken.
+static void block_open(struct stock_wheels *w, uint32_t at)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        w->lists[i] = hf_load_seq(&heads[i]) ? hf_exchange(&heads[i], 0u) : 0; // after W0
-        if (w->lists[i]) {
-            w->open++;
-            hf_prefetch(&w->links[w->lists[i]]);
-        }
-    }
-    return w->open > 0;
+    struct stock_wheel_block *b = &w->blocks[at];
+    uint32_t word = hf_load_acquire(&b->word);
+    if (word < STOCK_WHEEL_ENTRIES)
+        word = hf_exchange(&b->word, STOCK_WHEEL_SEALED); // B1, pairs with B0
+    w->open = at;
+    w->left = word;
+    hf_prefetch(&w->blocks[hf_load_relaxed(&b->next)]);
 }
 
-// The lists of one wheel that the present tick opens, one place a call. False: no more.
+// Takes a list to hand out. False: it was empty.
+static bool list_take(struct stock_wheels *w, uint32_t *head)
+{
+    uint32_t at = hf_load_seq(head) ? hf_exchange(head, 0u) : 0; // after W0
+    if (at)
+        block_open(w, at);
+    return at != 0;
+}
+
+// The lists of one wheel that the present tick opens, one a call. False: no more.
 static bool wheel_take(struct stock_wheels *w, struct stock_wheel *wheel, uint64_t now)
 {
     while (w->level <= STOCK_WHEEL_LEVELS) {
         unsigned level = w->level++, shift = level * STOCK_WHEEL_BITS;
         if (level == STOCK_WHEEL_LEVELS) {
-            if (lists_take(w, &wheel->late, 1))
+            if (list_take(w, &wheel->late))
                 return true;
         } else if ((now & ((UINT64_C(1) << shift) - 1)) == 0 &&
-                   lists_take(w, wheel->heads[level][(now >> shift) & (STOCK_WHEEL_SLOTS - 1)],
-                              STOCK_WHEEL_LANES)) {
+                   list_take(w, &wheel->heads[level][(now >> shift) & (STOCK_WHEEL_SLOTS - 1)])) {
             return true;
         }
     }
     return false;
 }
 
-// One slot of the open lists, each in turn.
 static uint32_t slot_take(struct stock_wheels *w)
 {
-    do
-        w->lane = (w->lane + 1) % STOCK_WHEEL_LANES;
-    while (!w->lists[w->lane]);
-    uint32_t slot = w->lists[w->lane], next = hf_load_relaxed(&w->links[slot]);
-    w->lists[w->lane] = next;
+    struct stock_wheel_block *b = &w->blocks[w->open];
+    uint32_t slot = hf_load_relaxed(&b->slots[--w->left]);
+    if (w->left > 0)
+        return slot;
+    uint32_t next = hf_load_relaxed(&b->next);
+    hf_store_relaxed(&b->next, w->retired);
+    w->retired = w->open;
+    w->retired_count++;
+    w->open = 0;
     if (next)
-        hf_prefetch(&w->links[next]);
-    else
-        w->open--;
+        block_open(w, next);
     return slot;
+}
+
+void stock_wheel_reclaim(struct stock_wheels *w)
+{
+    for (uint32_t at = w->retired; at != 0;) {
+        uint32_t next = hf_load_relaxed(&w->blocks[at].next);
+        stock_release(&w->cache, at);
+        at = next;
+    }
+    w->retired = w->retired_count = 0;
+    stock_cache_flush(&w->cache); // the drainer only frees
 }
 
 uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick)
@@ -128,5 +210,5 @@ void stock_wheel_ahead(struct stock_wheels *w)
     uint32_t cursor = w->ahead++ % (STOCK_WHEEL_SLOTS * 2 * w->wheel_count);
     struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
     uint32_t place = cursor / w->wheel_count;
-    lists_take(w, wheel->heads[1 + (place & 1)][place >> 1], STOCK_WHEEL_LANES);
+    list_take(w, &wheel->heads[1 + (place & 1)][place >> 1]);
 }

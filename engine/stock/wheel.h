@@ -1,60 +1,85 @@
 // One timer for a slot's whole life: its deadline while held, the end of its id window afterwards.
 //
-// A slot is on exactly one list from the moment it is decided until it is forgotten: the lists are
-// intrusive (one u32 link a slot, beside the slots), so a timer costs no memory of its own, and a
-// stale one can't exist. Moving a deadline writes nothing here: the slot is looked at when its
-// list comes up and put back where it belongs (lazily re-armed).
+// A slot is on exactly one list from the moment it is decided until it is forgotten, so a stale
+// timer can't exist, and memory for all is there from the start. Moving a deadline writes nothing
+// here: the slot is looked at when its list comes up and put back where it belongs (lazily
+// re-armed).
 //
-// A place is eight lists, filled in turn and drained in turn: a list is a walk through memory, one
-// miss after the other, and eight walks miss side by side.
+// A list is a chain of blocks, one cache line each with up to 14 slots: a link a slot would be a
+// cache miss for the pusher and one more, behind the one before, for the drainer.
 //
 // Hashed and hierarchical (Varghese and Lauck, SOSP 1987): ticks of 1 ms; 4,096 lists of 1 tick,
-// 4,096 of 4.096 s, 4,096 of 4.7 h. Each thread has lists of its own to push to, by one swap of a
-// head that no other pusher touches; the one drainer takes whole lists by exchange.
+// 4,096 of 4.096 s, 4,096 of 4.7 h. Each thread has lists of its own to push to, which no other
+// pusher touches; the one drainer takes whole lists by exchange.
+//
+// Pushers are inside RCU steps: one may be about to write to a block that has just been drained.
 #ifndef HOLDFAST_STOCK_WHEEL_H
 #define HOLDFAST_STOCK_WHEEL_H
 
 #include "base/atomics.h"
 #include "base/limits.h"
+#include "stock/pool.h"
 
+#include <assert.h>
 #include <stdint.h>
 
 #define STOCK_WHEEL_BITS   12
 #define STOCK_WHEEL_SLOTS  (1u << STOCK_WHEEL_BITS)
 #define STOCK_WHEEL_LEVELS 3
-#define STOCK_WHEEL_LANES  8u
 #define STOCK_WHEEL_SPAN   (UINT64_C(1) << (STOCK_WHEEL_BITS * STOCK_WHEEL_LEVELS))
 
+#define STOCK_WHEEL_ENTRIES 14
+struct stock_wheel_block {
+    uint32_t word; // slots in it; STOCK_WHEEL_SEALED once it takes no more
+    uint32_t next; // block below
+    uint32_t slots[STOCK_WHEEL_ENTRIES];
+} __attribute__((aligned(HF_CACHE_LINE)));
+static_assert(sizeof(struct stock_wheel_block) == HF_CACHE_LINE, "one cache line");
+#define STOCK_WHEEL_SEALED (UINT32_C(1) << 31)
+
+// Lists are named by their newest block; 0: empty.
 struct stock_wheel {
-    uint32_t late; // list of slots whose tick had passed when they arrived
-    uint32_t lane; // where the owner pushes next
-    uint32_t heads[STOCK_WHEEL_LEVELS][STOCK_WHEEL_SLOTS][STOCK_WHEEL_LANES];
+    uint32_t late; // slots whose tick had passed when they arrived
+    uint32_t heads[STOCK_WHEEL_LEVELS][STOCK_WHEEL_SLOTS];
+    struct stock_cache cache __attribute__((aligned(HF_CACHE_LINE))); // the owner's
 };
 
 struct stock_wheels {
-    uint32_t *links;            // one a slot
-    struct stock_wheel *wheels; // one a thread number
+    struct stock_wheel_block *blocks;
+    struct stock_wheel *wheels; // one a thread
     uint32_t wheel_count;
-    uint64_t now; // last tick that was drained
+    struct stock_pool pool; // of blocks
+    uint64_t now __attribute__((aligned(HF_CACHE_LINE))); // last tick that was drained
     // The drainer's own:
-    uint32_t lists[STOCK_WHEEL_LANES]; // taken, not yet handed out
-    uint32_t open;   // of them, not empty
-    uint32_t lane;   // handed out last
+    struct stock_cache cache;
+    uint32_t open, left; // block that is handed out, slots left in it
+    uint32_t retired, retired_count; // drained blocks that wait for a grace period
     uint32_t thread; // next wheel to look at
     uint32_t level;  // next level to look at, of that wheel
     uint32_t ahead;  // cursor of stock_wheel_ahead
 };
 
+// Blocks that `ids` slots on the lists of `threads` threads can need at most.
+uint32_t stock_wheel_blocks(uint32_t ids, uint32_t threads);
+// blocks and wheels are set and zero. Set-up.
+void stock_wheel_init(struct stock_wheels *w, uint32_t blocks);
 // Sets the present tick; before any push.
 void stock_wheel_start(struct stock_wheels *w, uint64_t tick);
-// Puts a slot, which is on no list, where it comes up at `tick` or just after. Lock-free; thread
-// is the caller's number.
-void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot, uint64_t tick);
-// The same for a chain: links[first] leads on to last, whose own link is set here.
-void stock_wheel_push_chain(struct stock_wheels *w, uint32_t thread, uint32_t first, uint32_t last,
-                            uint64_t tick);
+// Puts slots, which are on no list, where they come up at `tick` or just after. Lock-free; thread
+// is the caller's number; inside an RCU step.
+void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_t *slots,
+                          uint32_t count, uint64_t tick);
+static inline void stock_wheel_push(struct stock_wheels *w, uint32_t thread, uint32_t slot,
+                                    uint64_t tick)
+{
+    stock_wheel_push_all(w, thread, &slot, 1, tick);
+}
 // The next slot whose list has come up by `tick`; 0: none. It is on no list now. One thread.
 uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick);
+// When that many drained blocks wait, and at any time: wait for a grace period, then call
+// stock_wheel_reclaim. The drainer, outside of a step.
+#define STOCK_WHEEL_RETIRED 1024
+void stock_wheel_reclaim(struct stock_wheels *w);
 // Takes the lists of one further place of the upper levels before their time, so that slots can be
 // looked at early. Call when stock_wheel_next has returned 0; then its slots come next.
 void stock_wheel_ahead(struct stock_wheels *w);

@@ -365,6 +365,11 @@ bool auditor_batch(struct auditor *a, struct core *c, struct core_worker *w, uin
                    uint32_t count)
 {
     enum oracle_effect effects[HF_BATCH_MAX];
+    a->times.batch_units = 0;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < requests[i].line_count; k++)
+            if (requests[i].lines[k].quantity > 0)
+                a->times.batch_units += requests[i].lines[k].quantity;
     for (uint32_t i = 0; i < count && !a->violation[0]; i++) {
         struct exchange x = {&requests[i], &answers[i], now_ms};
         note(a, &x);

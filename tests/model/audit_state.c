@@ -306,6 +306,28 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
     return check_view(a, r, &v, lines);
 }
 
+// A listing ends the holds that are due, or leaves them out when their end has no room yet; here
+// they stay held.
+static bool is_due(const struct oracle_reservation *r, uint64_t now_ms)
+{
+    return r->state == CORE_STATE_HELD && r->deadline_ms <= now_ms;
+}
+
+static bool check_listed(struct auditor *a, const struct core_view *v, uint64_t now_ms)
+{
+    const struct oracle_reservation *r = oracle_find(&a->oracle, v->id);
+    if (!r)
+        return auditor_violate(a, "listed %s is unknown", auditor_id(v->id));
+    bool moved = a->grace_ms && v->state == CORE_STATE_HELD && v->time_ms > now_ms;
+    bool due = is_due(r, now_ms) && !moved; // a start moves deadlines
+    enum core_state state = due ? CORE_STATE_EXPIRED : r->state;
+    if (v->state != state || v->version != r->version + due)
+        return auditor_violate(a, "%s is listed as %s v%u, should be %s v%u", auditor_id(r->id),
+                               core_state_name(v->state), v->version, core_state_name(state),
+                               r->version + due);
+    return true;
+}
+
 bool auditor_check_list(struct auditor *a, struct core_worker *w, uint64_t now_ms)
 {
     static struct core_view views[64];
@@ -314,18 +336,16 @@ bool auditor_check_list(struct auditor *a, struct core_worker *w, uint64_t now_m
     do {
         uint32_t n = core_list(w, &f, &cursor, views, 64);
         for (uint32_t i = 0; i < n; i++) {
+            if (!check_listed(a, &views[i], now_ms))
+                return false;
             const struct oracle_reservation *r = oracle_find(&a->oracle, views[i].id);
-            if (!r)
-                return auditor_violate(a, "listed %s is unknown", auditor_id(views[i].id));
-            if (views[i].state != r->state || views[i].version != r->version)
-                return auditor_violate(a, "%s is listed as %s v%u, should be %s v%u",
-                                       auditor_id(r->id), core_state_name(views[i].state),
-                                       views[i].version, core_state_name(r->state), r->version);
-            seen += must_be_kept(a, r, now_ms);
+            seen += must_be_kept(a, r, now_ms) && !is_due(r, now_ms);
         }
     } while (cursor);
-    for (uint32_t i = 0; i < a->oracle.reservation_count; i++)
-        want += must_be_kept(a, &a->oracle.reservations[i], now_ms);
+    for (uint32_t i = 0; i < a->oracle.reservation_count; i++) {
+        const struct oracle_reservation *r = &a->oracle.reservations[i];
+        want += must_be_kept(a, r, now_ms) && !is_due(r, now_ms);
+    }
     if (seen != want)
         return auditor_violate(a, "LOST: %lu reservations are listed, should be %lu", seen, want);
     return true;

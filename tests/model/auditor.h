@@ -77,7 +77,7 @@ bool auditor_get(struct auditor *a, struct core *c, struct core_worker *w, uint6
 bool auditor_restarted(struct auditor *a, struct core *c, struct core_worker *w, uint64_t lsn);
 bool auditor_check_cells(struct auditor *a, struct core *c);
 bool auditor_check_all(struct auditor *a, struct core *c, struct core_worker *w, uint64_t now_ms);
-// The same from a listing, which ends no hold: for looking without touching.
+// The same from a listing, which touches nothing here; now_ms is engine time, just before.
 bool auditor_check_list(struct auditor *a, struct core_worker *w, uint64_t now_ms);
 // Sums over all live holds against what the cells say is held.
 bool auditor_check_held(struct auditor *a);

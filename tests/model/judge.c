@@ -157,30 +157,30 @@ static bool judge_time(const struct oracle_times *t, struct hf_uuid id,
     return !below_floor(t, id, true);
 }
 
-// So much that a cell's terms would leave their range.
-static bool past_bounds(const struct oracle *o, const struct core_line *lines, uint32_t count,
-                        bool restock)
+// So much that a cell's terms would, or after the rest of the batch might, leave their range.
+static bool past_bounds(const struct oracle *o, const struct oracle_times *t,
+                        const struct core_line *lines, uint32_t count, bool restock)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct oracle_cell *c = &o->cells[lines[i].handle];
-        if (lines[i].quantity > HF_QUANTITY_MAX / 2) // others of the batch may have used it up
-            return true;
-        if (restock ? c->on_hand + lines[i].quantity > HF_QUANTITY_MAX
-                    : oracle_available(c) - lines[i].quantity < -HF_AVAILABLE_MAX / 2)
+        __int128 most = lines[i].quantity > t->batch_units ? lines[i].quantity : t->batch_units;
+        if (restock ? c->on_hand + most > HF_QUANTITY_MAX
+                    : oracle_available(c) - most < -HF_AVAILABLE_MAX / 2)
             return true;
     }
     return false;
 }
 
-static void judge_fresh(const struct oracle *o, const struct core_request *r,
-                        const struct core_line *lines, uint32_t count, struct oracle_judgement *j)
+static void judge_fresh(const struct oracle *o, const struct oracle_times *t,
+                        const struct core_request *r, const struct core_line *lines,
+                        uint32_t count, struct oracle_judgement *j)
 {
     if (inactive(o, lines, count)) {
         invalid(j, FIELD(INACTIVE));
         if (r->verb != CORE_RECORD)
             return;
     }
-    if (r->verb == CORE_RECORD && past_bounds(o, lines, count, false))
+    if (r->verb == CORE_RECORD && past_bounds(o, t, lines, count, false))
         invalid(j, FIELD(QUANTITY));
     allow(j, CORE_OUT_DONE, false, ORACLE_TAKES);
     if (r->verb == CORE_RESERVE)
@@ -199,7 +199,7 @@ static void judge_unknown(const struct oracle *o, const struct oracle_times *t,
     if (r->verb == CORE_CANCEL || r->verb == CORE_RETURN)
         allow_plain(j, CORE_OUT_NEEDS_RECALL); // it cannot know without looking
     if (fresh && takes(r->verb))
-        judge_fresh(o, r, lines, count, j);
+        judge_fresh(o, t, r, lines, count, j);
     else if (!takes(r->verb))
         allow_plain(j, CORE_OUT_UNKNOWN); // as true as a word on its time
 }
@@ -321,7 +321,7 @@ static void judge_take_back(const struct oracle *o, const struct oracle_times *t
         return;
     }
     allow_plain(j, CORE_OUT_NEEDS_RECALL);
-    if (r->verb == CORE_RETURN && past_bounds(o, lines, count, true))
+    if (r->verb == CORE_RETURN && past_bounds(o, t, lines, count, true))
         invalid(j, FIELD(QUANTITY));
     if (exceeds(k, lines, count, false))
         allow_plain(j, CORE_OUT_EXCEEDS);
@@ -373,7 +373,7 @@ static void judge_known(const struct oracle *o, const struct oracle_times *t,
         if (r->verb == CORE_CANCEL || r->verb == CORE_RETURN)
             allow_plain(j, CORE_OUT_NEEDS_RECALL);
         if (hf_uuid_version(r->id) == 4 && takes(r->verb))
-            judge_fresh(o, r, lines, count, j);
+            judge_fresh(o, t, r, lines, count, j);
     }
     if (needs_op(r)) { // a new operation, judged by its own time
         uint32_t before = j->count;

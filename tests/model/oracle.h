@@ -149,6 +149,8 @@ struct oracle_times {
     uint32_t skew_ms;
     uint32_t ttl_max_ms;
     bool allow_v4;
+    __int128 batch_units; // all quantities of the batch together: what earlier items of it may have
+                          // used up of a cell's range
 };
 
 enum oracle_effect {

@@ -35,7 +35,7 @@ static bool change(struct sim *s, const struct core_change *c)
     sim_log(s, "change cell %u setting %d value %ld -> %s value %ld ticket %lu", c->handle,
             c->setting, c->value, core_outcome_name(out.outcome), out.value, out.ticket);
     return auditor_expiries(&s->audit, s->core, s->workers[0], now) &&
-           auditor_changed(&s->audit, now, c, &out) &&
+           auditor_changed(&s->audit, now, c, &out) && auditor_settle(&s->audit) &&
            auditor_check_cells(&s->audit, s->core);
 }
 
@@ -130,7 +130,7 @@ bool sim_acknowledge(struct sim *s, bool all)
                 core_outcome_name(out.outcome), out.repeat ? " repeat" : "", out.ticket);
         if (!auditor_expiries(&s->audit, s->core, s->workers[0], now) ||
             !auditor_acknowledged(&s->audit, now, op, lines, count, &out) ||
-            !auditor_check_cells(&s->audit, s->core))
+            !auditor_settle(&s->audit) || !auditor_check_cells(&s->audit, s->core))
             return false;
         if (prng_chance(&s->prng, 1, 2))
             break;

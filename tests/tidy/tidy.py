@@ -25,9 +25,12 @@ ARROWS = {
     "engine/ingest": ["engine/core", "proto"],
     "engine/flush": ["engine/core", "engine/sys"],
     "proto": [],
-    "api": ["engine/core", "engine/flush", "proto"],
+    "api": ["engine/core", "engine/flush", "proto", "api/auth"],
+    "api/auth": ["engine/sys"],
     "api/daemon": ["*"],
-    "api/ctl": ["proto", "engine/journal", "engine/core"],
+    # Tools: the wire, never the engine behind it.
+    "api/client": ["proto", "engine/base"],
+    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client", "api/auth"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "engine/sys"],
     "bench": ["*"],
@@ -55,7 +58,7 @@ BANNED_EVERYWHERE = ["strcpy", "strcat", "sprintf", "vsprintf", "gets", "atoi", 
 BANNED_CLOCK = ["time", "clock", "gettimeofday", "clock_gettime", "nanosleep", "sleep", "rand",
                 "srand", "random", "rand_r", "drand48", "getrandom"]
 CLOCK_FOLDERS = ["engine", "api"]
-CLOCK_EXEMPT = ["engine/sys", "api/daemon"]
+CLOCK_EXEMPT = ["engine/sys", "api/daemon", "api/ctl/main.c"]
 # What runs between a request and its answer: memory was taken at set-up, elsewhere.
 BANNED_HEAP = ["malloc", "calloc", "realloc", "free", "strdup", "aligned_alloc", "posix_memalign"]
 DECISION_PATH = [

@@ -41,6 +41,7 @@ BAD = [
     ("arrow", "api/ctl/x.c",
      {"engine/flush/f.h": header("HOLDFAST_FLUSH_F_H"),
       "api/ctl/x.c": '#include "flush/f.h"\n'}),
+    ("arrow", "api/client/x.c", {**CORE, "api/client/x.c": '#include "core/core.h"\n'}),
     ("internal", "api/x.c", {**INTERNAL, "api/x.c": '#include "core/core_internal.h"\n'}),
     ("restricted", "engine/core/x.c", {"engine/core/x.c": "#include <urcu-qsbr.h>\n"}),
     ("restricted", "engine/core/x.c", {"engine/core/x.c": "#include <urcu/static/x.h>\n"}),

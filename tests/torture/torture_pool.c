@@ -30,8 +30,9 @@ static uint32_t take(struct world *w, uint32_t self)
     torture_check(atomic_compare_exchange_strong(&w->owner[index], &nobody, self + 1),
                   "index %u is out twice: %u and %u", index, nobody - 1, self);
     // The object is its owner's: whatever it holds now must not disturb the pool.
+    hf_store_relaxed(&w->slots[index].id.hi, torture_random());
+    hf_store_relaxed(&w->slots[index].id.lo, torture_random());
     hf_store_relaxed(&w->slots[index].next, (uint32_t)torture_random());
-    hf_store_relaxed(&w->slots[index].end_hash, (uint32_t)torture_random());
     w->acquired++;
     return index;
 }
@@ -80,8 +81,7 @@ int main(int argc, char **argv)
     torture_begin("torture_pool", argc, argv);
     w.slots = aligned_alloc(64, (MAX + 1) * sizeof *w.slots);
     memset(w.slots, 0, (MAX + 1) * sizeof *w.slots);
-    stock_pool_init(&w.pool, w.slots, sizeof *w.slots, offsetof(struct stock_slot, next),
-                    offsetof(struct stock_slot, end_hash), MAX);
+    stock_pool_init(&w.pool, w.slots, sizeof *w.slots, offsetof(struct stock_slot, id), MAX);
     for (uint32_t i = 0; i < THREADS; i++)
         w.caches[i].pool = &w.pool;
     torture_run(THREADS, churn, &w);

@@ -4,6 +4,7 @@
 // ahead, sometimes done with, as the engine does it.
 #include "torture/torture.h"
 
+#include "rcu/rcu.h"
 #include "stock/stock.h"
 
 #include <sched.h>
@@ -49,13 +50,10 @@ static void push_chain(struct world *w, uint32_t self, const uint32_t *slots, ui
         w->due[slots[i]] = tick;
         w->returned[slots[i]] = UINT64_MAX;
         w->state[slots[i]] = QUEUED;
-        if (i > 0)
-            hf_store_relaxed(&wheels->links[slots[i - 1]], slots[i]);
     }
-    if (count == 1)
-        stock_wheel_push(wheels, self, slots[0], tick);
-    else
-        stock_wheel_push_chain(wheels, self, slots[0], slots[count - 1], tick);
+    rcu_step_begin();
+    stock_wheel_push_all(wheels, self, slots, count, tick);
+    rcu_step_end();
     uint64_t now = hf_load_seq(&wheels->now);
     for (uint32_t i = 0; i < count; i++)
         w->returned[slots[i]] = now;
@@ -65,7 +63,8 @@ static void push_chain(struct world *w, uint32_t self, const uint32_t *slots, ui
 static void pusher(struct world *w, uint32_t self)
 {
     while (torture_time_left()) {
-        uint32_t chain[4], want = 1 + (uint32_t)torture_below(4), count = 0;
+        uint32_t most = torture_below(4) ? 4 : 20; // within a block, and over several
+        uint32_t chain[20], want = 1 + (uint32_t)torture_below(most), count = 0;
         for (uint32_t i = 0; i < SLOTS && count < want; i++) {
             uint32_t slot = 1 + self * SLOTS + (uint32_t)torture_below(SLOTS);
             bool twice = false;
@@ -130,6 +129,10 @@ static void drainer(struct world *w)
         drain(w, wheels->now + step);
         if (torture_below(16) == 0)
             stock_wheel_ahead(wheels);
+        if (torture_below(128) == 0 || wheels->retired_count >= STOCK_WHEEL_RETIRED) {
+            rcu_wait_grace();
+            stock_wheel_reclaim(wheels);
+        }
         if (torture_below(8) == 0)
             sched_yield();
     }
@@ -157,10 +160,12 @@ static void drainer(struct world *w)
 
 static void body(void *ctx, uint32_t self)
 {
+    rcu_thread_register_once();
     if (self == DRAINER)
         drainer(ctx);
     else
         pusher(ctx, self);
+    rcu_thread_unregister_once();
 }
 
 int main(int argc, char **argv)

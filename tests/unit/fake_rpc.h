@@ -13,7 +13,7 @@
 struct fake_call {
     struct rpc_call pub; // first
     struct rpc_error error;
-    bool ended, failed, receiving, expired;
+    bool ended, failed, receiving, expired, draining;
     unsigned wakes;       // asked for, not yet called
     uint64_t ticket;      // of the reply, the largest of a stream's messages
     uint32_t sent, taken; // messages; those that the client has read
@@ -100,6 +100,10 @@ void rpc_receive(struct rpc_call *call)
 void rpc_wake(struct rpc_call *call)
 {
     ((struct fake_call *)call)->wakes++;
+}
+bool rpc_draining(const struct rpc_call *call)
+{
+    return ((const struct fake_call *)call)->draining;
 }
 bool rpc_expired(const struct rpc_call *call)
 {

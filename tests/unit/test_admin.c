@@ -146,7 +146,7 @@ static void cells_that_nobody_watches_are_not_told_to_be_in_order(void **state)
 // ------------------------------------------------------------------------------- over HTTP
 
 struct server {
-    struct admin *admin;
+    struct admin_server *admin;
     bool good;
     char reply[20000];
 };
@@ -167,31 +167,31 @@ static bool state_of(void *ctx, char why[200])
     return s->good;
 }
 
-static struct admin_options options(void)
+static struct admin_server_options options(void)
 {
-    return (struct admin_options){.host = "127.0.0.1",
-                                  .connections_max = 4,
-                                  .timeout_s = 1,
-                                  .version = "{\"version\":\"1\"}\n",
-                                  .collect = one_metric,
-                                  .healthy = state_of,
-                                  .ready = state_of,
-                                  .ctx = &server};
+    return (struct admin_server_options){.host = "127.0.0.1",
+                                         .connections_max = 4,
+                                         .timeout_s = 1,
+                                         .version = "{\"version\":\"1\"}\n",
+                                         .collect = one_metric,
+                                         .healthy = state_of,
+                                         .ready = state_of,
+                                         .ctx = &server};
 }
 
 static int server_start(void **state)
 {
     (void)state;
     char why[200];
-    struct admin_options o = options();
+    struct admin_server_options o = options();
     server.good = true;
-    return admin_create(&o, &server.admin, why) == HF_OK ? 0 : -1;
+    return admin_server_create(&o, &server.admin, why) == HF_OK ? 0 : -1;
 }
 
 static int server_stop(void **state)
 {
     (void)state;
-    admin_destroy(server.admin);
+    admin_server_destroy(server.admin);
     return 0;
 }
 
@@ -226,7 +226,7 @@ static const char *read_all(int fd)
 static const char *ask(const char *request)
 {
     char text[600];
-    int fd = connect_to(admin_port(server.admin));
+    int fd = connect_to(admin_server_port(server.admin));
     int n =
         snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request);
     assert_int_equal(write(fd, text, (size_t)n), n);
@@ -268,7 +268,7 @@ static void what_is_no_page(void **state)
 static void a_silent_connection_is_closed(void **state)
 {
     (void)state;
-    int fd = connect_to(admin_port(server.admin));
+    int fd = connect_to(admin_server_port(server.admin));
     assert_int_equal(write(fd, "GET /met", 8), 8);
     read_all(fd);
 }
@@ -278,7 +278,7 @@ static void silent_connections_up_to_the_limit_pass(void **state)
     (void)state;
     int fds[8];
     for (int i = 0; i < 8; i++)
-        fds[i] = connect_to(admin_port(server.admin));
+        fds[i] = connect_to(admin_server_port(server.admin));
     for (int i = 0; i < 8; i++)
         read_all(fds[i]);
     assert_reply(ask("GET /healthz"), "HTTP/1.1 200", "ok\n");
@@ -287,7 +287,7 @@ static void silent_connections_up_to_the_limit_pass(void **state)
 static void headers_without_end_are_refused(void **state)
 {
     (void)state;
-    int fd = connect_to(admin_port(server.admin));
+    int fd = connect_to(admin_server_port(server.admin));
     static char line[] =
         "X-Fill: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
     assert_int_equal(write(fd, "GET /metrics HTTP/1.1\r\n", 23), 23);
@@ -301,16 +301,16 @@ static void an_address_in_use_or_of_elsewhere_is_told(void **state)
 {
     (void)state;
     char why[200] = "";
-    struct admin *a;
-    struct admin_options o = options();
-    o.port = admin_port(server.admin);
-    assert_int_equal(admin_create(&o, &a, why), HF_EXISTS);
+    struct admin_server *a;
+    struct admin_server_options o = options();
+    o.port = admin_server_port(server.admin);
+    assert_int_equal(admin_server_create(&o, &a, why), HF_EXISTS);
     assert_true(why[0] != 0);
     o.port = 0;
     o.host = "192.0.2.1"; // reserved for documentation
-    assert_int_equal(admin_create(&o, &a, why), HF_INVALID);
+    assert_int_equal(admin_server_create(&o, &a, why), HF_INVALID);
     o.host = "no such host";
-    assert_int_equal(admin_create(&o, &a, why), HF_INVALID);
+    assert_int_equal(admin_server_create(&o, &a, why), HF_INVALID);
 }
 
 int main(void)

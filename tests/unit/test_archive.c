@@ -1,6 +1,7 @@
 // The archive over a fake disk: round trips, damage to every byte, every call that can fail, power
 // loss at every change. Records and the journal are archive_world.h's.
 #include "base/log.h"
+#include "journal/archive_internal.h"
 #include "sim/fake_storage.h"
 #include "sys/clock.h"
 #include "unit/archive_world.h"
@@ -24,6 +25,34 @@ static int world_reset(void **state)
 
 static const char name_1[] = "archive-000000000001.hfa";
 static const char name_2[] = "archive-000000000002.hfa";
+
+// Hashes of honest ids, of few ids, and chosen ones: all of one slice, differing at the bottom.
+static void keys_leave_sorted_whatever_the_hashes(void **state)
+{
+    (void)state;
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        struct archive_keyset *k = archive_keyset_create();
+        assert_non_null(k);
+        const uint32_t count = 20000;
+        for (uint32_t i = 0; i < count; i++) {
+            const uint64_t mixed = hf_mix64(i + 1), top = UINT64_C(77) << 56;
+            const uint64_t hashes[] = {mixed, hf_mix64(mixed % 50), top | (mixed & 255),
+                                       top | (count - i)};
+            assert_int_equal(archive_keyset_add(k, hashes[kind], i), HF_OK);
+        }
+        const struct archive_disk_key *keys;
+        struct archive_disk_key last = {0};
+        uint64_t n, seen = 0;
+        while (archive_keyset_next(k, &keys, &n) == HF_OK)
+            for (uint64_t i = 0; i < n; i++, seen++) {
+                uint64_t before = archive_key_hash(&last), hash = archive_key_hash(&keys[i]);
+                assert_true(before < hash || (before == hash && last.ordinal <= keys[i].ordinal));
+                last = keys[i];
+            }
+        assert_int_equal(seen, count);
+        archive_keyset_destroy(k);
+    }
+}
 
 static void every_query_agrees_with_the_records(void **state)
 {
@@ -699,6 +728,7 @@ static void a_million_records(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(keys_leave_sorted_whatever_the_hashes),
         T(every_query_agrees_with_the_records),
         T(one_record_by_lsn),
         T(a_visit_ends_the_query_with_its_status),

@@ -1,3 +1,4 @@
+#include "core/record.h"
 #include "unit/core_world.h"
 
 static int set_up(void **state)
@@ -278,6 +279,52 @@ static void a_batch_on_one_cell_is_served_in_order(void **state)
     assert_int_equal(world_read(w, h).available, 0);
 }
 
+// A hold without text ends in the straight pass, one with text in the general way.
+static void both_ways_to_expire_say_the_same(void **state)
+{
+    struct world *w = *state;
+    uint32_t h = world_cell(w, "apple", 100);
+    struct core_line line = {h, 0, 7};
+    struct core_text text = {.reference = "4711", .reference_bytes = 4};
+    struct core_request plain = reserve(w, &line, 1), told = reserve(w, &line, 1);
+    told.text = &text;
+    struct core_answer a = world_do(w, &plain), b = world_do(w, &told);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_int_equal(b.outcome, CORE_OUT_DONE);
+    uint64_t before = core_durable(w->core);
+    world_pass(w, plain.ttl_ms + 1);
+    assert_int_equal(world_read(w, h).available, 100);
+    assert_int_equal(world_read(w, h).held, 0);
+    struct core_view views[2];
+    struct core_line lines[2];
+    assert_int_equal(core_get(w->worker, core_now(w->core), plain.id, &views[0], lines, 2), HF_OK);
+    assert_int_equal(core_get(w->worker, core_now(w->core), told.id, &views[1], lines, 2), HF_OK);
+    assert_int_equal(views[0].state, CORE_STATE_EXPIRED);
+    assert_int_equal(views[1].state, CORE_STATE_EXPIRED);
+    assert_int_equal(views[0].version, views[1].version);
+    assert_int_equal(views[0].time_ms, views[1].time_ms);
+    _Alignas(8) char records[2][HF_RECORD_BYTES_MAX];
+    struct core_record *r[2] = {(struct core_record *)records[0], (struct core_record *)records[1]};
+    uint32_t found = 0;
+    for (uint64_t lsn = before + 1; lsn <= core_durable(w->core); lsn++) {
+        assert_true(found < 2);
+        struct journal_record *into = &r[found]->frame;
+        assert_int_equal(journal_read_one(core_journal(w->core), lsn, into, HF_RECORD_BYTES_MAX),
+                         HF_OK);
+        found += into->type == CORE_RECORD_EXPIRE;
+    }
+    assert_int_equal(found, 2);
+    bool first = hf_uuid_equal(r[0]->frame.id, plain.id);
+    assert_true(hf_uuid_equal(r[!first]->frame.id, plain.id));
+    assert_true(hf_uuid_equal(r[first]->frame.id, told.id));
+    for (int i = 0; i < 2; i++) {
+        r[i]->frame.id = (struct hf_uuid){0, 0};
+        r[i]->frame.crc = 0;
+    }
+    assert_int_equal(journal_record_bytes(&r[0]->frame), journal_record_bytes(&r[1]->frame));
+    assert_memory_equal(r[0], r[1], journal_record_bytes(&r[0]->frame));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -291,6 +338,7 @@ int main(void)
         TEST(ids_are_forgotten_and_then_refused),
         TEST(a_quiet_engine_equals_its_shadow),
         TEST(a_batch_on_one_cell_is_served_in_order),
+        TEST(both_ways_to_expire_say_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

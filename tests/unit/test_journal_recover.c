@@ -584,6 +584,26 @@ static void a_temporary_file_is_removed(void **state)
     world_fini(&w);
 }
 
+// A process that ends between making a segment and syncing the folder leaves a name that only the
+// page cache knows. Seen by the simulator: a later segment's name outlived it.
+static void names_are_durable_before_a_start_serves(void **state)
+{
+    (void)state;
+    struct world w;
+    lone(&w, 3);
+    struct storage *s = &w.disk->base;
+    ok(s->ops->sync_folder(s));
+    ok(s->ops->rename(s, "journal-000000000001.hfj", "elsewhere"));
+    ok(s->ops->rename(s, "elsewhere", "journal-000000000001.hfj"));
+    assert_true(fake_storage_unsynced(w.disk) > 0);
+    world_kill(&w);
+    ok(world_create(&w));
+    ok(world_recover(&w, 0));
+    assert_int_equal(w.seen, 3);
+    assert_int_equal(fake_storage_unsynced(w.disk), 0);
+    world_fini(&w);
+}
+
 // A group that is whole but was never synced: accepted, and synced before anybody relies on it.
 static void what_recovery_accepts_survives_the_next_power_loss(void **state)
 {
@@ -706,6 +726,7 @@ int main(void)
         cmocka_unit_test(the_mask_avoids_every_block),
         cmocka_unit_test(recycled_segments_carry_stale_groups),
         cmocka_unit_test(a_temporary_file_is_removed),
+        cmocka_unit_test(names_are_durable_before_a_start_serves),
         cmocka_unit_test(what_recovery_accepts_survives_the_next_power_loss),
         cmocka_unit_test(reading_errors_are_errors_not_ends),
         cmocka_unit_test(segments_of_an_earlier_size_are_used_up_and_dropped),

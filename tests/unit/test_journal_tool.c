@@ -93,8 +93,8 @@ static void wrong_words_show_the_usage(void **state)
     assert_int_equal(run("verify", folder, folder, NULL), CTL_USAGE);
     assert_int_equal(run("verify", "--xml", folder, NULL), CTL_USAGE);
     assert_non_null(strstr(err, "usage:"));
-    assert_int_equal(run("verify", "/nonexistent", NULL, NULL), CTL_IO);
-    assert_int_equal(run("verify", "/", NULL, NULL), CTL_IO); // no journal there
+    assert_int_equal(run("verify", "/nonexistent", NULL, NULL), CTL_FAILED);
+    assert_int_equal(run("verify", "/", NULL, NULL), CTL_FAILED); // no journal there
 }
 
 static void print_more(FILE *f, const struct journal_record *r)
@@ -154,9 +154,32 @@ static void damage_is_located(void **state)
     assert_int_equal(run("verify", folder, NULL, NULL), CTL_DAMAGED);
     assert_non_null(strstr(out, "journal-000000000001.hfj at 8192: group 2 is unreadable"));
     assert_int_equal(run("export", "--json", folder, NULL), CTL_DAMAGED);
-    assert_int_equal(lines_of(out), 2);
+    assert_int_equal(lines_of(out), 5); // group 1, of group 2 the second record, group 3
+    assert_non_null(strstr(out, "{\"lsn\":2,"));
+    assert_null(strstr(out, "{\"lsn\":3,"));
+    assert_non_null(strstr(out, "{\"lsn\":4,"));
+    assert_non_null(strstr(out, "{\"lsn\":6,"));
     assert_non_null(strstr(err, "\"status\":\"DAMAGED\""));
+    assert_non_null(strstr(err, "{\"kind\":\"damage\",\"where\":\"journal-000000000001.hfj\","
+                                "\"offset\":8320,\"lsn\":3,"));
+    assert_int_equal(run("verify", folder, NULL, NULL), CTL_DAMAGED);
+    assert_non_null(strstr(out, "journal-000000000001.hfj at 8320: record 3: "));
     flip(2 * HF_BLOCK + 140);
+    assert_int_equal(run("verify", folder, NULL, NULL), CTL_OK);
+}
+
+// A group that the journal never went on from may have been told to nobody.
+static void an_unfinished_end_is_not_exported(void **state)
+{
+    (void)state;
+    flip(1 * HF_BLOCK + 20);  // group 1's header
+    flip(3 * HF_BLOCK + 140); // and a record of the last group
+    assert_int_equal(run("export", folder, NULL, NULL), CTL_DAMAGED);
+    assert_int_equal(lines_of(out), 2);
+    assert_non_null(strstr(out, "{\"lsn\":3,"));
+    assert_non_null(strstr(out, "{\"lsn\":4,"));
+    flip(1 * HF_BLOCK + 20);
+    flip(3 * HF_BLOCK + 140);
     assert_int_equal(run("verify", folder, NULL, NULL), CTL_OK);
 }
 
@@ -166,6 +189,7 @@ int main(void)
         cmocka_unit_test(wrong_words_show_the_usage),
         cmocka_unit_test(a_good_folder_is_told),
         cmocka_unit_test(damage_is_located),
+        cmocka_unit_test(an_unfinished_end_is_not_exported),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

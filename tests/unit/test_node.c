@@ -1,14 +1,20 @@
 #include "daemon/node.h"
 #include "watch/hub.h"
 
+#include "base/arena.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -49,7 +55,7 @@ static void node_down(struct fixture *f)
     f->node = NULL;
 }
 
-static int set_up(void **state)
+static int set_up_closed(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     f->random = 7;
@@ -67,7 +73,14 @@ static int set_up(void **state)
     f->options.core.huge_pages = false;
     f->options.core.journal.segment_bytes = 4 << 20;
     *state = f;
-    node_up(f);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    if (set_up_closed(state) != 0)
+        return 1;
+    node_up(*state);
     return 0;
 }
 
@@ -281,7 +294,86 @@ static void the_hub_follows_while_the_node_runs(void **state)
     node_up(f);
 }
 
-int main(void)
+// ------------------------------------------------------------------------------- the watchdog
+
+static void stand_still(int number)
+{
+    (void)number;
+    for (;;)
+        pause();
+}
+
+// A thread that a page of its request's lines never comes for stands still inside a decision.
+static void *decide_and_stand_still(void *ctx)
+{
+    struct fixture *f = ctx;
+    void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct core_worker *w = core_worker_create(node_core(f->node));
+    struct core_request r = {
+        .verb = CORE_ORDER, .id = fresh_id(f), .lines = nowhere, .line_count = 1};
+    struct core_answer a;
+    core_execute(w, core_now(node_core(f->node)), &r, &a, 1);
+    return NULL;
+}
+
+static void child_run(struct fixture *f, int told)
+{
+    pthread_t stuck;
+    struct sigaction action = {.sa_handler = stand_still};
+    sigaction(SIGSEGV, &action, NULL);
+    node_up(f);
+    struct core_line line = {cell_make(f, "apple", 10), 0, 1};
+    struct core_request r = {
+        .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+    if (decide(f, &r).outcome != CORE_OUT_DONE || write(told, &r.id, sizeof r.id) < 0 ||
+        pthread_create(&stuck, NULL, decide_and_stand_still, f) != 0)
+        _exit(1);
+    node_wait_failed(f->node, 20000);
+    _exit(2); // nobody ended the process
+}
+
+static void a_stuck_decision_ends_the_process_and_recovery_is_exact(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_uuid id;
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        child_run(f, ends[1]);
+    assert_int_equal(read(ends[0], &id, sizeof id), sizeof id);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), NODE_EXIT_STUCK);
+    close(ends[0]);
+    close(ends[1]);
+    node_up(f);
+    assert_int_equal(cell_read(f, 0).committed, 1);
+    struct core_view v;
+    assert_int_equal(core_get(f->worker, core_now(node_core(f->node)), id, &v, NULL, 0), HF_OK);
+    assert_int_equal(v.state, CORE_STATE_COMMITTED);
+}
+
+// What is outside the sealed memory has a name, where jemalloc measures it.
+static void memory_at_the_edges_is_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_arena_reading setup = hf_arena_read(HF_ARENA_SETUP);
+#ifdef WITH_JEMALLOC
+    assert_true(setup.measured);
+    assert_true(setup.allocated_bytes > 1u << 20); // workers, buffers, staging
+    node_down(f);
+    assert_true(hf_arena_read(HF_ARENA_SETUP).allocated_bytes < setup.allocated_bytes / 10);
+#else
+    assert_false(setup.measured);
+    assert_non_null(f->node);
+#endif
+}
+
+// `process`: what a run under valgrind would change, its allocator and its exit codes.
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
@@ -293,5 +385,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_held_back_appends_nothing_before_it_is_started,
                                         set_up, tear_down),
     };
+    const struct CMUnitTest of_process[] = {
+        cmocka_unit_test_setup_teardown(memory_at_the_edges_is_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stuck_decision_ends_the_process_and_recovery_is_exact,
+                                        set_up_closed, tear_down),
+    };
+    if (argc > 1 && strcmp(argv[1], "process") == 0)
+        return cmocka_run_group_tests(of_process, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

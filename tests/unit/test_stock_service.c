@@ -168,6 +168,7 @@ static uint32_t list_all(struct service_world *t, Holdfast__V1__ListStockRequest
         snprintf(token, sizeof token, "%s", a->next_page_token);
         FREE_ANSWER(a);
     } while (token[0]);
+    r->page_token = text("");
     return cells;
 }
 

@@ -166,20 +166,48 @@ static void a_slot_goes_round_as_often_as_it_is_pushed(void **state)
     }
 }
 
-static void a_chain_comes_up_whole(void **state)
+static void many_come_up_together(void **state)
 {
     struct world *w = *state;
     stock_wheel_start(w->wheels, EDGE);
     stock_wheel_push(w->wheels, 0, 10, EDGE + 5);
-    for (uint32_t i = 1; i < 9; i++)
-        w->wheels->links[i] = i + 1;
-    stock_wheel_push_chain(w->wheels, 0, 1, 9, EDGE + 5);
-    uint32_t seen = 0;
+    uint32_t slots[50];
+    for (uint32_t i = 0; i < 50; i++)
+        slots[i] = 11 + i;
+    stock_wheel_push_all(w->wheels, 0, slots, 3, EDGE + 5); // one block, then three more
+    stock_wheel_push_all(w->wheels, 0, slots + 3, 47, EDGE + 5);
+    uint64_t seen = 0;
     for (uint32_t slot; (slot = stock_wheel_next(w->wheels, EDGE + 5)) != 0;) {
-        assert_false(seen & 1u << slot);
-        seen |= 1u << slot;
+        assert_false(seen & UINT64_C(1) << slot);
+        seen |= UINT64_C(1) << slot;
     }
-    assert_int_equal(seen, 0x7fe);
+    assert_int_equal(seen, ((UINT64_C(1) << 51) - 1) << 10);
+}
+
+static void blocks_come_back_whoever_pushed(void **state)
+{
+    struct world *w = *state;
+    uint32_t slots[SLOTS];
+    for (uint32_t i = 0; i < SLOTS; i++)
+        slots[i] = 1 + i;
+    stock_wheel_start(w->wheels, EDGE);
+    uint64_t unused = stock_pool_free(&w->wheels->pool);
+    for (uint32_t round = 0; round < 2000; round++) {
+        uint64_t tick = EDGE + 2 * (round + 1);
+        stock_wheel_push_all(w->wheels, round % 2, slots, SLOTS / 2, tick);
+        for (uint32_t i = SLOTS / 2; i < SLOTS; i++)
+            stock_wheel_push(w->wheels, i % 2, slots[i], tick - i % 2);
+        uint32_t up = 0;
+        while (stock_wheel_next(w->wheels, tick))
+            up++;
+        assert_int_equal(up, SLOTS);
+        if (w->wheels->retired_count >= STOCK_WHEEL_RETIRED)
+            stock_wheel_reclaim(w->wheels);
+    }
+    stock_wheel_reclaim(w->wheels);
+    for (uint32_t i = 0; i < 2; i++)
+        stock_cache_flush(&w->wheels->wheels[i].cache);
+    assert_int_equal(stock_pool_free(&w->wheels->pool), unused);
 }
 
 static void a_drainer_that_slept_finds_all(void **state)
@@ -215,7 +243,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_sweep_ahead_finds_each_upper_place_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slot_goes_round_as_often_as_it_is_pushed, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_chain_comes_up_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_come_up_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(blocks_come_back_whoever_pushed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_drainer_that_slept_finds_all, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

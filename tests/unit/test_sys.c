@@ -84,7 +84,7 @@ static void memory_is_zero_and_aligned(void **state)
 {
     (void)state;
     struct hf_memory m;
-    assert_true(hf_memory_map(&m, 3u << 20, true));
+    assert_true(hf_memory_map(&m, 3u << 20, HF_PAGES_EXPLICIT));
     assert_int_equal((uintptr_t)m.base % (2u << 20), 0);
     for (size_t i = 0; i < (3u << 20); i += 4096)
         assert_int_equal(((char *)m.base)[i], 0);

@@ -161,6 +161,26 @@ static void an_empty_engine_has_a_complete_snapshot(void **state)
     stream_close(t, &c);
 }
 
+static void what_was_durable_before_is_in_the_snapshot(void **state)
+{
+    struct service_world *t = *state;
+    struct fake_call c;
+    Request r = HOLDFAST__V1__WATCH_STOCK_REQUEST__INIT;
+    cells_make(t, 1);
+    stock_set(t, 0, 5); // told to whoever set it; the hub has not read it yet
+    assert_true(watch_hub_lsn(t->hub) < core_durable(t->w.core));
+    stream_open(t, &c, &r);
+    assert_null(stream_read(t, &c));
+    world_drain(t);
+    Message *m = stream_read(t, &c);
+    assert_non_null(m);
+    assert_true(m->snapshot_complete);
+    assert_int_equal(m->n_cells, 1);
+    assert_int_equal(m->cells[0]->available, 5);
+    message_free(m);
+    stream_close(t, &c);
+}
+
 static void changes_within_the_interval_come_as_one(void **state)
 {
     struct service_world *t = *state;
@@ -378,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_snapshot_tells_every_cell_once_with_its_names),
         TEST(an_empty_engine_has_a_complete_snapshot),
+        TEST(what_was_durable_before_is_in_the_snapshot),
         TEST(changes_within_the_interval_come_as_one),
         TEST(a_client_that_does_not_read_costs_one_message),
         TEST(chosen_cells_are_told_and_no_others),

@@ -1,0 +1,111 @@
+// Every command, in the order of the help.
+#include "ctl/commands.h"
+
+#include "ctl/journal_tool.h"
+
+#define B(o)   (UINT64_C(1) << OPT_##o)
+#define NEW    (B(ID) | B(CHANNEL) | B(REFERENCE) | B(BUYER_KEY) | B(TRACEPARENT))
+#define CHANGE (B(OPERATION_ID) | B(REASON))
+#define LINES  1024
+#define CELLS  10000
+
+static const char import_more[] =
+    "Columns, named in the first line, in any order: sku, location, unit_scale, on_hand,\n"
+    "safety_stock, backorder_limit; all but the first two may be missing, and an empty field\n"
+    "leaves what there is. The whole file is checked first; every error is told with its line,\n"
+    "and nothing is sent while there is one (but see --skip-bad).\n\n"
+    "An import that was interrupted goes on with --resume, or with --import-id and the id that\n"
+    "was printed: rows that are done are not done again, however often they are sent. That holds\n"
+    "while the import is younger than the server's id window (24 hours unless configured); after\n"
+    "that the server refuses the rest, and the tool says so. FILE - is standard input.\n";
+static const char set_more[] =
+    "SETTING is on-hand, safety-stock, backorder-limit, external, or active (0 or 1).\n";
+static const char ids_more[] =
+    "The id is printed before the request is sent. When no answer came, the same command with\n"
+    "that id asks again, and acts once.\n";
+static const char release_more[] =
+    "Without lines the whole hold ends. The server takes no reason for a release yet.\n";
+static const char holds_more[] =
+    "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
+    "quantity, deadline, channel and reference, and the sum.\n";
+static const char watch_more[] =
+    "First every cell's available quantity, then each that has changed. Without cells: all.\n";
+
+static const char key_more[] =
+    "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
+    "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
+
+const struct ctl_command ctl_commands[] = {
+    {"stock import", "FILE.csv", "makes and sets cells from a file, exactly once", import_more, 1,
+     1,
+     B(IMPORT_ID) | B(RESUME) | B(FROM_LINE) | B(STATE_FILE) | B(SKIP_BAD) | B(DRY_RUN) | B(BATCH) |
+         B(REASON),
+     false, ctl_stock_import},
+    {"stock show", "SKU [LOCATION]", "one cell, or a SKU's cells and their sum", NULL, 1, 2, 0,
+     false, ctl_stock_show},
+    {"stock list", "", "cells, all or some", NULL, 0, 0, B(LOCATION) | B(SHORT) | B(LIMIT), false,
+     ctl_stock_list},
+    {"stock set", "SKU LOCATION SETTING VALUE", "sets a value of a cell", set_more, 4, 4,
+     CHANGE | B(EXPECT), false, ctl_stock_set},
+    {"stock adjust", "SKU LOCATION DIFFERENCE", "adds to stock on hand, or takes from it", NULL, 3,
+     3, CHANGE, false, ctl_stock_adjust},
+    {"stock create", "SKU LOCATION", "makes a cell, or finds it", NULL, 2, 2, B(UNIT_SCALE), false,
+     ctl_stock_create},
+    {"channel create", "NAME", "makes a channel known", NULL, 1, 1, 0, false, ctl_channel_create},
+    {"reserve", "LINE...", "holds stock; --ttl, default 10m", ids_more, 1, LINES,
+     NEW | B(TTL) | B(BEST_EFFORT), false, ctl_reserve},
+    {"order", "LINE...", "sells at once", ids_more, 1, LINES, NEW | B(BEST_EFFORT), false,
+     ctl_order},
+    {"record", "LINE...", "books a sale that has happened already", ids_more, 1, LINES, NEW, false,
+     ctl_record},
+    {"commit", "ID [LINE...]", "sells a hold, whole or these lines", NULL, 1, LINES + 1, B(RETAKE),
+     false, ctl_commit},
+    {"release", "ID [LINE...]", "gives a hold back, whole or these lines", release_more, 1,
+     LINES + 1, B(OPERATION_ID), false, ctl_release},
+    {"extend", "ID", "moves a hold's deadline to --ttl from now", ids_more, 1, 1,
+     B(OPERATION_ID) | B(TTL), false, ctl_extend},
+    {"cancel", "ID LINE...", "takes back a sale before shipment", ids_more, 2, LINES + 1,
+     B(OPERATION_ID), false, ctl_cancel},
+    {"return", "ID LINE...", "takes goods back after shipment", ids_more, 2, LINES + 1,
+     B(OPERATION_ID) | B(SCRAP), false, ctl_return},
+    {"get", "ID", "a reservation as it stands", NULL, 1, 1, 0, false, ctl_get},
+    {"list", "", "reservations, all or some", NULL, 0, 0,
+     B(SKU) | B(LOCATION) | B(STATE) | B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_list},
+    {"holds", "SKU [LOCATION]", "who holds it: quantities, deadlines, references", holds_more, 1, 2,
+     B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_holds},
+    {"watch", "[SKU@LOCATION...]", "availability as it changes", watch_more, 0, CELLS,
+     B(INTERVAL) | B(COUNT) | B(FOR) | B(ONCE), false, ctl_watch},
+    {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
+    {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
+     1, B(ROLES), true, ctl_key_make},
+    {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,
+     true, ctl_journal_inspect},
+    {"journal verify", "FOLDER", "offline: reads and checks everything", NULL, 1, 1, 0, true,
+     ctl_journal_verify},
+    {"journal export", "FOLDER", "offline: every record that can be read, an object a line", NULL,
+     1, 1, 0, true, ctl_journal_export},
+};
+const size_t ctl_command_count = sizeof ctl_commands / sizeof *ctl_commands;
+
+static enum ctl_exit journal(struct ctl *c, const char *command)
+{
+    const struct journal_tool t = {
+        .out = c->io.out, .err = c->io.err, .print_record = c->io.print_record};
+    char *argv[] = {(char *)"journal", (char *)command, c->argv[0], (char *)"--json"};
+    return journal_tool_run(&t, c->json ? 4 : 3, argv);
+}
+
+enum ctl_exit ctl_journal_inspect(struct ctl *c)
+{
+    return journal(c, "inspect");
+}
+
+enum ctl_exit ctl_journal_verify(struct ctl *c)
+{
+    return journal(c, "verify");
+}
+
+enum ctl_exit ctl_journal_export(struct ctl *c)
+{
+    return journal(c, "export");
+}

@@ -1,0 +1,372 @@
+#include "daemon/daemon_internal.h"
+
+#include "sys/text_file.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define PEM_BYTES_MAX   (1u << 20)
+#define HUB_WAIT_MS     50
+#define CHECK_FAILURES  3
+#define CHECK_ANSWER_MS 2000
+
+// ------------------------------------------------------------------------------- files
+
+struct pems {
+    char *certificate, *key, *client_ca; // NULL: not given
+    size_t key_bytes;
+};
+
+static void pem_read(const char *option, const char *path, char **text, size_t *bytes,
+                     struct config_errors *errors)
+{
+    const char *why;
+    if (path[0] == 0)
+        return;
+    if (text_file_read(path, PEM_BYTES_MAX, text, bytes, &why) != HF_OK)
+        config_wrong_file(errors, option, path, why);
+}
+
+static void pems_read(const struct config *c, struct pems *p, struct config_errors *errors)
+{
+    size_t bytes;
+    *p = (struct pems){0};
+    pem_read("tls_certificate", c->tls_certificate, &p->certificate, &bytes, errors);
+    pem_read("tls_key", c->tls_key, &p->key, &p->key_bytes, errors);
+    pem_read("tls_client_ca", c->tls_client_ca, &p->client_ca, &bytes, errors);
+}
+
+static void pems_free(struct pems *p)
+{
+    if (p->key)
+        explicit_bzero(p->key, p->key_bytes);
+    free(p->certificate);
+    free(p->key);
+    free(p->client_ca);
+}
+
+bool daemon_files_check(const struct config *c, struct config_errors *errors)
+{
+    struct pems p;
+    struct auth *auth;
+    char why[200];
+    pems_read(c, &p, errors);
+    pems_free(&p);
+    if (c->key_file[0] && auth_create(c->key_file, &auth, why) == HF_OK)
+        auth_destroy(auth);
+    else if (c->key_file[0])
+        config_wrong_file(errors, "key_file", c->key_file, why);
+    return errors->count == errors->warnings;
+}
+
+// ------------------------------------------------------------------------------- callbacks
+
+// gRPC's words about connections, in the log's form. A stranger can cause them, so that only one a
+// second is let through; the next one tells how many were not.
+static void grpc_says(gpr_log_func_args *args)
+{
+    static _Atomic uint64_t next_ns, dropped;
+    uint64_t now = clock_monotonic_ns(clock_os());
+    // Relaxed: numbers that stand for themselves. Two threads at once may let two through.
+    if (now < atomic_load_explicit(&next_ns, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_store_explicit(&next_ns, now + 1000000000, memory_order_relaxed);
+    const char *slash = strrchr(args->file, '/');
+    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%.400s\"",
+           slash ? slash + 1 : args->file, args->line,
+           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed),
+           args->message);
+}
+
+static void tell_listener(void *ctx)
+{
+    struct daemon *d = ctx;
+    // Contended only while the listener comes or goes.
+    pthread_mutex_lock(&d->told_lock);
+    if (d->told)
+        rpc_durable_advanced(d->told);
+    pthread_mutex_unlock(&d->told_lock);
+}
+
+static void told_set(struct daemon *d, struct rpc *rpc)
+{
+    pthread_mutex_lock(&d->told_lock);
+    d->told = rpc;
+    pthread_mutex_unlock(&d->told_lock);
+}
+
+static void engine_failed(void *ctx, enum hf_status why, const char *step)
+{
+    struct daemon *d = ctx;
+    (void)why, (void)step; // the node has logged them
+    uint32_t none = EXIT_CODE_DONE;
+    // Pairs with daemon_failed.
+    atomic_compare_exchange_strong_explicit(&d->failed, &none, EXIT_CODE_FAILED,
+                                            memory_order_acq_rel, memory_order_acquire);
+}
+
+// Nobody can reach the process any more, and nothing that it holds is needed for a new start.
+static void listener_deaf(void *ctx, const char *why)
+{
+    (void)ctx;
+    hf_log(HF_LOG_ERROR, "listener_deaf", "exit=%d why=\"%s\"", EXIT_CODE_DEAF, why);
+    _Exit(EXIT_CODE_DEAF);
+}
+
+enum exit_code daemon_failed(const struct daemon *d)
+{
+    return (enum exit_code)atomic_load_explicit(&d->failed, memory_order_acquire);
+}
+
+// ------------------------------------------------------------------------------- set-up
+
+static enum exit_code fail(enum exit_code code, const char *part, const char *why)
+{
+    hf_log(HF_LOG_ERROR, "start_failed", "part=%s exit=%d why=\"%s\"", part, code, why);
+    return code;
+}
+
+// gRPC 1.51 stops listening for good when an accept finds no descriptor free.
+static void files_raise(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        hf_log(HF_LOG_INFO, "files", "max=%llu", (unsigned long long)files.rlim_cur);
+}
+
+static enum exit_code keys_start(struct daemon *d)
+{
+    char why[200];
+    const char *path = d->config->key_file[0] ? d->config->key_file : NULL;
+    if (auth_create(path, &d->auth, why) != HF_OK) {
+        d->auth = NULL;
+        return fail(EXIT_CODE_CONFIG, "keys", why);
+    }
+    if (path)
+        hf_log(HF_LOG_INFO, "keys", "count=%u", auth_key_count(d->auth));
+    else
+        hf_log(HF_LOG_WARN, "keys", "count=0 note=\"no key_file: everybody may do everything\"");
+    return EXIT_CODE_DONE;
+}
+
+static void recovery_tell(const char *folder, const struct core_report *r)
+{
+    hf_log(HF_LOG_INFO, "recovered",
+           "folder=\"%.200s\" checkpoint=%s checkpoint_lsn=%llu first_lsn=%llu last_lsn=%llu "
+           "records=%llu torn_tail=%d cells=%llu live=%llu remembered=%llu load_ms=%llu "
+           "replay_ms=%llu total_ms=%llu memory_mb=%llu huge_pages=%d epoch=%llu",
+           folder, r->checkpoint[0] ? r->checkpoint : "none", (unsigned long long)r->checkpoint_lsn,
+           (unsigned long long)r->journal.first_lsn, (unsigned long long)r->journal.last_lsn,
+           (unsigned long long)r->journal.records, r->journal.torn_tail,
+           (unsigned long long)r->cells, (unsigned long long)r->live,
+           (unsigned long long)r->remembered, (unsigned long long)(r->load_ns / 1000000),
+           (unsigned long long)(r->replay_ns / 1000000),
+           (unsigned long long)(r->total_ns / 1000000),
+           (unsigned long long)((r->memory_bytes + r->memory_shadow_bytes) >> 20), r->huge_pages,
+           (unsigned long long)r->journal.epoch);
+}
+
+static enum exit_code engine_start(struct daemon *d)
+{
+    struct node_options o;
+    struct core_report *report = calloc(1, sizeof *report);
+    if (!report)
+        return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 1, &o);
+    o.watch = true;
+    o.on_failed = engine_failed;
+    o.on_durable = tell_listener;
+    o.ctx = d;
+    if (d->config->durability.mode != JOURNAL_SYNC)
+        hf_log(HF_LOG_WARN, "durability",
+               "note=\"answers do not wait for the disk: what was "
+               "acknowledged may be lost\"");
+    enum hf_status s = node_open(&o, &d->node, report);
+    enum exit_code code = exit_code_of(s);
+    if (s == HF_OK) {
+        recovery_tell(d->config->data_folder, report);
+    } else {
+        d->node = NULL;
+        fail(code, "engine", report->why[0] ? report->why : hf_status_help(s));
+    }
+    free(report);
+    return code;
+}
+
+static enum exit_code service_start(struct daemon *d)
+{
+    struct service_options o = {.core = node_core(d->node),
+                                .auth = d->auth,
+                                .hub = node_hub(d->node),
+                                .pollers = (uint32_t)d->config->grpc_pollers,
+                                .watchers_max = (uint32_t)d->config->watchers_max};
+    if (service_create(&o, &d->service) == HF_OK)
+        return EXIT_CODE_DONE;
+    d->service = NULL;
+    return fail(EXIT_CODE_RESOURCES, "service", "no memory");
+}
+
+static enum exit_code listener_start(struct daemon *d)
+{
+    struct config_errors *errors = calloc(1, sizeof *errors);
+    struct rpc_options o = {.address = d->config->listen, .hooks = service_hooks(d->service)};
+    struct pems p;
+    char why[200] = "no memory";
+    enum hf_status s = HF_NO_MEMORY;
+    if (!errors)
+        return fail(EXIT_CODE_RESOURCES, "listener", why);
+    pems_read(d->config, &p, errors);
+    if (errors->count > 0) {
+        s = HF_INVALID;
+        snprintf(why, sizeof why, "%.199s", errors->texts[0]);
+    } else {
+        o.tls = (struct rpc_tls){p.certificate, p.key, p.client_ca};
+        o.methods = service_methods(&o.method_count);
+        config_to_rpc(d->config, &o.limits);
+        s = rpc_create(&o, &d->rpc, why);
+    }
+    pems_free(&p);
+    free(errors);
+    if (s == HF_OK) {
+        told_set(d, d->rpc);
+        return EXIT_CODE_DONE;
+    }
+    d->rpc = NULL;
+    return fail(s == HF_EXISTS    ? EXIT_CODE_ADDRESS
+                : s == HF_INVALID ? EXIT_CODE_CONFIG
+                                  : EXIT_CODE_RESOURCES,
+                "listener", why);
+}
+
+static enum exit_code admin_start(struct daemon *d)
+{
+    char host[108], why[200];
+    struct admin_server_options o = {.host = host,
+                                     .connections_max = (uint32_t)d->config->admin_connections_max,
+                                     .timeout_s = (uint32_t)(d->config->admin_timeout_ms / 1000),
+                                     .version = d->version,
+                                     .collect = daemon_collect,
+                                     .healthy = daemon_healthy,
+                                     .ready = daemon_ready,
+                                     .ctx = d};
+    if (d->config->admin_listen[0] == 0)
+        return EXIT_CODE_DONE;
+    // The options' check has seen that it reads.
+    HF_ASSERT(config_host_port(d->config->admin_listen, host, sizeof host, &o.port));
+    enum hf_status s = admin_server_create(&o, &d->admin, why);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->admin = NULL;
+    return fail(s == HF_NO_MEMORY ? EXIT_CODE_RESOURCES : EXIT_CODE_ADDRESS, "admin", why);
+}
+
+static enum exit_code self_check_start(struct daemon *d)
+{
+    struct self_check_options o = {.address = d->config->listen,
+                                   .port = rpc_port(d->rpc),
+                                   .tls = d->config->tls_certificate[0] != 0,
+                                   .interval_ms = (uint32_t)d->config->listener_check_ms,
+                                   .answer_ms = CHECK_ANSWER_MS,
+                                   .failures_max = CHECK_FAILURES,
+                                   .on_deaf = listener_deaf,
+                                   .ctx = d};
+    if (o.interval_ms == 0)
+        return EXIT_CODE_DONE;
+    enum hf_status s = self_check_create(&o, &d->self_check);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->self_check = NULL;
+    return fail(EXIT_CODE_RESOURCES, "self_check", hf_status_help(s));
+}
+
+enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
+{
+    static enum exit_code (*const parts[])(struct daemon * d) = {
+        keys_start, engine_start, service_start, listener_start, admin_start, self_check_start};
+    struct daemon *d = calloc(1, sizeof *d);
+    if (!d)
+        return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
+    d->config = c;
+    d->started_ns = clock_monotonic_ns(clock_os());
+    pthread_mutex_init(&d->told_lock, NULL);
+    snprintf(d->version, sizeof d->version,
+             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc\":\"%s\"}\n", version,
+             grpc_version_string());
+    gpr_set_log_function(grpc_says);
+    files_raise();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        enum exit_code code = parts[i](d);
+        if (code != EXIT_CODE_DONE) {
+            daemon_stop(d);
+            return code;
+        }
+    }
+    atomic_store_explicit(&d->state, DAEMON_SERVING, memory_order_release);
+    service_serving(d->service, true);
+    hf_log(HF_LOG_INFO, "serving", "listen=\"%.107s\" port=%u tls=%d admin_port=%u total_ms=%llu",
+           c->listen, rpc_port(d->rpc), c->tls_certificate[0] != 0,
+           d->admin ? admin_server_port(d->admin) : 0,
+           (unsigned long long)((clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000));
+    *out = d;
+    return EXIT_CODE_DONE;
+}
+
+// ------------------------------------------------------------------------------- meanwhile
+
+void daemon_reload(struct daemon *d)
+{
+    char why[200];
+    enum hf_status s = auth_reload(d->auth, why);
+    if (s != HF_OK)
+        hf_log(HF_LOG_ERROR, "reload_failed",
+               "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
+    else
+        hf_log(HF_LOG_INFO, "reloaded",
+               "keys=%u note=\"certificates and options are read at the start only\"",
+               auth_key_count(d->auth));
+}
+
+// ------------------------------------------------------------------------------- the end
+
+void daemon_drain(struct daemon *d)
+{
+    uint64_t ms = d->config->drain_delay_ms;
+    struct timespec delay = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    atomic_store_explicit(&d->state, DAEMON_DRAINING, memory_order_release);
+    hf_log(HF_LOG_INFO, "draining", "delay_ms=%llu calls_ms=%llu", (unsigned long long)ms,
+           (unsigned long long)d->config->grpc_drain_ms);
+    service_serving(d->service, false);
+    if (ms > 0)
+        nanosleep(&delay, NULL);
+    self_check_destroy(d->self_check); // it would find a listener that has closed
+    d->self_check = NULL;
+    rpc_drain(d->rpc);
+}
+
+void daemon_stop(struct daemon *d)
+{
+    self_check_destroy(d->self_check);
+    if (d->admin)
+        admin_server_destroy(d->admin);
+    told_set(d, NULL);
+    if (d->rpc)
+        rpc_destroy(d->rpc);
+    if (d->service)
+        service_destroy(d->service);
+    if (d->node)
+        node_close(d->node);
+    auth_destroy(d->auth);
+    pthread_mutex_destroy(&d->told_lock);
+    free(d);
+}

@@ -1,0 +1,93 @@
+// What the admin address tells of the whole daemon.
+#include "daemon/daemon_internal.h"
+
+#include "admin/collect.h"
+#include "watch/hub.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *channel_name(void *ctx, uint16_t channel)
+{
+    return core_channel_name(ctx, channel);
+}
+
+static void collect_engine(struct daemon *d, struct metrics *m)
+{
+    struct core *core = node_core(d->node);
+    struct journal *j = core_journal(core);
+    const struct watch_hub *hub = node_hub(d->node);
+    struct core_metrics c;
+    struct collect_journal journal = {.appended_lsn = journal_appended(j),
+                                      .durable_lsn = journal_durable(j)};
+    struct collect_stock stock = {.cells = core_cell_count(core),
+                                  .cells_max = d->config->cells_max,
+                                  .has_short = watch_hub_status(hub) == HF_OK,
+                                  .short_cells = watch_hub_short(hub),
+                                  .watched_lsn = watch_hub_lsn(hub),
+                                  .watchers = watch_hub_watchers(hub),
+                                  .watchers_max = d->config->watchers_max};
+    core_metrics(core, &c);
+    journal_metrics(j, &journal.metrics);
+    journal_space(j, &journal.space);
+    collect_core(m, &c, core_now(core));
+    collect_stock(m, &stock);
+    collect_journal(m, &journal);
+}
+
+static void collect_listener(struct daemon *d, struct metrics *m)
+{
+    struct rpc_metrics rpc;
+    struct service_metrics service;
+    struct hf_histogram *latency = calloc(RPC_STAGE_COUNT, sizeof *latency);
+    if (!latency) {
+        m->failed = true;
+        return;
+    }
+    for (unsigned stage = 0; stage < RPC_STAGE_COUNT; stage++)
+        rpc_latency(d->rpc, (enum rpc_stage)stage, &latency[stage]);
+    rpc_metrics(d->rpc, &rpc);
+    service_metrics(d->service, &service);
+    collect_rpc(m, &rpc, latency);
+    collect_service(m, &service, channel_name, node_core(d->node));
+    free(latency);
+}
+
+void daemon_collect(void *ctx, struct metrics *m)
+{
+    struct daemon *d = ctx;
+    char why[200];
+    const struct metrics_row rows[] = {
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_ready_state", daemon_ready(d, why),
+         "1: serving, as /readyz tells"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_valid_keys", auth_key_count(d->auth),
+         "API keys in force; 0: without a key file, open to everybody"},
+    };
+    metrics_rows(m, rows, sizeof rows / sizeof *rows);
+    collect_engine(d, m);
+    collect_listener(d, m);
+    collect_process(m, (clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000);
+}
+
+bool daemon_healthy(void *ctx, char why[200])
+{
+    struct daemon *d = ctx;
+    enum hf_status s = node_failed(d->node);
+    if (s == HF_OK)
+        return true;
+    snprintf(why, 200, "the engine has stopped: %s", hf_status_help(s));
+    return false;
+}
+
+bool daemon_ready(void *ctx, char why[200])
+{
+    struct daemon *d = ctx;
+    // Pairs with the stores in daemon.c; what it tells is advice.
+    uint32_t state = atomic_load_explicit(&d->state, memory_order_acquire);
+    if (state != DAEMON_SERVING) {
+        snprintf(why, 200, state == DAEMON_STARTING ? "starting" : "draining");
+        return false;
+    }
+    return daemon_healthy(d, why);
+}
