@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUFFER_BYTES (1 << 20)
+#define BUFFER_BYTES (1 << 16) // whoever follows the file is not far behind
 
 struct history {
     FILE *file;

@@ -92,6 +92,8 @@ static enum options_exit link_prepare(struct run *r)
         return fail(r, EXIT_USAGE, "%s", why[0] ? why : "no memory");
     r->link.connections = (uint32_t)o->connections;
     r->asker = (struct asker){r->asking, CALL_MS, REACH_MS, r->stop};
+    if (o->give_up_ms < REACH_MS)
+        r->asker.give_up_ms = (uint32_t)o->give_up_ms;
     return EXIT_OK;
 }
 
