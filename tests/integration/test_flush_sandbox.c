@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "daemon/node.h"
 #include "flush/flush.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <jansson.h>
 #include <pthread.h>

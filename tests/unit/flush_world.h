@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "flush/flush.h"
 #include "sim/fake_odoo.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #define CUSTOMERS "Partners/Customers"
 #define VENDORS   "Partners/Vendors"

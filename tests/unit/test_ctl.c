@@ -4,7 +4,7 @@
 #include "ctl/format.h"
 #include "ctl/import.h"
 #include "ctl/table.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
