@@ -470,7 +470,12 @@ class Documents(unittest.TestCase):
         self.assertEqual(codes, re.findall(r"^\| (\d+) \|", page, re.M))
         folder = tempfile.mkdtemp(prefix="holdfast-daemon.")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        ran = d.Daemon(PROGRAM, os.path.join(folder, "data")).serving()
+        key = os.path.join(folder, "key")
+        with open(key, "w", encoding="ascii") as f:
+            f.write("nobody listens there\n")
+        ran = d.Daemon(PROGRAM, os.path.join(folder, "data"), "--odoo-url=http://127.0.0.1:9",
+                       "--odoo-database=none", f"--odoo-key-file={key}",
+                       "--odoo-locations=main=WH").serving()
         self.addCleanup(ran.kill)
         families = ran.metrics()
         named = set(re.findall(r"`((?:holdfast|process)_[a-z_]+)`", page))
