@@ -472,7 +472,7 @@ class Documents(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         key = os.path.join(folder, "key")
         with open(key, "w", encoding="ascii") as f:
-            f.write("nobody listens there\n")
+            f.write("nobody-listens-there\n")
         ran = d.Daemon(PROGRAM, os.path.join(folder, "data"), "--odoo-url=http://127.0.0.1:9",
                        "--odoo-database=none", f"--odoo-key-file={key}",
                        "--odoo-locations=main=WH").serving()
