@@ -266,8 +266,7 @@ static void replies_tell(struct poller *p)
     while (listed) {
         struct call *c = listed;
         listed = c->stream.next_listed;
-        c->stream.listed = false;
-        stream_pump(c);
+        stream_listed(c);
     }
 }
 

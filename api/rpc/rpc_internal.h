@@ -171,7 +171,8 @@ void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
-void stream_pump(struct call *c); // sends what may go now
+void stream_pump(struct call *c);   // sends what may go now
+void stream_listed(struct call *c); // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);
 
 // ------------------------------------------------------------------- slow.c

@@ -258,6 +258,13 @@ void stream_posted(struct call *c, uint32_t bits)
     stream_end(c);
 }
 
+void stream_listed(struct call *c)
+{
+    c->stream.listed = false;
+    stream_pump(c);
+    stream_end(c); // its last tag may have come while it was on the list
+}
+
 void streams_drain(struct poller *p)
 {
     struct call *c = p->open;

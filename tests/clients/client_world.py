@@ -54,16 +54,17 @@ def make_stubs(out):
     sys.path.insert(0, out)
 
 
-OPTIONS = ["--listen", "127.0.0.1:0", "--admin-listen", "", "--cells-max", "20000", "--ids-max",
-           "200000", "--blocks-max", "20000", "--no-huge-pages", "--segment-bytes", "8MiB",
+OPTIONS = ["--listen", "127.0.0.1:0", "--cells-max", "20000", "--ids-max", "200000",
+           "--blocks-max", "20000", "--no-huge-pages", "--segment-bytes", "8MiB",
            "--segments-max", "16", "--grpc-pollers", "2", "--watchers-max", "8"]
 
 
 class Server:
     """One life of holdfastd, with small limits; `with` ends it in order and wants exit code 0."""
 
-    def __init__(self, program, folder, *more):
-        self.process = subprocess.Popen([program, "--data-folder", folder, *OPTIONS, *more],
+    def __init__(self, program, folder, *more, admin=""):
+        self.process = subprocess.Popen([program, "--data-folder", folder, "--admin-listen", admin,
+                                         *OPTIONS, *more],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         text=True)
         self.log = []
