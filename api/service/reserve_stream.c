@@ -171,6 +171,8 @@ static void batch_send(struct rpc_call *call, struct batch *b)
 static void go_on(struct rpc_call *call)
 {
     struct reserve_stream *s = call->state;
+    if (s->deferred)
+        return; // the slow lane has the call; an answer before it may have left meanwhile
     if (s->half_closed && s->unsent == 0)
         rpc_finish(call, NULL);
     else if (!s->half_closed && s->unsent < WINDOW)

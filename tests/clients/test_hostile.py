@@ -13,7 +13,10 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import Client, operations, uuid7  # noqa: E402
+from test_reservations import DONE, Client, operations, uuid7  # noqa: E402
+
+
+LONG_AGO_MS = 1500000000000  # before any id window
 
 
 def metric(server, name):
@@ -28,6 +31,15 @@ def eventually(holds, seconds=10):
     while not holds():
         assert time.monotonic() < end, "not within the time"
         time.sleep(0.02)
+
+
+def reserves(c, sku, count):
+    return [dict(reserve=c.r.ReserveRequest(reservation_id=uuid7(), lines=[c.line(sku, 1)],
+                                            ttl_ms=60000)) for _ in range(count)]
+
+
+def old_get(c):
+    return dict(get=c.r.GetReservationRequest(reservation_id=uuid7(LONG_AGO_MS)))
 
 
 # ------------------------------------------------------------------------------- streams
@@ -51,6 +63,21 @@ def test_a_stream_that_ends_while_its_results_wait_for_the_disk_is_let_go(start)
             call.cancel()
             hold.set()
         eventually(lambda: metric(server, "holdfast_rpc_open_streams") == 0)
+
+
+def test_nothing_is_received_while_a_message_is_with_the_slow_lane(start):
+    with start() as server:
+        c = Client(server.channel())
+        c.make("slow", 10**6)
+        for _ in range(4):
+            sent = [operations(c, [old_get(c)] * 4 if i % 2 else reserves(c, "slow", 4))
+                    for i in range(100)]
+            answers = list(c.reservations.ReserveStream(iter(sent)))
+            assert len(answers) == len(sent)
+            for i, answer in enumerate(answers):
+                assert len(answer.results) == 4
+                for r in answer.results:
+                    assert r.error.reason == "UNKNOWN" if i % 2 else r.decision.outcome == DONE, r
 
 
 def main():
