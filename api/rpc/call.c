@@ -25,7 +25,7 @@ bool rpc_expired(const struct rpc_call *pub)
 static bool call_prepare(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
-    if (p->calls_open > p->rpc->options.limits.calls_max) {
+    if (!call_admit(c)) {
         count_up(&p->metrics.refused);
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "TOO_MANY_CALLS",
@@ -59,8 +59,6 @@ void call_arrived(struct call *c)
     struct poller *p = c->poller;
     struct rpc_error error;
     count_up(&p->metrics.calls);
-    c->counted = true;
-    hf_store_relaxed(&p->calls_open, p->calls_open + 1);
     if (!call_prepare(c, &error)) {
         rpc_fail(&c->pub, &error);
     } else if (c->pub.method->kind == RPC_FAST) {

@@ -159,12 +159,34 @@ static void call_await(struct poller *p, uint32_t method)
     }
 }
 
+static void call_count(struct call *c, bool more)
+{
+    struct poller *p = c->poller;
+    bool stream = c->pub.method->kind == RPC_STREAM;
+    uint32_t *open = stream ? &p->streams_open : &p->calls_open, step = more ? 1 : UINT32_MAX;
+    hf_store_relaxed(open, *open + step);
+    if (c->pub.method->role == 0)
+        p->keyless_open[stream] += step;
+    c->counted = more;
+}
+
+bool call_admit(struct call *c)
+{
+    struct poller *p = c->poller;
+    const struct rpc_limits *l = &p->rpc->options.limits;
+    bool stream = c->pub.method->kind == RPC_STREAM;
+    call_count(c, true);
+    uint32_t keyless = p->keyless_open[stream];
+    uint32_t all = stream ? p->streams_open : p->calls_open;
+    return (c->pub.method->role == 0 ? keyless : all - keyless) <=
+           (stream ? l->streams_max : l->calls_max);
+}
+
 void call_release(struct call *c)
 {
     struct poller *p = c->poller;
     if (c->counted)
-        hf_store_relaxed(c->pub.method->kind == RPC_STREAM ? &p->streams_open : &p->calls_open,
-                         (c->pub.method->kind == RPC_STREAM ? p->streams_open : p->calls_open) - 1);
+        call_count(c, false);
     if (c->call)
         grpc_call_unref(c->call);
     if (c->payload)
@@ -183,9 +205,8 @@ static void call_unknown(struct call *c)
 {
     struct rpc_error error = {.code = RPC_UNIMPLEMENTED,
                               .message = "this server has no such method"};
-    c->counted = true;
     count_up(&c->poller->metrics.calls);
-    hf_store_relaxed(&c->poller->calls_open, c->poller->calls_open + 1);
+    (void)call_admit(c); // refused in any case
     rpc_fail(&c->pub, &error);
 }
 

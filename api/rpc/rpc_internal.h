@@ -98,6 +98,7 @@ struct poller {
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
+    uint32_t keyless_open[2]; // of them, calls and streams of methods that are open to everybody
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
@@ -153,6 +154,9 @@ grpc_server_credentials *credentials_create(const struct rpc_options *o);
 void *poller_run(void *poller);
 void poller_wake(struct poller *p);
 void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
+// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more,
+// for itself: whoever comes without a key takes nothing from those who have one.
+bool call_admit(struct call *c);
 void call_release(struct call *c); // back to the poller's list, after its last tag
 // Makes payload contiguous in pub.bytes. False: no memory.
 bool call_bytes(struct call *c);

@@ -40,7 +40,7 @@ static void unsent_drop(struct stream *s)
 static bool stream_admit(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
-    if (p->streams_open > p->rpc->options.limits.streams_max) {
+    if (!call_admit(c)) {
         count_up(&p->metrics.refused);
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "TOO_MANY_STREAMS",
@@ -60,8 +60,6 @@ void stream_arrived(struct call *c)
     const struct rpc_hooks *h = &p->rpc->options.hooks;
     struct rpc_error error;
     count_up(&p->metrics.streams);
-    c->counted = true;
-    hf_store_relaxed(&p->streams_open, p->streams_open + 1);
     c->stream = (struct stream){.last = NULL};
     c->stream.last = &c->stream.first;
     grpc_op closed = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};

@@ -3,8 +3,11 @@
 
 Usage: test_hostile.py HOLDFASTD [TEST ...]
 """
+import hashlib
 import os
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -13,8 +16,9 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import DONE, Client, operations, uuid7  # noqa: E402
+from test_reservations import DONE, Client, operations, quick, uuid7  # noqa: E402
 
+import grpc  # noqa: E402
 
 LONG_AGO_MS = 1500000000000  # before any id window
 
@@ -40,6 +44,74 @@ def reserves(c, sku, count):
 
 def old_get(c):
     return dict(get=c.r.GetReservationRequest(reservation_id=uuid7(LONG_AGO_MS)))
+
+
+def make_key(folder, *lines):
+    """A key file; each line is name, roles and limits. The keys by name."""
+    keys = {name: f"hf_{name}_0123456789abcdef" for name, *_ in lines}
+    with open(os.path.join(folder, "keys"), "w", encoding="ascii") as f:
+        for name, *words in lines:
+            digest = hashlib.sha256(keys[name].encode()).hexdigest()
+            print(name, words[0], digest, *words[1:], file=f)
+    return keys
+
+
+class Keyed(Client):
+    """A client whose every call carries a key."""
+
+    def __init__(self, server, key):
+        class Carry(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor,
+                    grpc.StreamStreamClientInterceptor):
+            def carry(self, go_on, details, request):
+                return go_on(details._replace(metadata=[("authorization", f"Bearer {key}")]),
+                             request)
+            intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = carry
+        super().__init__(grpc.intercept_channel(server.channel(), Carry()))
+
+
+# ------------------------------------------------------------------------------- without a key
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(
+        ">I", stream) + payload
+
+
+def unread_calls(server, path, count):
+    """Unary calls whose answers may not be sent: HTTP/2 with a window of 0."""
+    host, port = server.address.split(":")
+    s = socket.create_connection((host, int(port)))
+    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
+              frame(4, 0, 0, struct.pack(">HI", 4, 0)) + frame(4, 1, 0))
+    headers = b"".join(b"\x00" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in (
+        (b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"),
+        (b"content-type", b"application/grpc"), (b"te", b"trailers")))
+    for i in range(count):
+        s.sendall(frame(1, 4, 2 * i + 1, headers) + frame(0, 1, 2 * i + 1, b"\0" * 5))
+    return s
+
+
+def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
+    import hf_health_pb2 as h, hf_health_pb2_grpc as hg
+    keys = make_key(folder, ("shop", "storefront,stock_admin"))
+    with start("--key-file", os.path.join(folder, "keys"), "--grpc-calls-max", "20",
+               "--grpc-streams-max", "20") as server:
+        c = Keyed(server, keys["shop"])
+        c.make("place", 10**6)
+        stranger = server.channel()
+        watch = [hg.HealthStub(stranger).Watch(h.HealthCheckRequest()) for _ in range(100)]
+        calls = unread_calls(server, b"/grpc.health.v1.Health/Check", 100)
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") >= 20)
+        eventually(lambda: metric(server, "holdfast_rpc_open_streams") >= 20)
+        quick(c, "place")
+        answers = list(c.reservations.ReserveStream(iter([operations(
+            c, reserves(c, "place", 1))])))
+        assert answers[0].results[0].decision.outcome == DONE
+        eventually(lambda: metric(server, "holdfast_rpc_refused_total") > 0)
+        for w in watch:
+            w.cancel()
+        calls.close()
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
+        stranger.close()
 
 
 # ------------------------------------------------------------------------------- streams
@@ -90,7 +162,12 @@ def main():
                 continue
             begin = time.monotonic()
             data = os.path.join(folder, name)
-            test(lambda *more, data=data: world.Server(program, data, *more, admin="127.0.0.1:0"))
+            os.mkdir(data)
+
+            def start(*more, data=data):
+                return world.Server(program, os.path.join(data, "data"), *more,
+                                    admin="127.0.0.1:0")
+            test(*((start, data) if test.__code__.co_argcount == 2 else (start,)))
             print(f"ok  {time.monotonic() - begin:6.2f} s  {name[5:].replace('_', ' ')}",
                   flush=True)
     print("all passed")
