@@ -98,13 +98,29 @@ void rpc_receive(struct rpc_call *pub)
     start(c, &op, 1, TAG_RECEIVED);
 }
 
+// False: it is ending, or its key has been revoked, which ends it.
+static bool stream_goes_on(struct call *c)
+{
+    struct stream *s = &c->stream;
+    if (!s->open || s->closed || s->finishing)
+        return false;
+    if (auth_in_force(c->pub.who))
+        return true;
+    struct rpc_error error = {.code = RPC_UNAUTHENTICATED,
+                              .reason = "KEY",
+                              .message = "this API key is not valid any more"};
+    count_up(&c->poller->metrics.unauthenticated);
+    rpc_finish(&c->pub, &error);
+    return false;
+}
+
 static void stream_received(struct call *c, bool ok)
 {
     struct poller *p = c->poller;
     const struct rpc_hooks *h = &p->rpc->options.hooks;
     struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED, .message = "no memory"};
     c->stream.receiving = false;
-    if (c->stream.finishing || c->stream.closed)
+    if (!stream_goes_on(c))
         return;
     if (!ok || !c->payload) {
         if (ok)
@@ -233,7 +249,7 @@ void stream_tag(struct call *c, enum tag_kind kind, bool ok)
     } else if (kind == TAG_SENT) {
         unsent_free(s->in_flight);
         s->in_flight = NULL;
-        if (ok && s->open && !s->closed && !s->finishing)
+        if (ok && stream_goes_on(c))
             c->pub.method->sent(h->ctx, c->poller->local, &c->pub);
         stream_pump(c);
     } else if (kind == TAG_CLOSED) {
@@ -249,7 +265,9 @@ void stream_posted(struct call *c, uint32_t bits)
     const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
     if (bits & POSTED_DONE)
         s->deferred = false;
-    if (s->open && !s->closed && !s->finishing && !s->deferred)
+    // What the slow lane has decided is told in any case.
+    bool told = (bits & POSTED_DONE) && s->open && !s->closed && !s->finishing;
+    if (!s->deferred && (told || stream_goes_on(c)))
         c->pub.method->woken(h->ctx, c->poller->local, &c->pub);
     if (!s->gone)
         stream_pump(c);

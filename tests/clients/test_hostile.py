@@ -5,7 +5,9 @@ Usage: test_hostile.py HOLDFASTD [TEST ...]
 """
 import hashlib
 import os
+import queue
 import re
+import signal
 import socket
 import struct
 import sys
@@ -16,7 +18,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import DONE, Client, operations, quick, uuid7  # noqa: E402
+from test_reservations import CODE, DONE, Client, operations, quick, uuid7  # noqa: E402
 
 import grpc  # noqa: E402
 
@@ -112,6 +114,40 @@ def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
         calls.close()
         eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
         stranger.close()
+
+
+# ------------------------------------------------------------------------------- keys that go
+
+def ends_with(call, code):
+    """What is left of a stream's answers, then how it ends."""
+    try:
+        for _ in call:
+            pass
+    except grpc.RpcError as e:
+        assert e.code() == code, e
+        return
+    raise AssertionError(f"ended with OK, wanted {code}")
+
+
+def test_a_revoked_key_ends_its_streams(start, folder):
+    keys = make_key(folder, ("shop", "storefront,stock_admin"), ("next", "storefront"))
+    with start("--key-file", os.path.join(folder, "keys")) as server:
+        c = Keyed(server, keys["shop"])
+        c.make("revoked", 10**6)
+        sent = queue.Queue()
+        stream = c.reservations.ReserveStream(iter(sent.get, None), timeout=20)
+        sent.put(operations(c, reserves(c, "revoked", 1)))
+        assert next(stream).results[0].decision.outcome == DONE
+        watch = c.stock.WatchStock(c.s.WatchStockRequest(interval_ms=10), timeout=20)
+        assert next(watch).snapshot_complete
+        make_key(folder, ("next", "storefront"))
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "event=reloaded" in "".join(server.log))
+        sent.put(operations(c, reserves(c, "revoked", 1)))
+        ends_with(stream, CODE.UNAUTHENTICATED)
+        Keyed(server, keys["next"]).reserve([c.line("revoked", 1)])  # something to be told
+        ends_with(watch, CODE.UNAUTHENTICATED)
+        sent.put(None)
 
 
 # ------------------------------------------------------------------------------- streams
