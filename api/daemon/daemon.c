@@ -100,6 +100,8 @@ static void told_set(struct daemon *d, struct rpc *rpc)
 {
     pthread_mutex_lock(&d->told_lock);
     d->told = rpc;
+    if (rpc) // calls that came in before
+        rpc_durable_advanced(rpc);
     pthread_mutex_unlock(&d->told_lock);
 }
 
