@@ -22,6 +22,19 @@ bool rpc_expired(const struct rpc_call *pub)
     return c->deadline_ns != UINT64_MAX && rpc_now_ns() >= c->deadline_ns;
 }
 
+static struct rpc_error expired_error(struct call *c)
+{
+    hf_add(&c->poller->metrics.expired, 1); // also from the slow lane
+    return (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
+                              .message = "the deadline passed before the decision"};
+}
+
+void call_expired(struct call *c)
+{
+    struct rpc_error error = expired_error(c);
+    rpc_fail(&c->pub, &error);
+}
+
 static bool call_prepare(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
@@ -34,9 +47,7 @@ static bool call_prepare(struct call *c, struct rpc_error *error)
         return false;
     }
     if (rpc_expired(&c->pub)) {
-        count_up(&p->metrics.expired);
-        *error = (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
-                                    .message = "the deadline passed before the decision"};
+        *error = expired_error(c);
         return false;
     }
     c->pub.who = call_identify(c, error);

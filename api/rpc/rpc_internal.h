@@ -169,6 +169,7 @@ bool on_own_poller(const struct call *c);
 void call_arrived(struct call *c); // unary, requested
 void call_answer(struct call *c);  // the reply is durable: send it
 void call_done(struct call *c);    // its last tag
+void call_expired(struct call *c); // fails it, in its thread
 
 // ------------------------------------------------------------------- stream.c
 void stream_arrived(struct call *c);

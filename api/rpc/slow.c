@@ -21,6 +21,10 @@ static void slow_call(struct slow_lane *s, struct call *c)
 {
     const struct rpc_hooks *h = &s->rpc->options.hooks;
     struct poller *p = c->poller;
+    if (c->pub.method->kind != RPC_STREAM && rpc_expired(&c->pub)) { // it may have waited long
+        call_expired(c);
+        return;
+    }
     if (c->pub.method->kind == RPC_STREAM) {
         h->deferred(h->ctx, s->local, &c->pub);
         poller_post(p, c, POSTED_DONE); // the stream is its poller's again

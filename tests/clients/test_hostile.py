@@ -18,7 +18,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import CODE, DONE, Client, operations, quick, uuid7  # noqa: E402
+from test_reservations import CODE, DONE, Client, fails, operations, quick, uuid7  # noqa: E402
 
 import grpc  # noqa: E402
 
@@ -186,6 +186,31 @@ def test_nothing_is_received_while_a_message_is_with_the_slow_lane(start):
                 assert len(answer.results) == 4
                 for r in answer.results:
                     assert r.error.reason == "UNKNOWN" if i % 2 else r.decision.outcome == DONE, r
+
+
+# ------------------------------------------------------------------------------- the slow lane
+
+def busy_lane(c, server, messages=1):
+    """Streams that keep the slow lane busy for a while."""
+    before = metric(server, "holdfast_rpc_deferred_total")
+    calls = [c.reservations.ReserveStream(iter([operations(c, [old_get(c)] * 1024)]))
+             for _ in range(messages)]
+    eventually(lambda: metric(server, "holdfast_rpc_deferred_total") == before + messages)
+    return calls
+
+
+def test_a_deadline_that_passes_in_the_slow_lane_does_nothing(start):
+    with start() as server:
+        c = Client(server.channel())
+        c.make("lane", 10)
+        before = metric(server, "holdfast_rpc_expired_total")
+        busy = busy_lane(c, server, 24)
+        fails(lambda: c.reservations.Cancel(c.r.CancelRequest(
+            reservation_id=uuid7(LONG_AGO_MS), operation_id=uuid7(), lines=[c.line("lane", 1)]),
+            timeout=0.05), CODE.DEADLINE_EXCEEDED)
+        for b in busy:
+            assert len(next(b).results) == 1024
+        eventually(lambda: metric(server, "holdfast_rpc_expired_total") == before + 1)
 
 
 def main():
