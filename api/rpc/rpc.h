@@ -131,7 +131,7 @@ struct rpc_hooks {
     X(keepalive_ms, 60000, "a silent connection is asked whether it lives")                        \
     X(keepalive_timeout_ms, 20000, "and closed when it does not answer")                           \
     X(drain_ms, 10000, "at the end, calls in progress may take so long")                           \
-    X(slow_queue_max, 1024, "calls waiting for the slow lane; beyond it RESOURCE_EXHAUSTED")
+    X(slow_queue_max, 1024, "calls of a role that wait for the slow lane; beyond it as above")
 struct rpc_limits {
 #define X(name, value, help) uint32_t name;
     RPC_LIMIT_TABLE(X)

@@ -103,14 +103,20 @@ struct poller {
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
 
+#define SLOW_QUEUES 4 // one for each role
+struct slow_queue {
+    struct call *first, **last;
+    uint32_t count;
+};
+
 struct slow_lane {
     struct rpc *rpc;
     pthread_t thread;
     bool started, stopping; // under lock
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct call *first, **last;
-    uint32_t count;
+    struct slow_queue queues[SLOW_QUEUES]; // under lock
+    unsigned turn;                         // of the queue that was served last
     void *local;
 };
 

@@ -213,6 +213,21 @@ def test_a_deadline_that_passes_in_the_slow_lane_does_nothing(start):
         eventually(lambda: metric(server, "holdfast_rpc_expired_total") == before + 1)
 
 
+def test_who_keeps_the_slow_lane_busy_does_not_hold_up_other_roles(start):
+    with start() as server:
+        c = Client(server.channel())
+        done = []
+        readers = [threading.Thread(target=lambda b=b: done.append(list(b)))
+                   for b in busy_lane(c, server, 12)]
+        for r in readers:
+            r.start()
+        c.admin.CreateChannel(c.a.CreateChannelRequest(channel="urgent"), timeout=60)
+        assert len(done) < 8, len(done)  # of 12 that had come before
+        for r in readers:
+            r.join()
+        assert len(done) == 12
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     only = sys.argv[2:]
