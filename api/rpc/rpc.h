@@ -183,7 +183,8 @@ bool rpc_defer(struct rpc_call *call);
 // By the stream's poller, unless told otherwise.
 
 // Asks for the next message; nothing while one is asked for. Half-close: the callback. The bytes of
-// the message before are gone then; what was unpacked stays until the next one is received.
+// the message before are gone then. What was unpacked, and the arena, are gone when `received` has
+// returned or, of a message that was deferred, `woken`.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
 // `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.

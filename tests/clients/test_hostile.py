@@ -116,6 +116,33 @@ def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
         stranger.close()
 
 
+def test_idle_streams_hold_no_memory_of_what_they_were_sent(start):
+    with start() as server:
+        c = Client(server.channel())
+        c.make("large", 10**6)
+        # Fields that nobody knows, two bytes each, and fifty when unpacked.
+        padding = b"\x78\x01" * 400000
+        serialize = dict(request_serializer=lambda m: m, response_deserializer=lambda m: m)
+        message = operations(c, reserves(c, "large", 1)).SerializeToString() + padding
+        before = server.resident_kib()
+        streams = []
+        for path, bytes_ in (
+                ("/holdfast.v1.ReservationService/ReserveStream", message),
+                ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", padding)):
+            for _ in range(30):
+                sent = queue.Queue()
+                streams.append(c.channel.stream_stream(path, **serialize)(
+                    iter(sent.get, None), timeout=60))
+                sent.put(bytes_)
+                try:
+                    next(streams[-1])
+                except grpc.RpcError as e:
+                    assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+        assert server.resident_kib() - before < 1 << 20, server.resident_kib() - before
+        for s in streams:
+            s.cancel()
+
+
 # ------------------------------------------------------------------------------- keys that go
 
 def ends_with(call, code):
