@@ -150,7 +150,7 @@
     X(drain_delay_ms, "drain_delay", SPAN, "0", 0, 5 * CONFIG_M,                                   \
       "before that, so long calls are still taken while health says NOT_SERVING")                  \
     X(grpc_slow_queue_max, "grpc_slow_queue_max", COUNT, "1024", 1, 65536,                         \
-      "calls waiting for administration, lists and the archive; beyond it RESOURCE_EXHAUSTED")     \
+      "calls of a role waiting for administration, lists, archive; beyond it RESOURCE_EXHAUSTED")  \
     G("Odoo")                                                                                      \
     X(odoo_url, "odoo_url", TEXT, "", 0, 255,                                                      \
       "origin, such as https://odoo.example; empty: nothing is posted")                            \

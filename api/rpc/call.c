@@ -58,7 +58,7 @@ static bool call_prepare(struct call *c, struct rpc_error *error)
     if (!call_bytes(c)) {
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "MEMORY",
-                                    .message = "no memory for the request",
+                                    .message = "no memory for a request of this size",
                                     .retry_ms = RETRY_BUSY_MS};
         return false;
     }

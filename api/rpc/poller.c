@@ -25,6 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What strangers may ask is a name or two. Unpacked, a message can be many times as large.
+#define KEYLESS_BYTES_MAX 4096
+
 static _Thread_local const struct poller *own_poller;
 
 bool on_own_poller(const struct call *c)
@@ -44,6 +47,10 @@ bool call_bytes(struct call *c)
     if (!grpc_byte_buffer_reader_init(&reader, c->payload))
         return false;
     size_t total = grpc_byte_buffer_length(c->payload), at = 0;
+    if (c->pub.method->role == 0 && total > KEYLESS_BYTES_MAX) {
+        grpc_byte_buffer_reader_destroy(&reader);
+        return false;
+    }
     unsigned char *copy = NULL;
     grpc_slice *slice;
     bool good = true;

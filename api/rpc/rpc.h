@@ -131,7 +131,7 @@ struct rpc_hooks {
     X(keepalive_ms, 60000, "a silent connection is asked whether it lives")                        \
     X(keepalive_timeout_ms, 20000, "and closed when it does not answer")                           \
     X(drain_ms, 10000, "at the end, calls in progress may take so long")                           \
-    X(slow_queue_max, 1024, "calls waiting for the slow lane; beyond it RESOURCE_EXHAUSTED")
+    X(slow_queue_max, 1024, "calls of a role that wait for the slow lane; beyond it as above")
 struct rpc_limits {
 #define X(name, value, help) uint32_t name;
     RPC_LIMIT_TABLE(X)
@@ -183,7 +183,8 @@ bool rpc_defer(struct rpc_call *call);
 // By the stream's poller, unless told otherwise.
 
 // Asks for the next message; nothing while one is asked for. Half-close: the callback. The bytes of
-// the message before are gone then; what was unpacked stays until the next one is received.
+// the message before are gone then. What was unpacked, and the arena, are gone when `received` has
+// returned or, of a message that was deferred, `woken`.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
 // `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.

@@ -103,14 +103,20 @@ struct poller {
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
 
+#define SLOW_QUEUES 4 // one for each role
+struct slow_queue {
+    struct call *first, **last;
+    uint32_t count;
+};
+
 struct slow_lane {
     struct rpc *rpc;
     pthread_t thread;
     bool started, stopping; // under lock
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct call *first, **last;
-    uint32_t count;
+    struct slow_queue queues[SLOW_QUEUES]; // under lock
+    unsigned turn;                         // of the queue that was served last
     void *local;
 };
 
@@ -158,7 +164,7 @@ void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
 // for itself: whoever comes without a key takes nothing from those who have one.
 bool call_admit(struct call *c);
 void call_release(struct call *c); // back to the poller's list, after its last tag
-// Makes payload contiguous in pub.bytes. False: no memory.
+// Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
 bool call_unpack(struct call *c, struct rpc_error *error);

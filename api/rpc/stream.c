@@ -114,11 +114,20 @@ static bool stream_goes_on(struct call *c)
     return false;
 }
 
+// What was unpacked goes with its answer: an idle stream holds none of it.
+static void message_over(struct call *c)
+{
+    if (!c->stream.deferred)
+        arena_reset(&c->pub.arena);
+}
+
 static void stream_received(struct call *c, bool ok)
 {
     struct poller *p = c->poller;
     const struct rpc_hooks *h = &p->rpc->options.hooks;
-    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED, .message = "no memory"};
+    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
+                              .reason = "MEMORY",
+                              .message = "no memory for a request of this size"};
     c->stream.receiving = false;
     if (!stream_goes_on(c))
         return;
@@ -134,6 +143,7 @@ static void stream_received(struct call *c, bool ok)
         c->pub.method->received(h->ctx, p->local, &c->pub);
     else
         rpc_finish(&c->pub, &error);
+    message_over(c);
 }
 
 // ------------------------------------------------------------------------------- send
@@ -269,6 +279,8 @@ void stream_posted(struct call *c, uint32_t bits)
     bool told = (bits & POSTED_DONE) && s->open && !s->closed && !s->finishing;
     if (!s->deferred && (told || stream_goes_on(c)))
         c->pub.method->woken(h->ctx, c->poller->local, &c->pub);
+    if (bits & POSTED_DONE)
+        message_over(c);
     if (!s->gone)
         stream_pump(c);
     stream_end(c);

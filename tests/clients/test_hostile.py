@@ -18,7 +18,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import CODE, DONE, Client, operations, quick, uuid7  # noqa: E402
+from test_reservations import CODE, DONE, Client, fails, operations, quick, uuid7  # noqa: E402
 
 import grpc  # noqa: E402
 
@@ -116,6 +116,33 @@ def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
         stranger.close()
 
 
+def test_idle_streams_hold_no_memory_of_what_they_were_sent(start):
+    with start() as server:
+        c = Client(server.channel())
+        c.make("large", 10**6)
+        # Fields that nobody knows, two bytes each, and fifty when unpacked.
+        padding = b"\x78\x01" * 400000
+        serialize = dict(request_serializer=lambda m: m, response_deserializer=lambda m: m)
+        message = operations(c, reserves(c, "large", 1)).SerializeToString() + padding
+        before = server.resident_kib()
+        streams = []
+        for path, bytes_ in (
+                ("/holdfast.v1.ReservationService/ReserveStream", message),
+                ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", padding)):
+            for _ in range(30):
+                sent = queue.Queue()
+                streams.append(c.channel.stream_stream(path, **serialize)(
+                    iter(sent.get, None), timeout=60))
+                sent.put(bytes_)
+                try:
+                    next(streams[-1])
+                except grpc.RpcError as e:
+                    assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+        assert server.resident_kib() - before < 1 << 20, server.resident_kib() - before
+        for s in streams:
+            s.cancel()
+
+
 # ------------------------------------------------------------------------------- keys that go
 
 def ends_with(call, code):
@@ -148,6 +175,46 @@ def test_a_revoked_key_ends_its_streams(start, folder):
         Keyed(server, keys["next"]).reserve([c.line("revoked", 1)])  # something to be told
         ends_with(watch, CODE.UNAUTHENTICATED)
         sent.put(None)
+
+
+def test_a_key_with_limits_keeps_to_its_own_reservations(start, folder):
+    keys = make_key(folder, ("root", "operator"), ("web", "storefront", "channels=web"),
+                    ("north", "storefront", "locations=north"), ("read", "reader", "channels=web"))
+    with start("--key-file", os.path.join(folder, "keys")) as server:
+        root, web, north, read = (Keyed(server, keys[k]) for k in ("root", "web", "north", "read"))
+        for channel in ("web", "shop"):
+            root.admin.CreateChannel(root.a.CreateChannelRequest(channel=channel))
+        root.make("own", 1000, "north")
+        root.make("own", 1000, "south")
+        denied = dict(code=CODE.PERMISSION_DENIED, reason="RESERVATION")
+
+        def each(c, ident):
+            op, r = dict(reservation_id=ident, operation_id=uuid7()), c.reservations
+            yield lambda: r.Extend(c.r.ExtendRequest(ttl_ms=70000, **op))
+            yield lambda: r.Release(c.r.ReleaseRequest(reservation_id=ident))
+            yield lambda: r.Commit(c.r.CommitRequest(reservation_id=ident))
+
+        for owner, channel, location, others in ((root, "shop", "north", (web,)),
+                                                 (root, "web", "south", (north,)),
+                                                 (root, "", "south", (web, north))):
+            ident = uuid7()
+            owner.reserve([owner.line("own", 1, location)], ident, channel=channel)
+            for c in others:
+                for call in each(c, ident):
+                    fails(call, **denied)
+                fails(lambda c=c, i=ident: c.get(i), **denied)
+                results = list(c.reservations.ReserveStream(iter([operations(c, [
+                    dict(commit=c.r.CommitRequest(reservation_id=ident)),
+                    dict(get=c.r.GetReservationRequest(reservation_id=ident))])])))[0].results
+                assert [r.error.reason for r in results] == ["RESERVATION"] * 2, results
+            assert owner.get(ident).state == 1, "held as before"
+        mine = uuid7()
+        web.reserve([web.line("own", 1, "south")], mine, channel="web")
+        listed = read.reservations.ListReservations(read.r.ListReservationsRequest()).reservations
+        assert {r.channel for r in listed} == {"web"}, listed
+        assert web.get(mine).reservation_id == mine
+        for call in list(each(web, mine))[::2]:
+            assert call().decision.outcome == DONE
 
 
 # ------------------------------------------------------------------------------- streams
@@ -203,21 +270,29 @@ def test_a_deadline_that_passes_in_the_slow_lane_does_nothing(start):
     with start() as server:
         c = Client(server.channel())
         c.make("lane", 10)
-        late = 0
-        for _ in range(5):
-            busy = busy_lane(c, server, 4)
-            try:
-                c.admin.AdjustStock(c.a.AdjustStockRequest(
-                    operation_id=uuid7(), sku="lane", location="main", difference=1),
-                    timeout=0.02)
-            except grpc.RpcError as e:
-                assert e.code() == CODE.DEADLINE_EXCEEDED, e
-                late += 1
-            for b in busy:
-                assert len(next(b).results) == 1024
-        c.admin.CreateChannel(c.a.CreateChannelRequest(channel="after"))  # all before it is done
-        assert late > 0
-        assert c.cell("lane").on_hand == 10 + 5 - late
+        before = metric(server, "holdfast_rpc_expired_total")
+        busy = busy_lane(c, server, 24)
+        fails(lambda: c.reservations.Cancel(c.r.CancelRequest(
+            reservation_id=uuid7(LONG_AGO_MS), operation_id=uuid7(), lines=[c.line("lane", 1)]),
+            timeout=0.05), CODE.DEADLINE_EXCEEDED)
+        for b in busy:
+            assert len(next(b).results) == 1024
+        eventually(lambda: metric(server, "holdfast_rpc_expired_total") == before + 1)
+
+
+def test_who_keeps_the_slow_lane_busy_does_not_hold_up_other_roles(start):
+    with start() as server:
+        c = Client(server.channel())
+        done = []
+        readers = [threading.Thread(target=lambda b=b: done.append(list(b)))
+                   for b in busy_lane(c, server, 12)]
+        for r in readers:
+            r.start()
+        c.admin.CreateChannel(c.a.CreateChannelRequest(channel="urgent"), timeout=60)
+        assert len(done) < 8, len(done)  # of 12 that had come before
+        for r in readers:
+            r.join()
+        assert len(done) == 12
 
 
 def main():
@@ -236,8 +311,8 @@ def main():
                 return world.Server(program, os.path.join(data, "data"), *more,
                                     admin="127.0.0.1:0")
             test(*((start, data) if test.__code__.co_argcount == 2 else (start,)))
-            seconds = time.monotonic() - begin
-            print(f"ok  {seconds:6.2f} s  {name[5:].replace('_', ' ')}", flush=True)
+            print(f"ok  {time.monotonic() - begin:6.2f} s  {name[5:].replace('_', ' ')}",
+                  flush=True)
     print("all passed")
 
 
