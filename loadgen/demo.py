@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The demonstration: a flash sale through the whole loop, on this machine and loopback alone.
 
-holdfastd on its embedded defaults, holdfast-load as its customers, holdfast-odoo-sandbox as the Odoo
-behind it. In the middle the daemon is killed. At the end the customers' book, the engine and Odoo have
-to agree to the unit. Usage: demo.py BUILD-FOLDER [--seconds N] [--skus N] [--keep FOLDER]
+holdfastd on its embedded defaults, holdfast-load as its customers, holdfast-odoo-sandbox as the
+Odoo behind it. In the middle the daemon is killed. At the end the customers' book, the engine and
+Odoo have to agree to the unit.
 """
 import argparse
 import csv
@@ -206,18 +206,28 @@ def screen(demo, result, seconds, cells, documents, traced):
         for outcome, count in verb.items():
             if outcome != "latency":
                 sums[outcome] = sums.get(outcome, 0) + count
-    ms = {p: result["latency"][f"{p}_ns"] / 1e6 for p in ("p50", "p99")}
+    orders, holds = verbs["ORDER"].get("DONE", 0), verbs["RESERVE"].get("DONE", 0)
+    p50, p99 = (result["latency"][f"{p}_ns"] / 1e6 for p in ("p50", "p99"))
     ident, sku, location, lsn, name = traced
-    print(f"""
-  Storefronts   {result['requests']:,} requests in {result['ns'] / 1e9:.1f} s, {result['requests_per_s']:,.0f} a second, the restart included
-                orders sold {verbs['ORDER'].get('DONE', 0):,}, holds taken {verbs['RESERVE'].get('DONE', 0):,}, refused {sums.get('REFUSED', 0):,}, units expired {book['expired']:,}
-                p50 {ms['p50']:.2f} ms, p99 {ms['p99']:.2f} ms, each answer told after it was on the disk
-  Restart       kill -9 in the middle, back in {demo.back_s:.2f} s; what had no answer was asked again: {result['tries'] - result['requests']:,}
-  Audit         {result['audit']['cells']:,} cells agree with the customers' own book, to the unit
-  Odoo          {documents:,} documents, the last one {seconds:.1f} s after the sale; {cells:,} cells agree, to the unit
-  One order     {ident}, order-4711: 1 x {sku} in {location},
-                record {lsn} of the journal, document {name}
-""")
+    rows = [
+        ("Storefronts", f"{result['requests']:,} requests in {result['ns'] / 1e9:.1f} s, "
+         f"{result['requests_per_s']:,.0f} a second, the restart included"),
+        ("", f"orders sold {orders:,}, holds taken {holds:,}, refused {sums.get('REFUSED', 0):,}, "
+         f"units expired {book['expired']:,}"),
+        ("", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, each answer told after it was on the disk"),
+        ("Restart", f"kill -9 in the middle, back in {demo.back_s:.2f} s; what had no answer was "
+         f"asked again: {result['tries'] - result['requests']:,}"),
+        ("Audit", f"{result['audit']['cells']:,} cells agree with the customers' own book, to the "
+         "unit"),
+        ("Odoo", f"{documents:,} documents, the last {seconds:.1f} s after the sale; {cells:,} "
+         "cells agree, to the unit"),
+        ("One order", f"{ident}, order-4711: 1 x {sku} in {location},"),
+        ("", f"record {lsn} of the journal, document {name}"),
+    ]
+    print()
+    for head, text in rows:
+        print(f"  {head:<12}  {text}")
+    print()
 
 
 def run(arguments, folder):
@@ -227,8 +237,8 @@ def run(arguments, folder):
         demo.start_sandbox()
         begin = demo.start_daemon()
         tell(f"holdfastd serves after {begin:.2f} s; Odoo's stand-in listens at {demo.odoo}")
-        tell(f"{arguments.skus} SKUs in {len(LOCATIONS)} places, {arguments.stock} of each; half of "
-             f"the demand for 12 of them; {arguments.seconds} s")
+        tell(f"{arguments.skus} SKUs in {len(LOCATIONS)} places, {arguments.stock} of each; half "
+             f"of the demand for 12 of them; {arguments.seconds} s")
         result = demo.sale()
         tell("sold, asked again, audited; waiting for Odoo")
         seconds, cells = demo.posted()
