@@ -78,18 +78,18 @@ static void batch_decide(struct service_local *l, struct arena *a, struct batch 
 }
 
 static void operation_get(struct service_local *l, struct arena *a, struct batch *b,
-                          Holdfast__V1__StreamResult *result, const char *id_text, bool may_recall)
+                          Holdfast__V1__StreamResult *result, const char *id_text,
+                          struct reservation_asked *asked)
 {
-    struct hf_uuid id;
     struct rpc_error error;
     uint64_t ticket = 0;
-    if (!convert_uuid(id_text, "get.reservation_id", &id, &error)) {
+    if (!convert_uuid(id_text, "get.reservation_id", &asked->id, &error)) {
         result_error(a, result, &error);
         return;
     }
-    batch_decide(l, a, b, may_recall); // what stands before it comes first
-    enum hf_status s = reservation_tell(l, a, id, may_recall, &result->reservation, &ticket);
-    if (s == HF_BUSY && !may_recall) {
+    batch_decide(l, a, b, asked->may_recall); // what stands before it comes first
+    enum hf_status s = reservation_tell(l, a, asked, &result->reservation, &ticket);
+    if (s == HF_BUSY && !asked->may_recall) {
         b->away = true;
         return;
     }
@@ -116,7 +116,8 @@ static void operation_run(struct service_local *l, const struct rpc_call *call, 
         return;
     }
     if (op->operation_case == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
-        operation_get(l, a, b, result, op->get->reservation_id, may_recall);
+        struct reservation_asked asked = {.who = call->who, .may_recall = may_recall};
+        operation_get(l, a, b, result, op->get->reservation_id, &asked);
         return;
     }
     // The members of the oneof share their place, and each is a message.

@@ -153,7 +153,8 @@ static void reservation_get(struct service_local *l, struct rpc_call *call, bool
         rpc_fail(call, &error);
         return;
     }
-    enum hf_status s = reservation_tell(l, &call->arena, id, may_recall, &out.reservation, &ticket);
+    struct reservation_asked asked = {call->who, id, may_recall};
+    enum hf_status s = reservation_tell(l, &call->arena, &asked, &out.reservation, &ticket);
     if (s == HF_BUSY && !may_recall && rpc_defer(call))
         return;
     error = reservation_error(s);

@@ -224,6 +224,32 @@ static bool channel_convert(struct service_local *l, const struct auth_identity 
     return true;
 }
 
+// A key with limits acts on reservations of its own only. What has left memory is looked at in the
+// slow lane, where core would look for it, too.
+static bool reservation_convert(struct service_local *l, const struct auth_identity *who,
+                                struct arena *a, const struct core_request *r,
+                                struct rpc_error *error)
+{
+    struct core *c = local_core(l);
+    struct core_view v;
+    if (r->verb <= CORE_RECORD || (!who->channel_count && !who->location_count))
+        return true;
+    struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
+    if (!lines) {
+        *error = reservation_error(HF_NO_MEMORY);
+        return false;
+    }
+    enum hf_status s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
+    if (l->lane == l->service->options.pollers &&
+        (s == HF_NOT_FOUND || (s == HF_OK && v.lines_away)) &&
+        core_recall(l->worker, core_now(c), r->id) == HF_OK)
+        s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
+    if (s != HF_OK || reservation_allowed(l, who, &v, lines))
+        return true; // what is not there, or not decided, core will say
+    *error = reservation_error(HF_FOREIGN);
+    return false;
+}
+
 bool verb_convert(struct service_local *l, const struct auth_identity *who, struct arena *a,
                   const struct verb_message *m, const char *traceparent, struct core_request *out,
                   struct rpc_error *error)
@@ -238,7 +264,7 @@ bool verb_convert(struct service_local *l, const struct auth_identity *who, stru
     if (m->op_id[0] && !convert_uuid(m->op_id, "operation_id", &out->op_id, error))
         return false;
     return channel_convert(l, who, m, out, error) && text_convert(a, m, traceparent, out, error) &&
-           lines_convert(l, who, a, m, out, error);
+           lines_convert(l, who, a, m, out, error) && reservation_convert(l, who, a, out, error);
 }
 
 // ------------------------------------------------------------------------------- from core

@@ -42,9 +42,20 @@ static inline uint64_t verb_ticket(const struct core_answer *a)
 }
 
 // Tells a reservation, in the arena. HF_OK, HF_NOT_FOUND, HF_AGAIN: being decided; HF_BUSY: not in
-// memory, and this thread may not look for it on the disk; HF_NO_MEMORY. may_recall: the slow lane.
-enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
-                                bool may_recall, Holdfast__V1__Reservation **out, uint64_t *ticket);
+// memory, and this thread may not look for it on the disk; HF_FOREIGN: not `who`'s, by the limits
+// of the key; HF_NO_MEMORY. may_recall: the slow lane.
+struct reservation_asked {
+    const struct auth_identity *who;
+    struct hf_uuid id;
+    bool may_recall;
+};
+enum hf_status reservation_tell(struct service_local *l, struct arena *a,
+                                const struct reservation_asked *asked,
+                                Holdfast__V1__Reservation **out, uint64_t *ticket);
+// Whether `who` may see it and act on it: it has a channel of the key's, and what lines of it are
+// in memory lie at the key's locations.
+bool reservation_allowed(struct service_local *l, const struct auth_identity *who,
+                         const struct core_view *v, const struct core_line *lines);
 // The status of that as an error.
 struct rpc_error reservation_error(enum hf_status status);
 

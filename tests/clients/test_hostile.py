@@ -177,6 +177,46 @@ def test_a_revoked_key_ends_its_streams(start, folder):
         sent.put(None)
 
 
+def test_a_key_with_limits_keeps_to_its_own_reservations(start, folder):
+    keys = make_key(folder, ("root", "operator"), ("web", "storefront", "channels=web"),
+                    ("north", "storefront", "locations=north"), ("read", "reader", "channels=web"))
+    with start("--key-file", os.path.join(folder, "keys")) as server:
+        root, web, north, read = (Keyed(server, keys[k]) for k in ("root", "web", "north", "read"))
+        for channel in ("web", "shop"):
+            root.admin.CreateChannel(root.a.CreateChannelRequest(channel=channel))
+        root.make("own", 1000, "north")
+        root.make("own", 1000, "south")
+        denied = dict(code=CODE.PERMISSION_DENIED, reason="RESERVATION")
+
+        def each(c, ident):
+            op, r = dict(reservation_id=ident, operation_id=uuid7()), c.reservations
+            yield lambda: r.Extend(c.r.ExtendRequest(ttl_ms=70000, **op))
+            yield lambda: r.Release(c.r.ReleaseRequest(reservation_id=ident))
+            yield lambda: r.Commit(c.r.CommitRequest(reservation_id=ident))
+
+        for owner, channel, location, others in ((root, "shop", "north", (web,)),
+                                                 (root, "web", "south", (north,)),
+                                                 (root, "", "south", (web, north))):
+            ident = uuid7()
+            owner.reserve([owner.line("own", 1, location)], ident, channel=channel)
+            for c in others:
+                for call in each(c, ident):
+                    fails(call, **denied)
+                fails(lambda c=c, i=ident: c.get(i), **denied)
+                results = list(c.reservations.ReserveStream(iter([operations(c, [
+                    dict(commit=c.r.CommitRequest(reservation_id=ident)),
+                    dict(get=c.r.GetReservationRequest(reservation_id=ident))])])))[0].results
+                assert [r.error.reason for r in results] == ["RESERVATION"] * 2, results
+            assert owner.get(ident).state == 1, "held as before"
+        mine = uuid7()
+        web.reserve([web.line("own", 1, "south")], mine, channel="web")
+        listed = read.reservations.ListReservations(read.r.ListReservationsRequest()).reservations
+        assert {r.channel for r in listed} == {"web"}, listed
+        assert web.get(mine).reservation_id == mine
+        for call in list(each(web, mine))[::2]:
+            assert call().decision.outcome == DONE
+
+
 # ------------------------------------------------------------------------------- streams
 
 def test_a_stream_that_ends_while_its_results_wait_for_the_disk_is_let_go(start):
