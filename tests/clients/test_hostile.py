@@ -7,6 +7,7 @@ import hashlib
 import os
 import queue
 import re
+import resource
 import signal
 import socket
 import struct
@@ -253,6 +254,23 @@ def test_nothing_is_received_while_a_message_is_with_the_slow_lane(start):
                 assert len(answer.results) == 4
                 for r in answer.results:
                     assert r.error.reason == "UNKNOWN" if i % 2 else r.decision.outcome == DONE, r
+
+
+# ------------------------------------------------------------------------------- the end
+
+def test_an_engine_that_fails_during_the_drain_ends_it(start):
+    server = start("--drain-delay", "1s", "--grpc-drain", "1s")
+    c = Client(server.channel())
+    c.make("end", 10)
+    server.terminate()
+    eventually(lambda: "event=draining" in "".join(server.log))
+    # Writes fail from now on; SIGXFSZ is ignored, as Python has it.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    fails(lambda: c.reserve([c.line("end", 1)]), CODE.UNAVAILABLE)
+    try:
+        assert server.ended(20) == 74, server.log[-5:]
+    finally:
+        server.process.kill()
 
 
 # ------------------------------------------------------------------------------- the slow lane
