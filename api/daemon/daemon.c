@@ -80,10 +80,13 @@ static void grpc_says(gpr_log_func_args *args)
     }
     atomic_store_explicit(&next_ns, now + 1000000000, memory_order_relaxed);
     const char *slash = strrchr(args->file, '/');
-    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%.400s\"",
+    char says[400]; // a stranger's words may be in it: they end neither the value nor the line
+    snprintf(says, sizeof says, "%s", args->message);
+    for (char *quote = says; (quote = strchr(quote, '"'));)
+        *quote = '\'';
+    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%s\"",
            slash ? slash + 1 : args->file, args->line,
-           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed),
-           args->message);
+           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed), says);
 }
 
 static void tell_listener(void *ctx)
