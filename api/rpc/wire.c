@@ -150,6 +150,9 @@ bool wire_check(const ProtobufCMessageDescriptor *d, const unsigned char *bytes,
 {
     struct check k = {field, field_bytes, NULL};
     field[0] = 0;
+    *why = NULL;
+    if (count == 0) // `bytes` may be NULL, which no offset may be added to
+        return true;
     bool good = check(&k, d, (struct cursor){bytes, bytes + count}, 0);
     *why = k.why;
     return good;
