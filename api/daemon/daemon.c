@@ -46,10 +46,13 @@ static void grpc_says(gpr_log_func_args *args)
     }
     atomic_store_explicit(&next_ns, now + 1000000000, memory_order_relaxed);
     const char *slash = strrchr(args->file, '/');
-    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%.400s\"",
+    char says[400]; // a stranger's words may be in it: they end neither the value nor the line
+    snprintf(says, sizeof says, "%s", args->message);
+    for (char *quote = says; (quote = strchr(quote, '"'));)
+        *quote = '\'';
+    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%s\"",
            slash ? slash + 1 : args->file, args->line,
-           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed),
-           args->message);
+           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed), says);
 }
 
 static void tell_listener(void *ctx)
@@ -71,14 +74,26 @@ static void told_set(struct daemon *d, struct rpc *rpc)
     pthread_mutex_unlock(&d->told_lock);
 }
 
+// Crash-only: calls in progress can't be answered any more, and nothing is unwound.
+void daemon_end_if_failed(const struct daemon *d)
+{
+    uint32_t failed = atomic_load(&d->failed);
+    if (failed == EXIT_CODE_DONE)
+        return;
+    hf_log(HF_LOG_ERROR, "ending", "exit=%u", failed);
+    _Exit((int)failed);
+}
+
 static void engine_failed(void *ctx, enum hf_status why, const char *step)
 {
     struct daemon *d = ctx;
     (void)why, (void)step; // the node has logged them
     uint32_t none = EXIT_CODE_DONE;
-    // Pairs with daemon_failed.
-    atomic_compare_exchange_strong_explicit(&d->failed, &none, EXIT_CODE_FAILED,
-                                            memory_order_acq_rel, memory_order_acquire);
+    // Sequentially consistent, as `state` in daemon_drain: of a failure and a drain at one time,
+    // one sees the other.
+    atomic_compare_exchange_strong(&d->failed, &none, EXIT_CODE_FAILED);
+    if (atomic_load(&d->state) == DAEMON_DRAINING)
+        daemon_end_if_failed(d); // the drain would wait for answers that can't come
 }
 
 // Nobody can reach the process any more, and nothing that it holds is needed for a new start.
@@ -87,11 +102,6 @@ static void listener_deaf(void *ctx, const char *why)
     (void)ctx;
     hf_log(HF_LOG_ERROR, "listener_deaf", "exit=%d why=\"%s\"", EXIT_CODE_DEAF, why);
     _Exit(EXIT_CODE_DEAF);
-}
-
-enum exit_code daemon_failed(const struct daemon *d)
-{
-    return (enum exit_code)atomic_load_explicit(&d->failed, memory_order_acquire);
 }
 
 // ------------------------------------------------------------------------------- set-up
@@ -329,7 +339,8 @@ void daemon_drain(struct daemon *d)
 {
     uint64_t ms = d->config->drain_delay_ms;
     struct timespec delay = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    atomic_store_explicit(&d->state, DAEMON_DRAINING, memory_order_release);
+    atomic_store(&d->state, DAEMON_DRAINING);
+    daemon_end_if_failed(d);
     hf_log(HF_LOG_INFO, "draining", "delay_ms=%llu calls_ms=%llu", (unsigned long long)ms,
            (unsigned long long)d->config->grpc_drain_ms);
     service_serving(d->service, false);

@@ -148,11 +148,11 @@ static bool check(struct check *k, const ProtobufCMessageDescriptor *d, struct c
 bool wire_check(const ProtobufCMessageDescriptor *d, const unsigned char *bytes, size_t count,
                 char *field, size_t field_bytes, const char **why)
 {
-    static const unsigned char nothing;
     struct check k = {field, field_bytes, NULL};
     field[0] = 0;
-    if (count == 0) // may come without an address, which must not be counted from
-        bytes = &nothing;
+    *why = NULL;
+    if (count == 0) // `bytes` may be NULL, which no offset may be added to
+        return true;
     bool good = check(&k, d, (struct cursor){bytes, bytes + count}, 0);
     *why = k.why;
     return good;

@@ -120,6 +120,8 @@ enum hf_status reservation_tell(struct service_local *l, struct arena *a,
     enum hf_status recalled = away ? core_recall(l->worker, core_now(c), id) : HF_NOT_FOUND;
     if (recalled == HF_OK)
         s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
+    else if (s == HF_NOT_FOUND && recalled != HF_NOT_FOUND)
+        s = HF_BUSY; // it may be there, but could not be looked for
     if (s != HF_OK)
         return s;
     if (!reservation_allowed(l, asked->who, &v, lines))

@@ -154,7 +154,8 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
 // ------------------------------------------------------------------------------- names
 
 // A ticket is kept until a cell CORE_CELLS_UNTOLD further on takes its place (C1), which waits
-// until cell_durable (C0) is above its own: whoever finds another ticket here finds the cell there.
+// until cell_durable (C0) is above its own: whoever finds the other ticket here finds the cell
+// there.
 bool cell_told(struct core *c, uint32_t handle)
 {
     uint32_t told = hf_load_acquire(&c->cell_durable);

@@ -66,7 +66,7 @@ class Server:
         self.process = subprocess.Popen([program, "--data-folder", folder, "--admin-listen", admin,
                                          *OPTIONS, *more],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        text=True)
+                                        text=True, restore_signals=False)
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
@@ -87,8 +87,8 @@ class Server:
         """One whose streams take 64 KiB and no more before somebody reads."""
         return self.channel(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
 
-    def ended(self):
-        code = self.process.wait(timeout=60)
+    def ended(self, timeout=60):
+        code = self.process.wait(timeout)
         self.reader.join()
         self.process.stderr.close()
         return code

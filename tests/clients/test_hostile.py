@@ -7,6 +7,7 @@ import hashlib
 import os
 import queue
 import re
+import resource
 import signal
 import socket
 import struct
@@ -78,7 +79,7 @@ def frame(kind, flags, stream, payload=b""):
         ">I", stream) + payload
 
 
-def unread_calls(server, path, count):
+def unread_calls(server, path, count, *more):
     """Unary calls whose answers may not be sent: HTTP/2 with a window of 0."""
     host, port = server.address.split(":")
     s = socket.create_connection((host, int(port)))
@@ -86,10 +87,22 @@ def unread_calls(server, path, count):
               frame(4, 0, 0, struct.pack(">HI", 4, 0)) + frame(4, 1, 0))
     headers = b"".join(b"\x00" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in (
         (b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"),
-        (b"content-type", b"application/grpc"), (b"te", b"trailers")))
+        (b"content-type", b"application/grpc"), (b"te", b"trailers"), *more))
     for i in range(count):
         s.sendall(frame(1, 4, 2 * i + 1, headers) + frame(0, 1, 2 * i + 1, b"\0" * 5))
     return s
+
+
+def test_nobody_writes_lines_of_their_own_into_the_log(start):
+    with start() as server:
+        lie = b'x"\nlevel=error event=lie why="'
+        calls = unread_calls(server, b"/grpc.health.v1.Health/Check", 1, (b"grpc-timeout", lie))
+        eventually(lambda: "event=lie" in "".join(server.log))
+        calls.close()
+        for line in server.log:
+            assert line.startswith("level=") and line.count('"') % 2 == 0, line
+            assert not line.startswith("level=error"), line
+            assert "event=lie" not in line or line.count('"') == 2, line
 
 
 def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
@@ -253,6 +266,23 @@ def test_nothing_is_received_while_a_message_is_with_the_slow_lane(start):
                 assert len(answer.results) == 4
                 for r in answer.results:
                     assert r.error.reason == "UNKNOWN" if i % 2 else r.decision.outcome == DONE, r
+
+
+# ------------------------------------------------------------------------------- the end
+
+def test_an_engine_that_fails_during_the_drain_ends_it(start):
+    server = start("--drain-delay", "1s", "--grpc-drain", "1s")
+    c = Client(server.channel())
+    c.make("end", 10)
+    server.terminate()
+    eventually(lambda: "event=draining" in "".join(server.log))
+    # Writes fail from now on; SIGXFSZ is ignored, as Python has it.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    fails(lambda: c.reserve([c.line("end", 1)]), CODE.UNAVAILABLE)
+    try:
+        assert server.ended(20) == 74, server.log[-5:]
+    finally:
+        server.process.kill()
 
 
 # ------------------------------------------------------------------------------- the slow lane

@@ -146,6 +146,17 @@ static void no_prefix_of_a_message_is_read_beyond(void **state)
         }
 }
 
+// Only the sanitizer for undefined behaviour sees what this is about.
+static void nothing_is_a_message(void **state)
+{
+    char field[96];
+    const char *why;
+    (void)state;
+    assert_true(wire_check(&holdfast__v1__reserve_request__descriptor, NULL, 0, field, sizeof field,
+                           &why));
+    assert_string_equal(field, "");
+}
+
 static void what_is_not_protobuf_is_refused(void **state)
 {
     char field[96];
@@ -229,6 +240,7 @@ int main(void)
         cmocka_unit_test(utf8_is_what_unicode_says),
         cmocka_unit_test(the_field_that_is_wrong_is_named),
         cmocka_unit_test(no_prefix_of_a_message_is_read_beyond),
+        cmocka_unit_test(nothing_is_a_message),
         cmocka_unit_test(what_is_not_protobuf_is_refused),
         cmocka_unit_test(an_empty_message_may_have_no_address),
         cmocka_unit_test(an_arena_has_a_bound),
