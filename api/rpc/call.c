@@ -117,11 +117,11 @@ void call_answer(struct call *c)
     batch_start(c, ops, 4);
 }
 
-void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+static void reply(struct rpc_call *pub, grpc_byte_buffer *message, uint64_t ticket)
 {
     struct call *c = (struct call *)pub;
     struct poller *p = c->poller;
-    c->reply = message_pack(message);
+    c->reply = message;
     c->ticket = ticket;
     c->decided_ns = rpc_now_ns();
     if (!on_own_poller(c)) {
@@ -140,6 +140,17 @@ void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t t
     c->next = NULL;
     *p->last_waiting = c;
     p->last_waiting = &c->next;
+}
+
+void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+{
+    reply(pub, message_pack(message), ticket);
+}
+
+void rpc_reply_packed(struct rpc_call *pub, const unsigned char *bytes, size_t count,
+                      uint64_t ticket)
+{
+    reply(pub, bytes_copy(bytes, count), ticket);
 }
 
 void rpc_fail(struct rpc_call *pub, const struct rpc_error *error)

@@ -93,14 +93,28 @@ bool call_unpack(struct call *c, struct rpc_error *error)
     return true;
 }
 
-grpc_byte_buffer *message_pack(const ProtobufCMessage *m)
+void rpc_malformed(struct rpc_call *call)
 {
-    size_t bytes = protobuf_c_message_get_packed_size(m);
-    grpc_slice slice = grpc_slice_malloc(bytes);
-    protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+    count_up(&((struct call *)call)->poller->metrics.malformed);
+}
+
+static grpc_byte_buffer *buffer_of(grpc_slice slice)
+{
     grpc_byte_buffer *b = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
     return b;
+}
+
+grpc_byte_buffer *message_pack(const ProtobufCMessage *m)
+{
+    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(m));
+    protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+    return buffer_of(slice);
+}
+
+grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count)
+{
+    return buffer_of(grpc_slice_from_copied_buffer((const char *)bytes, count));
 }
 
 // ------------------------------------------------------------------------------- calls awaited

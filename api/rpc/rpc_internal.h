@@ -169,6 +169,7 @@ bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
 bool call_unpack(struct call *c, struct rpc_error *error);
 grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
+grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count);
 bool on_own_poller(const struct call *c);
 
 // ------------------------------------------------------------------- call.c

@@ -148,19 +148,44 @@ static void stream_received(struct call *c, bool ok)
 
 // ------------------------------------------------------------------------------- send
 
+// NULL: it is closed and nobody would read it, or there is no memory: the client sees a gap and
+// asks again.
+static struct unsent *unsent_make(struct call *c, uint64_t ticket)
+{
+    HF_ASSERT(!c->stream.finishing);
+    struct unsent *u = c->stream.closed ? NULL : malloc(sizeof *u);
+    if (u)
+        *u = (struct unsent){.ticket = ticket};
+    return u;
+}
+
+static void unsent_queue(struct call *c, struct unsent *u)
+{
+    *c->stream.last = u;
+    c->stream.last = &u->next;
+    if (on_own_poller(c))
+        stream_pump(c); // else the slow lane gives the stream back, and that pumps
+}
+
 void rpc_send(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
 {
     struct call *c = (struct call *)pub;
-    struct stream *s = &c->stream;
-    HF_ASSERT(!s->finishing);
-    struct unsent *u = s->closed ? NULL : malloc(sizeof *u);
+    struct unsent *u = unsent_make(c, ticket);
     if (!u)
-        return; // closed: nobody would read it. No memory: the client sees a gap and asks again
-    *u = (struct unsent){.message = message_pack(message), .ticket = ticket};
-    *s->last = u;
-    s->last = &u->next;
-    if (on_own_poller(c))
-        stream_pump(c); // else the slow lane gives the stream back, and that pumps
+        return;
+    u->message = message_pack(message);
+    unsent_queue(c, u);
+}
+
+void rpc_send_packed(struct rpc_call *pub, const unsigned char *bytes, size_t count,
+                     uint64_t ticket)
+{
+    struct call *c = (struct call *)pub;
+    struct unsent *u = unsent_make(c, ticket);
+    if (!u)
+        return;
+    u->message = bytes_copy(bytes, count);
+    unsent_queue(c, u);
 }
 
 static void status_send(struct call *c)
