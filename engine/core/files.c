@@ -160,6 +160,9 @@ static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, u
         s = chunkfile_read(f, names, bytes);
         if (s != HF_OK)
             return s;
+        if (!stock_name_valid(names, fc.sku_bytes, HF_SKU_BYTES_MAX) ||
+            !stock_name_valid(names + fc.sku_bytes, fc.location_bytes, HF_LOCATION_BYTES_MAX))
+            return HF_DAMAGED;
         if (stock_directory_add(r->stock->directory, names, fc.sku_bytes, names + fc.sku_bytes,
                                 fc.location_bytes, &handle) != HF_OK ||
             handle != i)
