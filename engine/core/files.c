@@ -140,6 +140,17 @@ static enum hf_status channels_load(struct chunkfile_reader *f, struct replay *r
     return HF_OK;
 }
 
+// Sums of a cell's terms are formed without a look at each.
+static bool terms_ok(const struct file_cell *fc)
+{
+    const int64_t terms[] = {fc->available, fc->on_hand, fc->committed,
+                             fc->external,  fc->safety,  fc->backorder};
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
+        if (terms[i] > INT64_MAX / 8 || terms[i] < -(INT64_MAX / 8))
+            return false;
+    return fc->scale <= HF_UNIT_SCALE_MAX;
+}
+
 static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, uint32_t count)
 {
     if (count > r->stock->sizes.cells) {
@@ -160,6 +171,9 @@ static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, u
         s = chunkfile_read(f, names, bytes);
         if (s != HF_OK)
             return s;
+        if (!terms_ok(&fc) || !stock_name_valid(names, fc.sku_bytes, HF_SKU_BYTES_MAX) ||
+            !stock_name_valid(names + fc.sku_bytes, fc.location_bytes, HF_LOCATION_BYTES_MAX))
+            return HF_DAMAGED;
         if (stock_directory_add(r->stock->directory, names, fc.sku_bytes, names + fc.sku_bytes,
                                 fc.location_bytes, &handle) != HF_OK ||
             handle != i)

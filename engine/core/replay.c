@@ -347,13 +347,17 @@ static enum hf_status replay_names(struct replay *r, uint64_t lsn, const struct 
     enum hf_status s;
     if (rec->frame.type == CORE_RECORD_CHANNEL) {
         uint16_t channel;
+        if (!stock_name_valid(p->reference, p->reference_bytes, HF_CHANNEL_BYTES_MAX))
+            return damaged(r, lsn, "a channel without a valid name");
         s = stock_channel_add(r->stock->directory, p->reference, p->reference_bytes, &channel);
         if (s == HF_OK && channel != rec->channel)
             return damaged(r, lsn, "a channel number out of turn");
     } else {
         uint32_t handle;
-        if (rec->line_count == 0 || !p->reference_bytes || !p->buyer_bytes)
-            return damaged(r, lsn, "a cell without names");
+        if (rec->line_count == 0 ||
+            !stock_name_valid(p->reference, p->reference_bytes, HF_SKU_BYTES_MAX) ||
+            !stock_name_valid(p->buyer, p->buyer_bytes, HF_LOCATION_BYTES_MAX))
+            return damaged(r, lsn, "a cell without valid names");
         s = stock_directory_add(r->stock->directory, p->reference, p->reference_bytes, p->buyer,
                                 p->buyer_bytes, &handle);
         for (uint32_t i = 0; s == HF_OK && i < rec->line_count; i++)

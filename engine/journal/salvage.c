@@ -168,8 +168,12 @@ static enum hf_status salvage_all(struct salvage *s)
 enum hf_status journal_salvage(struct storage *storage, uint64_t after, journal_visit visit,
                                journal_damage damage, void *ctx)
 {
-    struct salvage s = {
-        .storage = storage, .lsn = after, .visit = visit, .damage = damage, .ctx = ctx};
+    struct salvage s = {.storage = storage,
+                        .scan.file = -1,
+                        .lsn = after,
+                        .visit = visit,
+                        .damage = damage,
+                        .ctx = ctx};
     enum hf_status st = salvage_all(&s);
     journal_scan_fini(&s.scan);
     free(s.segments);

@@ -701,9 +701,27 @@ static void inspection_sees_what_recovery_sees(void **state)
     world_fini(&w);
 }
 
+// Found by fuzzing: a salvage that had not got as far as the segments closed a file all the same.
+static void salvage_without_a_meta_file_is_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1);
+    world_open(&w);
+    world_append_lone(&w, 3, 0);
+    world_kill(&w);
+    assert_true(fake_storage_zero(w.disk, JOURNAL_META_NAME, 0, 2 * HF_BLOCK));
+    assert_int_equal(journal_salvage(&w.disk->base, 0, world_visit, NULL, &w), HF_DAMAGED);
+    assert_int_equal(w.disk->base.ops->unlink(&w.disk->base, JOURNAL_META_NAME), HF_OK);
+    assert_int_equal(journal_salvage(&w.disk->base, 0, world_visit, NULL, &w), HF_NOT_FOUND);
+    assert_int_equal(w.seen, 0);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(salvage_without_a_meta_file_is_refused),
         cmocka_unit_test(an_empty_folder_is_fine),
         cmocka_unit_test(the_walk_begins_after_the_checkpoint),
         cmocka_unit_test(a_visitor_ends_the_walk),
