@@ -10,5 +10,6 @@ int main(int argc, char **argv)
     bench_stock_register();
     bench_journal_register();
     bench_core_register();
+    bench_watch_register();
     return bench_main(argc, argv);
 }

@@ -80,7 +80,9 @@ struct client {
     void *registered[PEER_CONNECTIONS];
     struct hf_histogram latency;
     uint64_t random, end_ns;
-    uint32_t open; // calls or streams that have not ended
+    uint32_t open;       // calls or streams that have not ended
+    unsigned char *form; // a stream's message, each operation form_bytes long
+    size_t form_bytes, id_at, handle_at;
     bool stopping;
 };
 
@@ -141,26 +143,61 @@ static grpc_byte_buffer *unary_request(struct client *c)
     return packed(&r.base);
 }
 
+// A load generator must not be what is measured: every operation has the same form, so a message is
+// packed once, and only its ids and handles are written anew.
+#define HANDLE_WIDEST 0xfffffffu // four bytes of a varint; a smaller one is padded to them
+#define CORRELATION   1000       // two bytes of a varint, from here on
+
+static void form_make(struct client *c)
+{
+    const uint32_t batch = c->load->batch;
+    Holdfast__V1__ReserveRequest r;
+    Holdfast__V1__Line line, *lines[1] = {&line};
+    Holdfast__V1__StreamOperation op = HOLDFAST__V1__STREAM_OPERATION__INIT, *ops[1] = {&op};
+    Holdfast__V1__ReserveStreamRequest m = HOLDFAST__V1__RESERVE_STREAM_REQUEST__INIT;
+    char id[HF_UUID_TEXT_BYTES];
+    reserve_fill(c, &r, &line, id);
+    line.handle = HANDLE_WIDEST;
+    r.lines = lines;
+    op.operation_case = HOLDFAST__V1__STREAM_OPERATION__OPERATION_RESERVE;
+    op.reserve = &r;
+    m.operations = ops;
+    m.n_operations = 1;
+    op.correlation_id = CORRELATION;
+    c->form_bytes = holdfast__v1__reserve_stream_request__get_packed_size(&m);
+    c->form = calloc(batch, c->form_bytes);
+    for (uint32_t i = 0; c->form && i < batch; i++) {
+        op.correlation_id = CORRELATION + i;
+        holdfast__v1__reserve_stream_request__pack(&m, c->form + i * c->form_bytes);
+    }
+    static const unsigned char widest[] = {0x18, 0xff, 0xff, 0xff, 0x7f};
+    if (c->form) {
+        c->id_at = (size_t)((unsigned char *)memmem(c->form, c->form_bytes, id, 36) - c->form);
+        c->handle_at =
+            1 + (size_t)((unsigned char *)memmem(c->form, c->form_bytes, widest, sizeof widest) -
+                         c->form);
+    }
+}
+
 static grpc_byte_buffer *stream_request(struct client *c)
 {
-    static Holdfast__V1__ReserveRequest r[1024];
-    static Holdfast__V1__Line line[1024], *lines[1024];
-    static Holdfast__V1__StreamOperation op[1024], *ops[1024];
-    static char id[1024][HF_UUID_TEXT_BYTES];
-    Holdfast__V1__ReserveStreamRequest m = HOLDFAST__V1__RESERVE_STREAM_REQUEST__INIT;
-    for (uint32_t i = 0; i < c->load->batch; i++) {
-        reserve_fill(c, &r[i], &line[i], id[i]);
-        lines[i] = &line[i];
-        r[i].lines = &lines[i];
-        holdfast__v1__stream_operation__init(&op[i]);
-        op[i].correlation_id = i;
-        op[i].operation_case = HOLDFAST__V1__STREAM_OPERATION__OPERATION_RESERVE;
-        op[i].reserve = &r[i];
-        ops[i] = &op[i];
+    const struct peer_load *l = c->load;
+    uint64_t now_ms = clock_wall_ms(clock_os());
+    grpc_slice slice = grpc_slice_malloc(c->form_bytes * l->batch);
+    unsigned char *at = GRPC_SLICE_START_PTR(slice);
+    memcpy(at, c->form, c->form_bytes * l->batch);
+    for (uint32_t i = 0; i < l->batch; i++, at += c->form_bytes) {
+        char id[HF_UUID_TEXT_BYTES];
+        uint64_t x = random_next(c);
+        uint32_t handle = (uint32_t)(((x >> 32) * l->cells) >> 32);
+        hf_uuid_format(hf_uuid_v7(now_ms, x, random_next(c)), id);
+        memcpy(at + c->id_at, id, 36);
+        for (int k = 0; k < 4; k++, handle >>= 7)
+            at[c->handle_at + (size_t)k] = (unsigned char)((handle & 0x7f) | (k < 3 ? 0x80 : 0));
     }
-    m.operations = ops;
-    m.n_operations = c->load->batch;
-    return packed(&m.base);
+    grpc_byte_buffer *b = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    return b;
 }
 
 // ------------------------------------------------------------------------------- unary
@@ -253,7 +290,33 @@ static void stream_receive(struct slot *s)
     stream_op(s, &op);
 }
 
-// How many of a batch were decided and are durable.
+static uint64_t varint(const unsigned char **at, const unsigned char *end)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+        unsigned char b = *(*at)++;
+        value |= (uint64_t)(b & 0x7f) << shift;
+        if (!(b & 0x80))
+            break;
+    }
+    return value;
+}
+
+// The values of fields 1 to 15 that are varints; where a message or text begins, and its length.
+static void fields_read(const unsigned char *at, const unsigned char *end, uint64_t numbers[16],
+                        const unsigned char *texts[16])
+{
+    while (at < end) {
+        uint64_t key = varint(&at, end), value = varint(&at, end);
+        unsigned field = (unsigned)(key >> 3) & 15;
+        numbers[field] = value;
+        texts[field] = at;
+        if ((key & 7) == 2)
+            at += value;
+    }
+}
+
+// How many of a batch were decided and are durable: results[].decision.{outcome, durable}.
 static uint32_t stream_count(grpc_byte_buffer *b)
 {
     grpc_byte_buffer_reader reader;
@@ -261,14 +324,19 @@ static uint32_t stream_count(grpc_byte_buffer *b)
     if (!grpc_byte_buffer_reader_init(&reader, b))
         return 0;
     grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
-    Holdfast__V1__ReserveStreamResponse *r = holdfast__v1__reserve_stream_response__unpack(
-        NULL, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
-    for (size_t i = 0; r && i < r->n_results; i++)
-        good += r->results[i]->result_case == HOLDFAST__V1__STREAM_RESULT__RESULT_DECISION &&
-                r->results[i]->decision->outcome == HOLDFAST__V1__OUTCOME__OUTCOME_DONE &&
-                r->results[i]->decision->durable;
-    if (r)
-        holdfast__v1__reserve_stream_response__free_unpacked(r, NULL);
+    const unsigned char *at = GRPC_SLICE_START_PTR(slice), *end = at + GRPC_SLICE_LENGTH(slice);
+    while (at < end) {
+        uint64_t key = varint(&at, end), bytes = varint(&at, end);
+        uint64_t result[16] = {0}, decision[16] = {0};
+        const unsigned char *texts[16] = {0}, *unused[16];
+        if (key != 10 || bytes > (uint64_t)(end - at))
+            break;
+        fields_read(at, at + bytes, result, texts);
+        if (texts[2])
+            fields_read(texts[2], texts[2] + result[2], decision, unused);
+        good += decision[1] == HOLDFAST__V1__OUTCOME__OUTCOME_DONE && decision[4] == 1;
+        at += bytes;
+    }
     grpc_slice_unref(slice);
     grpc_byte_buffer_reader_destroy(&reader);
     return good;
@@ -411,6 +479,8 @@ enum hf_status peer_run(const struct peer_load *l, struct peer_result *out)
     c->result = out;
     c->random = rig_ns();
     client_open(c);
+    if (!l->method)
+        form_make(c);
     uint64_t begin = rig_ns(), server = peer_cpu_ns(l->server), self = rig_self_cpu_ns();
     c->end_ns = begin + (uint64_t)(l->seconds * 1e9);
     for (uint32_t i = 0; i < count; i++) {
@@ -432,6 +502,7 @@ enum hf_status peer_run(const struct peer_load *l, struct peer_result *out)
         if (!l->method)
             grpc_call_unref(streams[i].start.call);
     client_close(c);
+    free(c->form);
     free(streams);
     free(slots);
     free(c);

@@ -8,5 +8,6 @@ void bench_storage_register(void);
 void bench_stock_register(void);
 void bench_journal_register(void);
 void bench_core_register(void);
+void bench_watch_register(void);
 
 #endif

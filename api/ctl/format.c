@@ -128,8 +128,9 @@ bool parse_span(const char *text, uint32_t *ms)
     digits[n] = 0;
     if (!parse_number(digits, &number) || number == 0 || number > UINT32_MAX)
         return false;
+    const char *unit = strcmp(text + n, "min") == 0 ? "m" : text + n; // as holdfastd has it
     for (size_t u = 0; u < sizeof units / sizeof *units; u++)
-        if (strcmp(text + n, units[u].name) == 0 && number * (uint64_t)units[u].ms <= UINT32_MAX) {
+        if (strcmp(unit, units[u].name) == 0 && number * (uint64_t)units[u].ms <= UINT32_MAX) {
             *ms = (uint32_t)(number * (uint64_t)units[u].ms);
             return true;
         }

@@ -16,7 +16,7 @@ bool parse_quantity(const char *text, unsigned scale, int64_t *quantity, const c
 const char *format_time(int64_t ms, char text[FORMAT_BYTES]);
 // "9m58s"; 0 or less: "now".
 const char *format_span(int64_t ms, char text[FORMAT_BYTES]);
-// "250ms", "30s", "10m", "2h", "1d"; 1 ms at least, and fits.
+// "250ms", "30s", "10m" or "10min", "2h", "1d"; 1 ms at least, and fits.
 bool parse_span(const char *text, uint32_t *ms);
 bool parse_number(const char *text, uint64_t *number); // decimal digits only
 

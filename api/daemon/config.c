@@ -45,6 +45,12 @@ void config_wrong_file(struct config_errors *errors, const char *option, const c
     config_wrong(errors, "%s: %.150s: %s", option, path, why);
 }
 
+void config_warn_file(struct config_errors *errors, const char *option, const char *path,
+                      const char *why)
+{
+    config_warn(errors, "%s: %.150s: %s", option, path, why);
+}
+
 // ------------------------------------------------------------------------------- one value
 
 enum config_id config_find(const char *key, size_t bytes)

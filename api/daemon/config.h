@@ -150,7 +150,28 @@
     X(drain_delay_ms, "drain_delay", SPAN, "0", 0, 5 * CONFIG_M,                                   \
       "before that, so long calls are still taken while health says NOT_SERVING")                  \
     X(grpc_slow_queue_max, "grpc_slow_queue_max", COUNT, "1024", 1, 65536,                         \
-      "calls waiting for administration, lists and the archive; beyond it RESOURCE_EXHAUSTED")     \
+      "calls of a role waiting for administration, lists, archive; beyond it RESOURCE_EXHAUSTED")  \
+    G("Odoo")                                                                                      \
+    X(odoo_url, "odoo_url", TEXT, "", 0, 255,                                                      \
+      "origin, such as https://odoo.example; empty: nothing is posted")                            \
+    X(odoo_database, "odoo_database", TEXT, "", 0, 63, "name of the database")                     \
+    X(odoo_key_file, "odoo_key_file", TEXT, "", 0, 4095,                                           \
+      "file with the API key in its first line; read again on SIGHUP")                             \
+    X(odoo_ca_file, "odoo_ca_file", TEXT, "", 0, 4095,                                             \
+      "PEM file of trusted authorities; empty: the system's")                                      \
+    X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
+      "this engine's name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life")        \
+    X(odoo_locations, "odoo_locations", TEXT, "", 0, 4095,                                         \
+      "LOCATION=WAREHOUSE,...: Holdfast's locations and the codes of Odoo's warehouses")           \
+    X(odoo_action_id, "odoo_action_id", COUNT, "0", 0, 4294967295,                                 \
+      "server action that posts a batch in one call; 0: two calls")                                \
+    X(odoo_window_ms, "odoo_window", SPAN, "1s", 10, CONFIG_H,                                     \
+      "movements are netted for at least so long")                                                 \
+    X(odoo_batch_lines, "odoo_batch_lines", COUNT, "100", 1, 1024, "lines of one document")        \
+    X(odoo_retry_max_ms, "odoo_retry_max", SPAN, "1min", CONFIG_S, CONFIG_H,                       \
+      "longest wait between two tries")                                                            \
+    X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
+      "a call that posts may take so long")                                                        \
     G("Process")                                                                                   \
     X(log_level, "log_level", LEVEL, "info", 0, 0, "least level that is logged, to standard error")
 // clang-format on
@@ -215,9 +236,11 @@ bool config_load(struct config *c, int argc, char **argv, char **environment,
                  struct config_errors *errors);
 void config_fini(struct config *c);
 
-// Adds that the file which an option names is of no use.
+// Adds that the file which an option names is of no use, or that something is odd about it.
 void config_wrong_file(struct config_errors *errors, const char *option, const char *path,
                        const char *why);
+void config_warn_file(struct config_errors *errors, const char *option, const char *path,
+                      const char *why);
 
 void config_help(FILE *out);                          // every option
 void config_print(const struct config *c, FILE *out); // as YAML that says the same, with sources

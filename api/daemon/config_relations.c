@@ -93,6 +93,16 @@ static void access_check(const struct config *c, struct config_errors *e)
                      c->admin_listen);
 }
 
+static void odoo_check(const struct config *c, struct config_errors *e)
+{
+    if (c->odoo_url[0] == 0)
+        return;
+    if (c->odoo_database[0] == 0 || c->odoo_key_file[0] == 0 || c->odoo_locations[0] == 0)
+        config_wrong(e, "odoo_url needs odoo_database, odoo_key_file and odoo_locations");
+    if (strncmp(c->odoo_url, "https://", 8) != 0 && strncmp(c->odoo_url, "http://", 7) != 0)
+        config_wrong(e, "odoo_url: must begin with https:// or http://");
+}
+
 static void journal_check(const struct config *c, struct config_errors *e)
 {
     // As the journal asks for them, in its own words; it has the last one.
@@ -116,6 +126,7 @@ static void journal_check(const struct config *c, struct config_errors *e)
 void config_relations(const struct config *c, struct config_errors *e)
 {
     access_check(c, e);
+    odoo_check(c, e);
     journal_check(c, e);
     if (c->window_min_ms > c->window_ms)
         config_wrong(e, "id_window_min: must be at most id_window");
@@ -158,6 +169,7 @@ void config_to_node(const struct config *c, uint32_t workers, struct node_option
     TAKE(j, buffers_per_producer);
     TAKE(j, space_margin_blocks);
 #undef TAKE
+    core->outbox = c->odoo_url[0] != 0;
     j->mode = c->durability.mode;
     if (j->mode == JOURNAL_GROUP)
         j->group_ms = c->durability.group_ms;

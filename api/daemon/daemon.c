@@ -1,6 +1,7 @@
 #include "daemon/daemon_internal.h"
 
-#include "sys/text_file.h"
+#include "daemon/poster.h"
+#include "daemon/tls_files.h"
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
@@ -11,53 +12,18 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define PEM_BYTES_MAX   (1u << 20)
-#define HUB_WAIT_MS     50
 #define CHECK_FAILURES  3
 #define CHECK_ANSWER_MS 2000
 
 // ------------------------------------------------------------------------------- files
 
-struct pems {
-    char *certificate, *key, *client_ca; // NULL: not given
-    size_t key_bytes;
-};
-
-static void pem_read(const char *option, const char *path, char **text, size_t *bytes,
-                     struct config_errors *errors)
-{
-    const char *why;
-    if (path[0] == 0)
-        return;
-    if (text_file_read(path, PEM_BYTES_MAX, text, bytes, &why) != HF_OK)
-        config_wrong_file(errors, option, path, why);
-}
-
-static void pems_read(const struct config *c, struct pems *p, struct config_errors *errors)
-{
-    size_t bytes;
-    *p = (struct pems){0};
-    pem_read("tls_certificate", c->tls_certificate, &p->certificate, &bytes, errors);
-    pem_read("tls_key", c->tls_key, &p->key, &p->key_bytes, errors);
-    pem_read("tls_client_ca", c->tls_client_ca, &p->client_ca, &bytes, errors);
-}
-
-static void pems_free(struct pems *p)
-{
-    if (p->key)
-        explicit_bzero(p->key, p->key_bytes);
-    free(p->certificate);
-    free(p->key);
-    free(p->client_ca);
-}
-
 bool daemon_files_check(const struct config *c, struct config_errors *errors)
 {
-    struct pems p;
+    struct tls_files t;
     struct auth *auth;
     char why[200];
-    pems_read(c, &p, errors);
-    pems_free(&p);
+    tls_files_read(c, &t, errors);
+    tls_files_free(&t);
     if (c->key_file[0] && auth_create(c->key_file, &auth, why) == HF_OK)
         auth_destroy(auth);
     else if (c->key_file[0])
@@ -80,10 +46,13 @@ static void grpc_says(gpr_log_func_args *args)
     }
     atomic_store_explicit(&next_ns, now + 1000000000, memory_order_relaxed);
     const char *slash = strrchr(args->file, '/');
-    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%.400s\"",
+    char says[400]; // a stranger's words may be in it: they end neither the value nor the line
+    snprintf(says, sizeof says, "%s", args->message);
+    for (char *quote = says; (quote = strchr(quote, '"'));)
+        *quote = '\'';
+    hf_log(HF_LOG_WARN, "grpc", "at=%s:%d not_told=%llu says=\"%s\"",
            slash ? slash + 1 : args->file, args->line,
-           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed),
-           args->message);
+           (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed), says);
 }
 
 static void tell_listener(void *ctx)
@@ -100,7 +69,19 @@ static void told_set(struct daemon *d, struct rpc *rpc)
 {
     pthread_mutex_lock(&d->told_lock);
     d->told = rpc;
+    if (rpc) // calls that came in before
+        rpc_durable_advanced(rpc);
     pthread_mutex_unlock(&d->told_lock);
+}
+
+// Crash-only: calls in progress can't be answered any more, and nothing is unwound.
+void daemon_end_if_failed(const struct daemon *d)
+{
+    uint32_t failed = atomic_load(&d->failed);
+    if (failed == EXIT_CODE_DONE)
+        return;
+    hf_log(HF_LOG_ERROR, "ending", "exit=%u", failed);
+    _Exit((int)failed);
 }
 
 static void engine_failed(void *ctx, enum hf_status why, const char *step)
@@ -108,9 +89,11 @@ static void engine_failed(void *ctx, enum hf_status why, const char *step)
     struct daemon *d = ctx;
     (void)why, (void)step; // the node has logged them
     uint32_t none = EXIT_CODE_DONE;
-    // Pairs with daemon_failed.
-    atomic_compare_exchange_strong_explicit(&d->failed, &none, EXIT_CODE_FAILED,
-                                            memory_order_acq_rel, memory_order_acquire);
+    // Sequentially consistent, as `state` in daemon_drain: of a failure and a drain at one time,
+    // one sees the other.
+    atomic_compare_exchange_strong(&d->failed, &none, EXIT_CODE_FAILED);
+    if (atomic_load(&d->state) == DAEMON_DRAINING)
+        daemon_end_if_failed(d); // the drain would wait for answers that can't come
 }
 
 // Nobody can reach the process any more, and nothing that it holds is needed for a new start.
@@ -119,11 +102,6 @@ static void listener_deaf(void *ctx, const char *why)
     (void)ctx;
     hf_log(HF_LOG_ERROR, "listener_deaf", "exit=%d why=\"%s\"", EXIT_CODE_DEAF, why);
     _Exit(EXIT_CODE_DEAF);
-}
-
-enum exit_code daemon_failed(const struct daemon *d)
-{
-    return (enum exit_code)atomic_load_explicit(&d->failed, memory_order_acquire);
 }
 
 // ------------------------------------------------------------------------------- set-up
@@ -183,7 +161,8 @@ static enum exit_code engine_start(struct daemon *d)
     struct core_report *report = calloc(1, sizeof *report);
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
-    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 1, &o);
+    // A worker for each poller, the slow lane and the flusher.
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 2, &o);
     o.watch = true;
     o.on_failed = engine_failed;
     o.on_durable = tell_listener;
@@ -204,6 +183,19 @@ static enum exit_code engine_start(struct daemon *d)
     return code;
 }
 
+static enum exit_code poster_start(struct daemon *d)
+{
+    char why[200] = "";
+    if (d->config->odoo_url[0] == 0)
+        return EXIT_CODE_DONE;
+    enum hf_status s = poster_create(d->config, node_core(d->node), &d->poster, why);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->poster = NULL;
+    return fail(s == HF_INVALID || s == HF_NOT_FOUND ? EXIT_CODE_CONFIG : exit_code_of(s),
+                "flusher", why[0] ? why : hf_status_help(s));
+}
+
 static enum exit_code service_start(struct daemon *d)
 {
     struct service_options o = {.core = node_core(d->node),
@@ -221,22 +213,23 @@ static enum exit_code listener_start(struct daemon *d)
 {
     struct config_errors *errors = calloc(1, sizeof *errors);
     struct rpc_options o = {.address = d->config->listen, .hooks = service_hooks(d->service)};
-    struct pems p;
+    struct tls_files t;
     char why[200] = "no memory";
     enum hf_status s = HF_NO_MEMORY;
     if (!errors)
         return fail(EXIT_CODE_RESOURCES, "listener", why);
-    pems_read(d->config, &p, errors);
-    if (errors->count > 0) {
+    // Read again, and so looked at again: the start may have taken a while.
+    if (!tls_files_read(d->config, &t, errors)) {
         s = HF_INVALID;
         snprintf(why, sizeof why, "%.199s", errors->texts[0]);
     } else {
-        o.tls = (struct rpc_tls){p.certificate, p.key, p.client_ca};
+        o.tls = (struct rpc_tls){t.certificate, t.key, t.client_ca};
+        d->tls_ends_s = t.ends_s;
         o.methods = service_methods(&o.method_count);
         config_to_rpc(d->config, &o.limits);
         s = rpc_create(&o, &d->rpc, why);
     }
-    pems_free(&p);
+    tls_files_free(&t);
     free(errors);
     if (s == HF_OK) {
         told_set(d, d->rpc);
@@ -293,7 +286,8 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start, engine_start, service_start, listener_start, admin_start, self_check_start};
+        keys_start,     engine_start, poster_start,    service_start,
+        listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
@@ -327,6 +321,8 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
 void daemon_reload(struct daemon *d)
 {
     char why[200];
+    if (d->poster)
+        poster_reload(d->poster);
     enum hf_status s = auth_reload(d->auth, why);
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
@@ -343,7 +339,8 @@ void daemon_drain(struct daemon *d)
 {
     uint64_t ms = d->config->drain_delay_ms;
     struct timespec delay = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-    atomic_store_explicit(&d->state, DAEMON_DRAINING, memory_order_release);
+    atomic_store(&d->state, DAEMON_DRAINING);
+    daemon_end_if_failed(d);
     hf_log(HF_LOG_INFO, "draining", "delay_ms=%llu calls_ms=%llu", (unsigned long long)ms,
            (unsigned long long)d->config->grpc_drain_ms);
     service_serving(d->service, false);
@@ -364,6 +361,7 @@ void daemon_stop(struct daemon *d)
         rpc_destroy(d->rpc);
     if (d->service)
         service_destroy(d->service);
+    poster_destroy(d->poster);
     if (d->node)
         node_close(d->node);
     auth_destroy(d->auth);

@@ -20,8 +20,8 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors);
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out);
 // SIGHUP. Logs what came of it.
 void daemon_reload(struct daemon *d);
-// EXIT_CODE_DONE, or why the process should end now without more ado. Any thread, wait-free.
-enum exit_code daemon_failed(const struct daemon *d);
+// Ends the process, without more ado, when the engine has failed. Any thread.
+void daemon_end_if_failed(const struct daemon *d);
 // Health tells NOT_SERVING, drain_delay passes, then no new calls; waits for those in progress.
 void daemon_drain(struct daemon *d);
 void daemon_stop(struct daemon *d); // after the drain, where it served

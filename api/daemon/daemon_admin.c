@@ -2,6 +2,7 @@
 #include "daemon/daemon_internal.h"
 
 #include "admin/collect.h"
+#include "daemon/poster.h"
 #include "watch/hub.h"
 
 #include <stdatomic.h>
@@ -54,6 +55,37 @@ static void collect_listener(struct daemon *d, struct metrics *m)
     free(latency);
 }
 
+static void collect_flusher(const struct daemon *d, struct metrics *m)
+{
+    struct flush_metrics f;
+    if (!d->poster)
+        return;
+    poster_metrics(d->poster, &f);
+    uint64_t now_ms = core_now(node_core(d->node));
+    const struct metrics_row rows[] = {
+#define X(name_, help_)                                                                            \
+    {METRICS_COUNTER, METRICS_PLAIN, "holdfast_flush_" #name_ "_total", f.name_, help_},
+        FLUSH_METRIC_TABLE(X)
+#undef X
+            {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_backlog_movements",
+             f.window_movements + f.open_movements, "movements read and not acknowledged yet"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_open_batches", f.open_batches,
+         "batches formed and not acknowledged yet"},
+        {METRICS_GAUGE, METRICS_MS, "holdfast_flush_oldest_age_seconds",
+         f.oldest_ms && now_ms > f.oldest_ms ? now_ms - f.oldest_ms : 0,
+         "age of the oldest movement that is not posted"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_dead_letters", f.dead_letters,
+         "movements that could not be posted and wait for a person"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_pause_state", f.pause,
+         "0: posting; else why not, as numbered in docs/OPERATIONS.md"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_read_lsn", f.read_lsn,
+         "last record that the flusher has read"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_ended_state",
+         poster_status(d->poster) != HF_OK, "1: the flusher has ended; see the log"},
+    };
+    metrics_rows(m, rows, sizeof rows / sizeof *rows);
+}
+
 void daemon_collect(void *ctx, struct metrics *m)
 {
     struct daemon *d = ctx;
@@ -63,9 +95,12 @@ void daemon_collect(void *ctx, struct metrics *m)
          "1: serving, as /readyz tells"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_valid_keys", auth_key_count(d->auth),
          "API keys in force; 0: without a key file, open to everybody"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_tls_certificate_end_seconds", d->tls_ends_s,
+         "last second of the listener's certificate, since 1970; 0: no TLS"},
     };
     metrics_rows(m, rows, sizeof rows / sizeof *rows);
     collect_engine(d, m);
+    collect_flusher(d, m);
     collect_listener(d, m);
     collect_process(m, (clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000);
 }

@@ -11,14 +11,18 @@
 
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING };
 
+struct poster;
+
 struct daemon {
     const struct config *config;
     uint64_t started_ns;
     char version[300];       // JSON, of /version
     _Atomic uint32_t state;  // enum daemon_state; for /readyz
     _Atomic uint32_t failed; // enum exit_code
+    uint64_t tls_ends_s;     // since 1970, the certificate's end; 0: no TLS
     struct auth *auth;
     struct node *node;
+    struct poster *poster; // NULL: nothing is posted
     struct service *service;
     struct rpc *rpc;
     pthread_mutex_t told_lock; // the writer's thread tells the listener of each group

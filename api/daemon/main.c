@@ -61,12 +61,7 @@ static enum exit_code serve(struct daemon *d, const sigset_t *set)
     const struct timespec look = {0, LOOK_MS * 1000000};
     for (;;) {
         int signal_number = sigtimedwait(set, NULL, &look);
-        enum exit_code failed = daemon_failed(d);
-        if (failed != EXIT_CODE_DONE) {
-            hf_log(HF_LOG_ERROR, "ending", "exit=%d", failed);
-            // Crash-only: calls in progress can't be answered any more, and nothing is unwound.
-            _Exit((int)failed);
-        }
+        daemon_end_if_failed(d);
         if (signal_number == SIGHUP)
             daemon_reload(d);
         else if (signal_number == SIGTERM || signal_number == SIGINT)

@@ -137,7 +137,9 @@ static void *writer_run(void *ctx)
     uint64_t wrote_ns = clock_monotonic_ns(clock);
     bool vouched = false;
     while (node_goes_on(n)) {
-        if (step_did(n, core_step_writer(n->core, false), "writer")) {
+        bool quiet = !vouched && clock_monotonic_ns(clock) - wrote_ns >= QUIET_MS * MS_NS;
+        // Also a step that looks for quiet may find what has been pushed in that moment.
+        if (step_did(n, core_step_writer(n->core, quiet), "writer")) {
             wrote_ns = clock_monotonic_ns(clock);
             vouched = false;
             if (n->on_durable)
@@ -145,11 +147,7 @@ static void *writer_run(void *ctx)
             journal_writer_pace(core_journal(n->core));
             continue;
         }
-        if (!vouched && clock_monotonic_ns(clock) - wrote_ns >= QUIET_MS * MS_NS) {
-            step_did(n, core_step_writer(n->core, true), "writer");
-            vouched = true;
-            continue;
-        }
+        vouched |= quiet;
         journal_writer_wait(core_journal(n->core), vouched ? IDLE_MS : QUIET_MS);
     }
     return NULL;

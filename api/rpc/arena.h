@@ -32,6 +32,11 @@ static inline void *arena_take(struct arena *a, size_t bytes)
     }
     return arena_take_slow(a, bytes);
 }
+// What was taken last, at `p`, turned out to need no more than `bytes` of it.
+static inline void arena_trim(struct arena *a, void *p, size_t bytes)
+{
+    a->at = (unsigned char *)p + ((bytes + 15) & ~(size_t)15);
+}
 // A copy, terminated. NULL as above.
 char *arena_text(struct arena *a, const char *text, size_t bytes);
 

@@ -22,10 +22,23 @@ bool rpc_expired(const struct rpc_call *pub)
     return c->deadline_ns != UINT64_MAX && rpc_now_ns() >= c->deadline_ns;
 }
 
+static struct rpc_error expired_error(struct call *c)
+{
+    hf_add(&c->poller->metrics.expired, 1); // also from the slow lane
+    return (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
+                              .message = "the deadline passed before the decision"};
+}
+
+void call_expired(struct call *c)
+{
+    struct rpc_error error = expired_error(c);
+    rpc_fail(&c->pub, &error);
+}
+
 static bool call_prepare(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
-    if (p->calls_open > p->rpc->options.limits.calls_max) {
+    if (!call_admit(c)) {
         count_up(&p->metrics.refused);
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "TOO_MANY_CALLS",
@@ -34,9 +47,7 @@ static bool call_prepare(struct call *c, struct rpc_error *error)
         return false;
     }
     if (rpc_expired(&c->pub)) {
-        count_up(&p->metrics.expired);
-        *error = (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
-                                    .message = "the deadline passed before the decision"};
+        *error = expired_error(c);
         return false;
     }
     c->pub.who = call_identify(c, error);
@@ -47,7 +58,7 @@ static bool call_prepare(struct call *c, struct rpc_error *error)
     if (!call_bytes(c)) {
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "MEMORY",
-                                    .message = "no memory for the request",
+                                    .message = "no memory for a request of this size",
                                     .retry_ms = RETRY_BUSY_MS};
         return false;
     }
@@ -59,8 +70,6 @@ void call_arrived(struct call *c)
     struct poller *p = c->poller;
     struct rpc_error error;
     count_up(&p->metrics.calls);
-    c->counted = true;
-    hf_store_relaxed(&p->calls_open, p->calls_open + 1);
     if (!call_prepare(c, &error)) {
         rpc_fail(&c->pub, &error);
     } else if (c->pub.method->kind == RPC_FAST) {
@@ -108,11 +117,11 @@ void call_answer(struct call *c)
     batch_start(c, ops, 4);
 }
 
-void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+static void reply(struct rpc_call *pub, grpc_byte_buffer *message, uint64_t ticket)
 {
     struct call *c = (struct call *)pub;
     struct poller *p = c->poller;
-    c->reply = message_pack(message);
+    c->reply = message;
     c->ticket = ticket;
     c->decided_ns = rpc_now_ns();
     if (!on_own_poller(c)) {
@@ -131,6 +140,17 @@ void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t t
     c->next = NULL;
     *p->last_waiting = c;
     p->last_waiting = &c->next;
+}
+
+void rpc_reply(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
+{
+    reply(pub, message_pack(message), ticket);
+}
+
+void rpc_reply_packed(struct rpc_call *pub, const unsigned char *bytes, size_t count,
+                      uint64_t ticket)
+{
+    reply(pub, bytes_copy(bytes, count), ticket);
 }
 
 void rpc_fail(struct rpc_call *pub, const struct rpc_error *error)

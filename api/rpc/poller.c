@@ -25,6 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What strangers may ask is a name or two. Unpacked, a message can be many times as large.
+#define KEYLESS_BYTES_MAX 4096
+
 static _Thread_local const struct poller *own_poller;
 
 bool on_own_poller(const struct call *c)
@@ -44,6 +47,10 @@ bool call_bytes(struct call *c)
     if (!grpc_byte_buffer_reader_init(&reader, c->payload))
         return false;
     size_t total = grpc_byte_buffer_length(c->payload), at = 0;
+    if (c->pub.method->role == 0 && total > KEYLESS_BYTES_MAX) {
+        grpc_byte_buffer_reader_destroy(&reader);
+        return false;
+    }
     unsigned char *copy = NULL;
     grpc_slice *slice;
     bool good = true;
@@ -86,14 +93,28 @@ bool call_unpack(struct call *c, struct rpc_error *error)
     return true;
 }
 
-grpc_byte_buffer *message_pack(const ProtobufCMessage *m)
+void rpc_malformed(struct rpc_call *call)
 {
-    size_t bytes = protobuf_c_message_get_packed_size(m);
-    grpc_slice slice = grpc_slice_malloc(bytes);
-    protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+    count_up(&((struct call *)call)->poller->metrics.malformed);
+}
+
+static grpc_byte_buffer *buffer_of(grpc_slice slice)
+{
     grpc_byte_buffer *b = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
     return b;
+}
+
+grpc_byte_buffer *message_pack(const ProtobufCMessage *m)
+{
+    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(m));
+    protobuf_c_message_pack(m, GRPC_SLICE_START_PTR(slice));
+    return buffer_of(slice);
+}
+
+grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count)
+{
+    return buffer_of(grpc_slice_from_copied_buffer((const char *)bytes, count));
 }
 
 // ------------------------------------------------------------------------------- calls awaited
@@ -159,12 +180,34 @@ static void call_await(struct poller *p, uint32_t method)
     }
 }
 
+static void call_count(struct call *c, bool more)
+{
+    struct poller *p = c->poller;
+    bool stream = c->pub.method->kind == RPC_STREAM;
+    uint32_t *open = stream ? &p->streams_open : &p->calls_open, step = more ? 1 : UINT32_MAX;
+    hf_store_relaxed(open, *open + step);
+    if (c->pub.method->role == 0)
+        p->keyless_open[stream] += step;
+    c->counted = more;
+}
+
+bool call_admit(struct call *c)
+{
+    struct poller *p = c->poller;
+    const struct rpc_limits *l = &p->rpc->options.limits;
+    bool stream = c->pub.method->kind == RPC_STREAM;
+    call_count(c, true);
+    uint32_t keyless = p->keyless_open[stream];
+    uint32_t all = stream ? p->streams_open : p->calls_open;
+    return (c->pub.method->role == 0 ? keyless : all - keyless) <=
+           (stream ? l->streams_max : l->calls_max);
+}
+
 void call_release(struct call *c)
 {
     struct poller *p = c->poller;
     if (c->counted)
-        hf_store_relaxed(c->pub.method->kind == RPC_STREAM ? &p->streams_open : &p->calls_open,
-                         (c->pub.method->kind == RPC_STREAM ? p->streams_open : p->calls_open) - 1);
+        call_count(c, false);
     if (c->call)
         grpc_call_unref(c->call);
     if (c->payload)
@@ -183,9 +226,8 @@ static void call_unknown(struct call *c)
 {
     struct rpc_error error = {.code = RPC_UNIMPLEMENTED,
                               .message = "this server has no such method"};
-    c->counted = true;
     count_up(&c->poller->metrics.calls);
-    hf_store_relaxed(&c->poller->calls_open, c->poller->calls_open + 1);
+    (void)call_admit(c); // refused in any case
     rpc_fail(&c->pub, &error);
 }
 
@@ -266,8 +308,7 @@ static void replies_tell(struct poller *p)
     while (listed) {
         struct call *c = listed;
         listed = c->stream.next_listed;
-        c->stream.listed = false;
-        stream_pump(c);
+        stream_listed(c);
     }
 }
 

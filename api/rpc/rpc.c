@@ -149,13 +149,13 @@ void thread_started(struct rpc *r, bool good)
 
 static enum hf_status threads_start(struct rpc *r)
 {
-    uint32_t want = 0;
+    // The slow lane first: the first call that a poller takes may be for it.
+    uint32_t want = slow_start(r) == HF_OK;
     for (uint32_t i = 0; i < r->options.limits.pollers; i++) {
         struct poller *p = &r->pollers[i];
         p->started = pthread_create(&p->thread, NULL, poller_run, p) == 0;
         want += p->started;
     }
-    want += slow_start(r) == HF_OK;
     pthread_mutex_lock(&r->lock);
     while (r->running + r->failed < want)
         pthread_cond_wait(&r->changed, &r->lock);
@@ -267,7 +267,7 @@ static bool calls_end(struct rpc *r)
 void rpc_drain(struct rpc *r)
 {
     uint32_t no = 0;
-    if (!r->server || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
+    if (!r->server || !r->pollers || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
         return;
     struct poller *first = &r->pollers[0];
     grpc_server_shutdown_and_notify(r->server, first->cq, &r->shutdown_tag);

@@ -131,7 +131,7 @@ struct rpc_hooks {
     X(keepalive_ms, 60000, "a silent connection is asked whether it lives")                        \
     X(keepalive_timeout_ms, 20000, "and closed when it does not answer")                           \
     X(drain_ms, 10000, "at the end, calls in progress may take so long")                           \
-    X(slow_queue_max, 1024, "calls waiting for the slow lane; beyond it RESOURCE_EXHAUSTED")
+    X(slow_queue_max, 1024, "calls of a role that wait for the slow lane; beyond it as above")
 struct rpc_limits {
 #define X(name, value, help) uint32_t name;
     RPC_LIMIT_TABLE(X)
@@ -175,6 +175,9 @@ void rpc_durable_advanced(struct rpc *r);
 
 // Sends `message` when `ticket` is durable (0: at once). The message is packed before it returns.
 void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket);
+// The same of a message that is packed already; copied before it returns.
+void rpc_reply_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
+                      uint64_t ticket);
 void rpc_fail(struct rpc_call *call, const struct rpc_error *error);
 // Hands the call to the slow lane. False: its queue is full, the call is still the caller's.
 bool rpc_defer(struct rpc_call *call);
@@ -183,12 +186,16 @@ bool rpc_defer(struct rpc_call *call);
 // By the stream's poller, unless told otherwise.
 
 // Asks for the next message; nothing while one is asked for. Half-close: the callback. The bytes of
-// the message before are gone then; what was unpacked stays until the next one is received.
+// the message before are gone then. What was unpacked, and the arena, are gone when `received` has
+// returned or, of a message that was deferred, `woken`.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
 // `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.
 #define RPC_UNSENT_MAX 64
 void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket);
+// The same of a message that is packed already; copied before it returns.
+void rpc_send_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
+                     uint64_t ticket);
 // Ends the stream after what is queued. error NULL: OK.
 void rpc_finish(struct rpc_call *call, const struct rpc_error *error);
 // Any thread, while the stream is not closed: `woken` will be called in its poller.
@@ -202,6 +209,8 @@ bool rpc_draining(const struct rpc_call *call);
                         .message = "this server is going; open the stream again"})
 
 // ------------------------------------------------------------------------------- reading
+// Of a raw method's message: it, or a part of it, is not well-formed. Counts it. The poller.
+void rpc_malformed(struct rpc_call *call);
 // True when the client will not wait for the answer any more.
 bool rpc_expired(const struct rpc_call *call);
 // An INVALID_ARGUMENT for `field`.

@@ -98,8 +98,15 @@ struct poller {
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
+    uint32_t keyless_open[2]; // of them, calls and streams of methods that are open to everybody
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
+};
+
+#define SLOW_QUEUES 4 // one for each role
+struct slow_queue {
+    struct call *first, **last;
+    uint32_t count;
 };
 
 struct slow_lane {
@@ -108,8 +115,8 @@ struct slow_lane {
     bool started, stopping; // under lock
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct call *first, **last;
-    uint32_t count;
+    struct slow_queue queues[SLOW_QUEUES]; // under lock
+    unsigned turn;                         // of the queue that was served last
     void *local;
 };
 
@@ -153,25 +160,31 @@ grpc_server_credentials *credentials_create(const struct rpc_options *o);
 void *poller_run(void *poller);
 void poller_wake(struct poller *p);
 void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
+// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more,
+// for itself: whoever comes without a key takes nothing from those who have one.
+bool call_admit(struct call *c);
 void call_release(struct call *c); // back to the poller's list, after its last tag
-// Makes payload contiguous in pub.bytes. False: no memory.
+// Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
 bool call_unpack(struct call *c, struct rpc_error *error);
 grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
+grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count);
 bool on_own_poller(const struct call *c);
 
 // ------------------------------------------------------------------- call.c
 void call_arrived(struct call *c); // unary, requested
 void call_answer(struct call *c);  // the reply is durable: send it
 void call_done(struct call *c);    // its last tag
+void call_expired(struct call *c); // fails it, in its thread
 
 // ------------------------------------------------------------------- stream.c
 void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
-void stream_pump(struct call *c); // sends what may go now
+void stream_pump(struct call *c);   // sends what may go now
+void stream_listed(struct call *c); // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);
 
 // ------------------------------------------------------------------- slow.c

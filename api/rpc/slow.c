@@ -1,17 +1,42 @@
 // The slow lane: one thread for what may block. Bounded; a full queue is the caller's to tell.
+//
+// Each role has a queue of its own, and they take turns: readers who ask for what is long gone,
+// each time a search on the disk, hold up neither those who cancel orders nor those who change
+// stock.
 #include "rpc/rpc_internal.h"
+
+static struct slow_queue *queue_of(struct slow_lane *s, const struct call *c)
+{
+    unsigned role = c->pub.method->role; // one bit
+    return &s->queues[role ? (unsigned)__builtin_ctz(role) % SLOW_QUEUES : 0];
+}
+
+// The next one that has a call, after the one that had its turn. NULL: none.
+static struct slow_queue *queue_next(struct slow_lane *s)
+{
+    for (unsigned i = 1; i <= SLOW_QUEUES; i++) {
+        unsigned at = (s->turn + i) % SLOW_QUEUES;
+        if (s->queues[at].first) {
+            s->turn = at;
+            return &s->queues[at];
+        }
+    }
+    return NULL;
+}
 
 static struct call *slow_pop(struct slow_lane *s)
 {
+    struct slow_queue *q;
+    struct call *c = NULL;
     pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->stopping)
+    while (!(q = queue_next(s)) && !s->stopping)
         pthread_cond_wait(&s->more, &s->lock);
-    struct call *c = s->first;
-    if (c) {
-        s->first = c->next;
-        if (!s->first)
-            s->last = &s->first;
-        s->count--;
+    if (q) {
+        c = q->first;
+        q->first = c->next;
+        if (!q->first)
+            q->last = &q->first;
+        q->count--;
     }
     pthread_mutex_unlock(&s->lock);
     return c;
@@ -21,6 +46,10 @@ static void slow_call(struct slow_lane *s, struct call *c)
 {
     const struct rpc_hooks *h = &s->rpc->options.hooks;
     struct poller *p = c->poller;
+    if (c->pub.method->kind != RPC_STREAM && rpc_expired(&c->pub)) { // it may have waited long
+        call_expired(c);
+        return;
+    }
     if (c->pub.method->kind == RPC_STREAM) {
         h->deferred(h->ctx, s->local, &c->pub);
         poller_post(p, c, POSTED_DONE); // the stream is its poller's again
@@ -51,15 +80,16 @@ static void *slow_run(void *arg)
 bool slow_push(struct rpc *r, struct call *c)
 {
     struct slow_lane *s = &r->slow;
+    struct slow_queue *q = queue_of(s, c);
     pthread_mutex_lock(&s->lock);
-    bool room = s->count < r->options.limits.slow_queue_max && !s->stopping;
+    bool room = q->count < r->options.limits.slow_queue_max && !s->stopping;
     if (room) {
         if (c->pub.method->kind == RPC_STREAM)
             c->stream.deferred = true;
         c->next = NULL;
-        *s->last = c;
-        s->last = &c->next;
-        s->count++;
+        *q->last = c;
+        q->last = &c->next;
+        q->count++;
         pthread_cond_signal(&s->more);
     }
     pthread_mutex_unlock(&s->lock);
@@ -70,7 +100,8 @@ enum hf_status slow_start(struct rpc *r)
 {
     struct slow_lane *s = &r->slow;
     s->rpc = r;
-    s->last = &s->first;
+    for (unsigned i = 0; i < SLOW_QUEUES; i++)
+        s->queues[i].last = &s->queues[i].first;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->more, NULL);
     s->started = pthread_create(&s->thread, NULL, slow_run, s) == 0;

@@ -40,7 +40,7 @@ static void unsent_drop(struct stream *s)
 static bool stream_admit(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
-    if (p->streams_open > p->rpc->options.limits.streams_max) {
+    if (!call_admit(c)) {
         count_up(&p->metrics.refused);
         *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
                                     .reason = "TOO_MANY_STREAMS",
@@ -60,8 +60,6 @@ void stream_arrived(struct call *c)
     const struct rpc_hooks *h = &p->rpc->options.hooks;
     struct rpc_error error;
     count_up(&p->metrics.streams);
-    c->counted = true;
-    hf_store_relaxed(&p->streams_open, p->streams_open + 1);
     c->stream = (struct stream){.last = NULL};
     c->stream.last = &c->stream.first;
     grpc_op closed = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
@@ -100,13 +98,38 @@ void rpc_receive(struct rpc_call *pub)
     start(c, &op, 1, TAG_RECEIVED);
 }
 
+// False: it is ending, or its key has been revoked, which ends it.
+static bool stream_goes_on(struct call *c)
+{
+    struct stream *s = &c->stream;
+    if (!s->open || s->closed || s->finishing)
+        return false;
+    if (auth_in_force(c->pub.who))
+        return true;
+    struct rpc_error error = {.code = RPC_UNAUTHENTICATED,
+                              .reason = "KEY",
+                              .message = "this API key is not valid any more"};
+    count_up(&c->poller->metrics.unauthenticated);
+    rpc_finish(&c->pub, &error);
+    return false;
+}
+
+// What was unpacked goes with its answer: an idle stream holds none of it.
+static void message_over(struct call *c)
+{
+    if (!c->stream.deferred)
+        arena_reset(&c->pub.arena);
+}
+
 static void stream_received(struct call *c, bool ok)
 {
     struct poller *p = c->poller;
     const struct rpc_hooks *h = &p->rpc->options.hooks;
-    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED, .message = "no memory"};
+    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
+                              .reason = "MEMORY",
+                              .message = "no memory for a request of this size"};
     c->stream.receiving = false;
-    if (c->stream.finishing || c->stream.closed)
+    if (!stream_goes_on(c))
         return;
     if (!ok || !c->payload) {
         if (ok)
@@ -120,23 +143,49 @@ static void stream_received(struct call *c, bool ok)
         c->pub.method->received(h->ctx, p->local, &c->pub);
     else
         rpc_finish(&c->pub, &error);
+    message_over(c);
 }
 
 // ------------------------------------------------------------------------------- send
 
+// NULL: it is closed and nobody would read it, or there is no memory: the client sees a gap and
+// asks again.
+static struct unsent *unsent_make(struct call *c, uint64_t ticket)
+{
+    HF_ASSERT(!c->stream.finishing);
+    struct unsent *u = c->stream.closed ? NULL : malloc(sizeof *u);
+    if (u)
+        *u = (struct unsent){.ticket = ticket};
+    return u;
+}
+
+static void unsent_queue(struct call *c, struct unsent *u)
+{
+    *c->stream.last = u;
+    c->stream.last = &u->next;
+    if (on_own_poller(c))
+        stream_pump(c); // else the slow lane gives the stream back, and that pumps
+}
+
 void rpc_send(struct rpc_call *pub, const ProtobufCMessage *message, uint64_t ticket)
 {
     struct call *c = (struct call *)pub;
-    struct stream *s = &c->stream;
-    HF_ASSERT(!s->finishing);
-    struct unsent *u = s->closed ? NULL : malloc(sizeof *u);
+    struct unsent *u = unsent_make(c, ticket);
     if (!u)
-        return; // closed: nobody would read it. No memory: the client sees a gap and asks again
-    *u = (struct unsent){.message = message_pack(message), .ticket = ticket};
-    *s->last = u;
-    s->last = &u->next;
-    if (on_own_poller(c))
-        stream_pump(c); // else the slow lane gives the stream back, and that pumps
+        return;
+    u->message = message_pack(message);
+    unsent_queue(c, u);
+}
+
+void rpc_send_packed(struct rpc_call *pub, const unsigned char *bytes, size_t count,
+                     uint64_t ticket)
+{
+    struct call *c = (struct call *)pub;
+    struct unsent *u = unsent_make(c, ticket);
+    if (!u)
+        return;
+    u->message = bytes_copy(bytes, count);
+    unsent_queue(c, u);
 }
 
 static void status_send(struct call *c)
@@ -235,7 +284,7 @@ void stream_tag(struct call *c, enum tag_kind kind, bool ok)
     } else if (kind == TAG_SENT) {
         unsent_free(s->in_flight);
         s->in_flight = NULL;
-        if (ok && s->open && !s->closed && !s->finishing)
+        if (ok && stream_goes_on(c))
             c->pub.method->sent(h->ctx, c->poller->local, &c->pub);
         stream_pump(c);
     } else if (kind == TAG_CLOSED) {
@@ -251,11 +300,22 @@ void stream_posted(struct call *c, uint32_t bits)
     const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
     if (bits & POSTED_DONE)
         s->deferred = false;
-    if (s->open && !s->closed && !s->finishing && !s->deferred)
+    // What the slow lane has decided is told in any case.
+    bool told = (bits & POSTED_DONE) && s->open && !s->closed && !s->finishing;
+    if (!s->deferred && (told || stream_goes_on(c)))
         c->pub.method->woken(h->ctx, c->poller->local, &c->pub);
+    if (bits & POSTED_DONE)
+        message_over(c);
     if (!s->gone)
         stream_pump(c);
     stream_end(c);
+}
+
+void stream_listed(struct call *c)
+{
+    c->stream.listed = false;
+    stream_pump(c);
+    stream_end(c); // its last tag may have come while it was on the list
 }
 
 void streams_drain(struct poller *p)

@@ -1,14 +1,9 @@
 #include "rpc/wire.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-struct cursor {
-    const unsigned char *at, *end;
-};
-
-static bool varint(struct cursor *c, uint64_t *out)
+bool wire_varint_slow(struct wire_cursor *c, uint64_t *out)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70 && c->at < c->end; shift += 7) {
@@ -20,6 +15,30 @@ static bool varint(struct cursor *c, uint64_t *out)
         }
     }
     return false;
+}
+
+bool wire_fixed(struct wire_cursor *c, struct wire_item *out)
+{
+    if (out->type != WIRE_FIXED64 && out->type != WIRE_FIXED32)
+        return false; // groups are not in proto3
+    size_t bytes = out->type == WIRE_FIXED64 ? 8 : 4;
+    if ((size_t)(c->end - c->at) < bytes)
+        return false;
+    out->value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        out->value |= (uint64_t)c->at[i] << 8 * i;
+    c->at += bytes;
+    return true;
+}
+
+unsigned char *wire_put_long_end(unsigned char *body, unsigned char *end)
+{
+    unsigned char length[WIRE_VARINT_BYTES_MAX];
+    size_t bytes = (size_t)(end - body);
+    size_t width = (size_t)(wire_put_varint(length, bytes) - length);
+    memmove(body + width - 1, body, bytes);
+    memcpy(body - 1, length, width);
+    return end + width - 1;
 }
 
 // The sequences of Unicode's table 3-7; ASCII eight bytes at a time.
@@ -52,48 +71,13 @@ bool wire_utf8(const unsigned char *p, size_t bytes)
     return true;
 }
 
-struct item {
-    uint32_t number;
-    unsigned type;
-    struct cursor body; // length-delimited
-};
-
-static bool item_next(struct cursor *c, struct item *out)
-{
-    uint64_t key, value;
-    if (!varint(c, &key) || key >> 32 != 0 || key >> 3 == 0)
-        return false;
-    out->number = (uint32_t)(key >> 3);
-    out->type = key & 7;
-    size_t left;
-    switch (out->type) {
-    case 0:
-        return varint(c, &value);
-    case 1:
-    case 5:
-        left = out->type == 1 ? 8 : 4;
-        if ((size_t)(c->end - c->at) < left)
-            return false;
-        c->at += left;
-        return true;
-    case 2:
-        if (!varint(c, &value) || value > (uint64_t)(c->end - c->at))
-            return false;
-        out->body = (struct cursor){c->at, c->at + value};
-        c->at += value;
-        return true;
-    default: // groups are not in proto3
-        return false;
-    }
-}
-
 // Which occurrence of a repeated field begins at `at`.
-static unsigned occurrence(struct cursor all, uint32_t number, const unsigned char *at)
+static unsigned occurrence(struct wire_cursor all, uint32_t number, const unsigned char *at)
 {
-    struct item item;
+    struct wire_item item;
     unsigned count = 0;
-    while (all.at < at && item_next(&all, &item))
-        if (item.number == number && (item.type != 2 || item.body.at < at))
+    while (all.at < at && wire_next(&all, &item))
+        if (item.number == number && (item.type != WIRE_BYTES || item.body.at < at))
             count++;
     return count ? count - 1 : 0;
 }
@@ -116,17 +100,18 @@ static void path_step(struct check *k, const ProtobufCFieldDescriptor *f, unsign
     snprintf(k->field, k->room, "%s%s%s", step, rest[0] ? "." : "", rest);
 }
 
-static bool check(struct check *k, const ProtobufCMessageDescriptor *d, struct cursor all,
+static bool check(struct check *k, const ProtobufCMessageDescriptor *d, struct wire_cursor all,
                   unsigned depth)
 {
-    struct item item;
-    for (struct cursor c = all; c.at < c.end;) {
-        if (!item_next(&c, &item)) {
+    struct wire_item item;
+    for (struct wire_cursor c = all; c.at < c.end;) {
+        if (!wire_next(&c, &item)) {
             k->why = "the message is not well-formed";
             return false;
         }
         const ProtobufCFieldDescriptor *f =
-            item.type == 2 ? protobuf_c_message_descriptor_get_field(d, item.number) : NULL;
+            item.type == WIRE_BYTES ? protobuf_c_message_descriptor_get_field(d, item.number)
+                                    : NULL;
         bool good = true;
         if (f && f->type == PROTOBUF_C_TYPE_STRING) {
             good = wire_utf8(item.body.at, (size_t)(item.body.end - item.body.at));
@@ -150,7 +135,10 @@ bool wire_check(const ProtobufCMessageDescriptor *d, const unsigned char *bytes,
 {
     struct check k = {field, field_bytes, NULL};
     field[0] = 0;
-    bool good = check(&k, d, (struct cursor){bytes, bytes + count}, 0);
+    *why = NULL;
+    if (count == 0) // `bytes` may be NULL, which no offset may be added to
+        return true;
+    bool good = check(&k, d, (struct wire_cursor){bytes, bytes + count}, 0);
     *why = k.why;
     return good;
 }

@@ -87,10 +87,27 @@ static bool within_window(struct service_local *l, struct hf_uuid id)
     return hf_uuid_version(id) != 7 || hf_uuid_ms(id) >= m.floor_ms;
 }
 
-enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
-                                bool may_recall, Holdfast__V1__Reservation **out, uint64_t *ticket)
+bool reservation_allowed(struct service_local *l, const struct auth_identity *who,
+                         const struct core_view *v, const struct core_line *lines)
 {
     struct core *c = local_core(l);
+    const char *channel = v->channel ? core_channel_name(c, v->channel) : "";
+    struct core_name name;
+    if (!auth_channel_ok(who, channel ? channel : "", channel ? strlen(channel) : 0))
+        return false;
+    for (uint32_t i = 0; who->location_count && i < v->line_count && i < HF_LINES_MAX; i++)
+        if (core_cell_name(c, lines[i].handle, &name) != HF_OK ||
+            !auth_location_ok(who, name.location, name.location_bytes))
+            return false;
+    return true;
+}
+
+enum hf_status reservation_tell(struct service_local *l, struct arena *a,
+                                const struct reservation_asked *asked,
+                                Holdfast__V1__Reservation **out, uint64_t *ticket)
+{
+    struct core *c = local_core(l);
+    struct hf_uuid id = asked->id;
     struct core_view v;
     struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
     if (!lines)
@@ -98,12 +115,17 @@ enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct
     enum hf_status s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
     bool away = (s == HF_OK && v.lines_away && v.state == CORE_STATE_COMMITTED) ||
                 (s == HF_NOT_FOUND && !within_window(l, id)); // an older one may be on the disk
-    if (away && !may_recall)
+    if (away && !asked->may_recall)
         return HF_BUSY;
-    if (away && core_recall(l->worker, core_now(c), id) == HF_OK)
+    enum hf_status recalled = away ? core_recall(l->worker, core_now(c), id) : HF_NOT_FOUND;
+    if (recalled == HF_OK)
         s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
+    else if (s == HF_NOT_FOUND && recalled != HF_NOT_FOUND)
+        s = HF_BUSY; // it may be there, but could not be looked for
     if (s != HF_OK)
         return s;
+    if (!reservation_allowed(l, asked->who, &v, lines))
+        return HF_FOREIGN;
     *out = view_tell(l, a, &v);
     *ticket = v.ticket;
     uint32_t count = v.line_count < HF_LINES_MAX ? v.line_count : HF_LINES_MAX;
@@ -115,6 +137,10 @@ struct rpc_error reservation_error(enum hf_status status)
     switch (status) {
     case HF_NOT_FOUND:
         return convert_outcome(CORE_OUT_UNKNOWN, CORE_FIELD_NONE, 0, 0);
+    case HF_FOREIGN:
+        return (struct rpc_error){.code = RPC_PERMISSION_DENIED,
+                                  .reason = "RESERVATION",
+                                  .message = "this key is limited to other channels or locations"};
     case HF_AGAIN:
         return convert_outcome(CORE_OUT_IN_PROGRESS, CORE_FIELD_NONE, 0, 0);
     default:
@@ -180,12 +206,14 @@ static bool list_read(struct service_local *l, const struct rpc_call *call,
 }
 
 // One reservation of the list, as it is by now. It may have ended, or gone, since it was found.
-static enum hf_status list_add(struct service_local *l, struct arena *a, struct hf_uuid id,
+static enum hf_status list_add(struct service_local *l, struct rpc_call *call, struct hf_uuid id,
                                Holdfast__V1__ListReservationsResponse *out, uint64_t *ticket)
 {
+    struct arena *a = &call->arena;
     struct core_view v;
     static _Thread_local struct core_line lines[HF_LINES_MAX];
-    if (core_get(l->worker, core_now(local_core(l)), id, &v, lines, HF_LINES_MAX) != HF_OK)
+    if (core_get(l->worker, core_now(local_core(l)), id, &v, lines, HF_LINES_MAX) != HF_OK ||
+        !reservation_allowed(l, call->who, &v, lines))
         return HF_OK;
     Holdfast__V1__Reservation *r = view_tell(l, a, &v);
     if (!r || !lines_tell(l, a, lines, v.line_count, r))
@@ -220,7 +248,7 @@ void reservation_list(void *ctx, void *local, struct rpc_call *call)
         uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views,
                                want < LIST_VIEWS ? want : LIST_VIEWS);
         for (uint32_t i = 0; i < n && s == HF_OK; i++)
-            s = list_add(l, a, views[i].id, &out, &ticket);
+            s = list_add(l, call, views[i].id, &out, &ticket);
         more = list.cursor != 0;
     }
     if (s != HF_OK) {

@@ -2,31 +2,19 @@
 //
 // A batch is decided at once. Up to WINDOW batches may wait for the disk or the client's reading;
 // then no further message is received, and HTTP/2 flow control stops the client. A batch with an
-// operation that needs the disk goes through the slow lane; nothing is received meanwhile.
-#include "service/verb.h"
+// operation that needs the disk goes through the slow lane; nothing is received meanwhile, so the
+// message's bytes stay.
+#include "service/stream_batch.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define WINDOW 8
 static_assert(WINDOW <= RPC_UNSENT_MAX, "what waits has room");
 
-struct batch {
-    const Holdfast__V1__ReserveStreamRequest *in;
-    Holdfast__V1__ReserveStreamResponse out;
-    struct core_request *requests; // of the verbs among the operations
-    struct core_answer *answers;
-    uint32_t *place; // operation of each
-    uint32_t count;  // requests collected and not told yet
-    uint64_t ticket;
-    bool away; // something needs the slow lane
-};
-
 struct reserve_stream {
     uint32_t unsent;
-    bool half_closed, refused;
-    struct batch *deferred; // with the slow lane, in the call's arena
+    bool half_closed;
+    struct stream_batch *deferred; // with the slow lane, in the call's arena
 };
 
 static struct rpc_error no_memory(void)
@@ -34,143 +22,122 @@ static struct rpc_error no_memory(void)
     return convert_outcome(CORE_OUT_BUSY, CORE_FIELD_NONE, 0, 0);
 }
 
-static void result_error(struct arena *a, Holdfast__V1__StreamResult *result,
-                         const struct rpc_error *error)
+static void op_decided(struct arena *a, struct stream_batch *b, struct stream_op *op,
+                       uint64_t now_ms)
 {
-    result->error = convert_error(a, error);
-    if (result->error)
-        result->result_case = HOLDFAST__V1__STREAM_RESULT__RESULT_ERROR;
-}
-
-static void result_decision(struct service_local *l, struct arena *a,
-                            Holdfast__V1__StreamResult *result, const struct core_request *r,
-                            const struct core_answer *answer, uint64_t *ticket)
-{
-    if (verb_is_answer(answer->outcome)) {
-        result->decision = verb_decision(a, r, answer, core_now(local_core(l)));
-        if (result->decision) {
-            result->result_case = HOLDFAST__V1__STREAM_RESULT__RESULT_DECISION;
-            *ticket = verb_ticket(answer) > *ticket ? verb_ticket(answer) : *ticket;
-            return;
-        }
-    }
-    struct rpc_error error =
-        verb_is_answer(answer->outcome)
-            ? no_memory()
-            : convert_outcome(answer->outcome, answer->field, answer->line, answer->retry_ms);
-    result_error(a, result, &error);
-}
-
-// Decides what was collected. In the poller, what needs the disk is left for the slow lane.
-static void batch_decide(struct service_local *l, struct arena *a, struct batch *b, bool may_recall)
-{
-    if (b->count == 0)
+    const struct core_answer *answer = &b->answers[op->request];
+    if (!verb_is_answer(answer->outcome)) {
+        struct rpc_error error =
+            convert_outcome(answer->outcome, answer->field, answer->line, answer->retry_ms);
+        stream_op_fail(a, op, &error);
         return;
-    verb_execute(l, b->requests, b->answers, b->count, may_recall);
-    for (uint32_t i = 0; i < b->count; i++) {
-        Holdfast__V1__StreamResult *result = b->out.results[b->place[i]];
-        if (b->answers[i].outcome == CORE_OUT_NEEDS_RECALL && !may_recall)
-            b->away = true; // its result is still empty: the slow lane asks again
+    }
+    uint64_t ticket = verb_ticket(answer);
+    op->result = STREAM_DECIDED;
+    op->now_ms = now_ms;
+    b->ticket = ticket > b->ticket ? ticket : b->ticket;
+}
+
+// Decides what was collected; what needs the disk is left for the slow lane.
+static void batch_decide(struct service_local *l, struct arena *a, struct stream_batch *b)
+{
+    uint32_t first = b->decided, count = b->request_count - first;
+    if (count == 0)
+        return;
+    verb_execute(l, &b->requests[first], &b->answers[first], count, false);
+    uint64_t now_ms = core_now(local_core(l));
+    for (uint32_t i = first; i < b->request_count; i++)
+        if (b->answers[i].outcome == CORE_OUT_NEEDS_RECALL)
+            b->away = true; // its result stays open: the slow lane asks again
         else
-            result_decision(l, a, result, &b->requests[i], &b->answers[i], &b->ticket);
-    }
-    b->count = 0;
+            op_decided(a, b, &b->ops[b->place[i]], now_ms);
+    b->decided = b->request_count;
 }
 
-static void operation_get(struct service_local *l, struct arena *a, struct batch *b,
-                          Holdfast__V1__StreamResult *result, const char *id_text, bool may_recall)
+static bool get_read(struct rpc_call *call, struct stream_op *op, struct hf_uuid *id,
+                     struct rpc_error *error)
 {
-    struct hf_uuid id;
+    const Holdfast__V1__GetReservationRequest *get =
+        (const void *)stream_op_unpack(&call->arena, op, error);
+    return get && convert_uuid(get->reservation_id, "get.reservation_id", id, error);
+}
+
+static void op_get(struct service_local *l, struct rpc_call *call, struct stream_batch *b,
+                   struct stream_op *op, bool may_recall)
+{
+    struct arena *a = &call->arena;
+    struct reservation_asked asked = {.who = call->who, .may_recall = may_recall};
     struct rpc_error error;
+    Holdfast__V1__Reservation *r;
     uint64_t ticket = 0;
-    if (!convert_uuid(id_text, "get.reservation_id", &id, &error)) {
-        result_error(a, result, &error);
+    if (!get_read(call, op, &asked.id, &error)) {
+        stream_op_fail(a, op, &error);
         return;
     }
-    batch_decide(l, a, b, may_recall); // what stands before it comes first
-    enum hf_status s = reservation_tell(l, a, id, may_recall, &result->reservation, &ticket);
+    enum hf_status s = reservation_tell(l, a, &asked, &r, &ticket);
     if (s == HF_BUSY && !may_recall) {
         b->away = true;
-        return;
-    }
-    if (s == HF_OK) {
-        result->result_case = HOLDFAST__V1__STREAM_RESULT__RESULT_RESERVATION;
+    } else if (s == HF_OK) {
+        stream_op_tell(a, op, r);
         b->ticket = ticket > b->ticket ? ticket : b->ticket;
-        return;
+    } else {
+        error = reservation_error(s);
+        stream_op_fail(a, op, &error);
     }
-    error = reservation_error(s);
-    result_error(a, result, &error);
 }
 
-// One operation whose result is still empty.
-static void operation_run(struct service_local *l, const struct rpc_call *call, struct arena *a,
-                          struct batch *b, uint32_t i, bool may_recall)
+static void op_collect(const struct stream_reader *r, struct stream_batch *b, struct stream_op *op)
 {
-    const Holdfast__V1__StreamOperation *op = b->in->operations[i];
-    Holdfast__V1__StreamResult *result = b->out.results[i];
-    struct verb_message m;
+    struct core_request *out = &b->requests[b->request_count];
     struct rpc_error error;
-    if (op->operation_case == HOLDFAST__V1__STREAM_OPERATION__OPERATION__NOT_SET) {
-        error = rpc_invalid("operation", "none is given");
-        result_error(a, result, &error);
+    if (!stream_op_straight(r, op, out) && !stream_op_general(r, op, out, &error)) {
+        stream_op_fail(r->arena, op, &error);
         return;
     }
-    if (op->operation_case == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
-        operation_get(l, a, b, result, op->get->reservation_id, may_recall);
-        return;
-    }
-    // The members of the oneof share their place, and each is a message.
-    if (!verb_read((const ProtobufCMessage *)op->reserve, &m) ||
-        !verb_convert(l, call->who, a, &m, "", &b->requests[b->count], &error)) {
-        result_error(a, result, &error);
-        return;
-    }
-    b->place[b->count++] = i;
+    op->request = b->request_count;
+    b->place[b->request_count++] = (uint32_t)(op - b->ops);
 }
 
-static void batch_run(struct service_local *l, struct rpc_call *call, struct batch *b,
-                      bool may_recall)
+// In the poller.
+static void batch_run(struct service_local *l, struct rpc_call *call, struct stream_batch *b)
 {
-    b->away = false;
-    for (uint32_t i = 0; i < b->in->n_operations; i++)
-        if (b->out.results[i]->result_case == HOLDFAST__V1__STREAM_RESULT__RESULT__NOT_SET)
-            operation_run(l, call, &call->arena, b, i, may_recall);
-    batch_decide(l, &call->arena, b, may_recall);
-}
-
-static struct batch *batch_make(struct arena *a, const Holdfast__V1__ReserveStreamRequest *in)
-{
-    size_t n = in->n_operations;
-    struct batch *b = arena_take(a, sizeof *b);
-    Holdfast__V1__StreamResult *results = arena_take(a, n * sizeof *results);
-    if (!b || !results)
-        return NULL;
-    *b = (struct batch){.in = in, .out = HOLDFAST__V1__RESERVE_STREAM_RESPONSE__INIT};
-    b->out.results = arena_take(a, n * sizeof *b->out.results);
-    b->requests = arena_take(a, n * sizeof *b->requests);
-    b->answers = arena_take(a, n * sizeof *b->answers);
-    b->place = arena_take(a, n * sizeof *b->place);
-    if (!b->out.results || !b->requests || !b->answers || !b->place)
-        return NULL;
-    for (size_t i = 0; i < n; i++) {
-        holdfast__v1__stream_result__init(&results[i]);
-        results[i].correlation_id = in->operations[i]->correlation_id;
-        b->out.results[i] = &results[i];
+    struct stream_reader reader = stream_reader_make(l, call->who, &call->arena);
+    for (uint32_t i = 0; i < b->op_count; i++) {
+        struct stream_op *op = &b->ops[i];
+        if (op->member == 0 && !op->malformed) {
+            struct rpc_error error = rpc_invalid("operation", "none is given");
+            stream_op_fail(&call->arena, op, &error);
+        } else if (op->member == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
+            batch_decide(l, &call->arena, b); // what stands before it comes first
+            op_get(l, call, b, op, false);
+        } else {
+            op_collect(&reader, b, op);
+        }
+        if (op->malformed)
+            rpc_malformed(call);
     }
-    b->out.n_results = n;
-    return b;
+    batch_decide(l, &call->arena, b);
 }
 
-static void batch_send(struct rpc_call *call, struct batch *b)
+static void batch_send(struct rpc_call *call, struct stream_batch *b)
 {
     struct reserve_stream *s = call->state;
+    size_t count;
+    const unsigned char *packed = stream_batch_pack(&call->arena, b, &count);
+    if (!packed) { // the client asks again, on another stream, with the same ids
+        struct rpc_error error = no_memory();
+        rpc_finish(call, &error);
+        return;
+    }
     s->unsent++;
-    rpc_send(call, &b->out.base, b->ticket);
+    rpc_send_packed(call, packed, count, b->ticket);
 }
 
 static void go_on(struct rpc_call *call)
 {
     struct reserve_stream *s = call->state;
+    if (s->deferred)
+        return; // the slow lane has the call; an answer before it may have left meanwhile
     if (s->half_closed && s->unsent == 0)
         rpc_finish(call, NULL);
     else if (!s->half_closed && s->unsent < WINDOW)
@@ -194,19 +161,17 @@ void reserve_stream_opened(void *ctx, void *local, struct rpc_call *call)
 void reserve_stream_received(void *ctx, void *local, struct rpc_call *call)
 {
     struct reserve_stream *s = call->state;
-    const Holdfast__V1__ReserveStreamRequest *in = (const void *)call->request;
-    struct rpc_error error = rpc_invalid("operations", "1..1,024 in a message");
-    struct batch *b = NULL;
+    struct arena *a = &call->arena;
+    struct rpc_error error;
+    struct stream_batch *b = stream_batch_read(a, call->bytes, call->byte_count, &error);
     (void)ctx;
-    if (in->n_operations >= 1 && in->n_operations <= HF_BATCH_MAX) {
-        error = no_memory();
-        b = batch_make(&call->arena, in);
-    }
     if (!b) {
+        if (error.code == RPC_INVALID_ARGUMENT && !error.field[0])
+            rpc_malformed(call);
         rpc_finish(call, &error);
         return;
     }
-    batch_run(local, call, b, false);
+    batch_run(local, call, b);
     if (b->away) {
         s->deferred = b;
         if (rpc_defer(call))
@@ -215,20 +180,37 @@ void reserve_stream_received(void *ctx, void *local, struct rpc_call *call)
                                    .reason = "SLOW_QUEUE_FULL",
                                    .message = "too many requests of this kind wait",
                                    .retry_ms = 200};
-        for (uint32_t i = 0; i < in->n_operations; i++)
-            if (b->out.results[i]->result_case == HOLDFAST__V1__STREAM_RESULT__RESULT__NOT_SET)
-                result_error(&call->arena, b->out.results[i], &error);
+        for (uint32_t i = 0; i < b->op_count; i++)
+            if (b->ops[i].result == STREAM_OPEN)
+                stream_op_fail(a, &b->ops[i], &error);
         s->deferred = NULL;
     }
     batch_send(call, b);
     go_on(call);
 }
 
-// In the slow lane.
+// In the slow lane: what is still open, one after the other.
 void reserve_stream_deferred(struct service_local *l, struct rpc_call *call)
 {
-    struct reserve_stream *s = call->state;
-    batch_run(l, call, s->deferred, true);
+    struct stream_batch *b = ((struct reserve_stream *)call->state)->deferred;
+    for (uint32_t i = 0; i < b->op_count; i++) {
+        struct stream_op *op = &b->ops[i];
+        if (op->result != STREAM_OPEN)
+            continue;
+        if (op->member == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
+            op_get(l, call, b, op, true);
+            continue;
+        }
+        // What was away could not be looked at before.
+        struct rpc_error error;
+        struct core_request *r = &b->requests[op->request];
+        if (!verb_allowed(l, call->who, &call->arena, r, &error)) {
+            stream_op_fail(&call->arena, op, &error);
+            continue;
+        }
+        verb_execute(l, r, &b->answers[op->request], 1, true);
+        op_decided(&call->arena, b, op, core_now(local_core(l)));
+    }
 }
 
 void reserve_stream_woken(void *ctx, void *local, struct rpc_call *call)

@@ -31,11 +31,13 @@
 #define REFLECTION(version)                                                                        \
     STREAM("/grpc.reflection." version ".ServerReflection/ServerReflectionInfo", OPEN_TO_ALL,      \
            grpc__reflection__v1__server_reflection_request__descriptor, reflection)
-#define STREAM(path_, role_, descriptor, name)                                                     \
+#define STREAM(path_, role_, type, name)     STREAM_FORM(path_, role_, type, name, false)
+#define RAW_STREAM(path_, role_, type, name) STREAM_FORM(path_, role_, type, name, true)
+#define STREAM_FORM(path_, role_, descriptor, name, raw_)                                          \
     {                                                                                              \
         .path = path_, .kind = RPC_STREAM, .role = (role_), .request = &descriptor, .posted = 4,   \
         .opened = name##_opened, .received = name##_received, .half_closed = name##_half_closed,   \
-        .sent = name##_sent, .woken = name##_woken, .closed = name##_closed                        \
+        .sent = name##_sent, .woken = name##_woken, .closed = name##_closed, .raw = (raw_)         \
     }
 
 static const struct rpc_method methods[] = {
@@ -50,8 +52,9 @@ static const struct rpc_method methods[] = {
     FAST("ReservationService", "GetReservation", AUTH_READER, get_reservation),
     SLOW("ReservationService", "ListReservations", AUTH_READER, list_reservations,
          reservation_list),
-    STREAM(PREFIX "ReservationService/ReserveStream", AUTH_STOREFRONT,
-           holdfast__v1__reserve_stream_request__descriptor, reserve_stream),
+    // Read by hand: stream_batch.c.
+    RAW_STREAM(PREFIX "ReservationService/ReserveStream", AUTH_STOREFRONT,
+               holdfast__v1__reserve_stream_request__descriptor, reserve_stream),
     FAST("StockReadService", "GetStock", AUTH_READER, get_stock),
     FAST("StockReadService", "BatchGetStock", AUTH_READER, batch_get_stock),
     SLOW("StockReadService", "ListStock", AUTH_READER, list_stock, stock_list),
@@ -97,32 +100,6 @@ static void fail_busy(struct rpc_call *call)
     rpc_fail(call, &error);
 }
 
-// The responses of the eight verbs have the same form: a Decision as field 1.
-static const ProtobufCMessageDescriptor *response_of(enum core_verb v)
-{
-    switch (v) {
-    case CORE_RESERVE:
-        return &holdfast__v1__reserve_response__descriptor;
-    case CORE_ORDER:
-        return &holdfast__v1__order_response__descriptor;
-    case CORE_RECORD:
-        return &holdfast__v1__record_response__descriptor;
-    case CORE_COMMIT:
-        return &holdfast__v1__commit_response__descriptor;
-    case CORE_RELEASE:
-        return &holdfast__v1__release_response__descriptor;
-    case CORE_EXTEND:
-        return &holdfast__v1__extend_response__descriptor;
-    case CORE_CANCEL:
-        return &holdfast__v1__cancel_response__descriptor;
-    case CORE_RETURN:
-        return &holdfast__v1__return_goods_response__descriptor;
-    case CORE_VERB_COUNT:
-        break;
-    }
-    return NULL;
-}
-
 static void verb_tell(struct service_local *l, struct rpc_call *call, const struct core_request *r,
                       const struct core_answer *a)
 {
@@ -131,16 +108,15 @@ static void verb_tell(struct service_local *l, struct rpc_call *call, const stru
         rpc_fail(call, &error);
         return;
     }
-    Holdfast__V1__ReserveResponse response = HOLDFAST__V1__RESERVE_RESPONSE__INIT;
-    response.base.descriptor = response_of(r->verb);
-    response.decision = verb_decision(&call->arena, r, a, core_now(local_core(l)));
-    if (response.decision)
-        rpc_reply(call, &response.base, verb_ticket(a));
-    else
+    // The responses of the eight verbs have the same form: a Decision as field 1.
+    unsigned char *packed = arena_take(&call->arena, verb_decision_bytes_max(r, a));
+    if (!packed) {
         fail_busy(call);
+        return;
+    }
+    unsigned char *end = verb_decision_pack(packed, 1, r, a, core_now(local_core(l)));
+    rpc_reply_packed(call, packed, (size_t)(end - packed), verb_ticket(a));
 }
-static_assert(sizeof(Holdfast__V1__ReserveResponse) == sizeof(Holdfast__V1__ReturnGoodsResponse),
-              "one form for all verbs");
 
 static void reservation_get(struct service_local *l, struct rpc_call *call, bool may_recall)
 {
@@ -153,7 +129,8 @@ static void reservation_get(struct service_local *l, struct rpc_call *call, bool
         rpc_fail(call, &error);
         return;
     }
-    enum hf_status s = reservation_tell(l, &call->arena, id, may_recall, &out.reservation, &ticket);
+    struct reservation_asked asked = {call->who, id, may_recall};
+    enum hf_status s = reservation_tell(l, &call->arena, &asked, &out.reservation, &ticket);
     if (s == HF_BUSY && !may_recall && rpc_defer(call))
         return;
     error = reservation_error(s);

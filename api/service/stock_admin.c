@@ -1,6 +1,8 @@
 // Changing stock and its settings, in the slow lane. Every answer waits for its record.
 #include "service/service_internal.h"
 
+#include "flush/flush.h"
+
 #include "base/hash.h"
 
 #include <stdio.h>
@@ -128,12 +130,18 @@ static int setting_of(int32_t setting)
     return setting < 0 || (size_t)setting >= sizeof settings ? -1 : settings[setting];
 }
 
-static bool reason_ok(const char *reason, struct rpc_error *error)
+// What mirrors a change that the ERP has made itself is not told to it again: operators only.
+static bool reason_ok(const struct rpc_call *call, const char *reason, struct rpc_error *error)
 {
-    if (strnlen(reason, HF_REASON_BYTES_MAX + 1) <= HF_REASON_BYTES_MAX)
+    if (strnlen(reason, HF_REASON_BYTES_MAX + 1) > HF_REASON_BYTES_MAX) {
+        *error = rpc_invalid("reason", "at most 64 bytes");
+        return false;
+    }
+    if (strncmp(reason, FLUSH_REASON_INBOUND, strlen(FLUSH_REASON_INBOUND)) != 0 ||
+        auth_may(call->who, AUTH_OPERATOR))
         return true;
-    *error = rpc_invalid("reason", "at most 64 bytes");
-    return false;
+    return refuse(error, RPC_PERMISSION_DENIED, "REASON", "reason",
+                  "only operators may say that a change came from the ERP");
 }
 
 void admin_set(void *ctx, void *local, struct rpc_call *call)
@@ -152,7 +160,8 @@ void admin_set(void *ctx, void *local, struct rpc_call *call)
     (void)ctx;
     if (setting < 0)
         error = rpc_invalid("setting", "not a setting that this server knows");
-    else if (convert_uuid(in->operation_id, "operation_id", &ch.op_id, &error) &&
+    else if (reason_ok(call, in->reason, &error) &&
+             convert_uuid(in->operation_id, "operation_id", &ch.op_id, &error) &&
              convert_stock(l, call->who, &ref, "", &ch.handle, &error)) {
         ch.setting = (enum core_setting)setting;
         core_change(l->worker, core_now(local_core(l)), &ch, &a);
@@ -185,7 +194,8 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call)
     (void)ctx;
     if (in->difference == 0)
         error = rpc_invalid("difference", "not 0");
-    else if (convert_uuid(in->operation_id, "operation_id", &ch.op_id, &error) &&
+    else if (reason_ok(call, in->reason, &error) &&
+             convert_uuid(in->operation_id, "operation_id", &ch.op_id, &error) &&
              convert_stock(l, call->who, &ref, "", &ch.handle, &error)) {
         core_change(l->worker, core_now(local_core(l)), &ch, &a);
         if (a.outcome == CORE_OUT_DONE) {
@@ -321,7 +331,7 @@ void admin_import(void *ctx, void *local, struct rpc_call *call)
         fail(call, RPC_INVALID_ARGUMENT, NULL, "rows", "1..1,000 rows");
         return;
     }
-    if (!reason_ok(in->reason, &error)) {
+    if (!reason_ok(call, in->reason, &error)) {
         rpc_fail(call, &error);
         return;
     }

@@ -2,7 +2,6 @@
 
 #include "base/atomics.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -224,6 +223,29 @@ static bool channel_convert(struct service_local *l, const struct auth_identity 
     return true;
 }
 
+bool verb_allowed(struct service_local *l, const struct auth_identity *who, struct arena *a,
+                  const struct core_request *r, struct rpc_error *error)
+{
+    struct core *c = local_core(l);
+    struct core_view v;
+    if (r->verb <= CORE_RECORD || (!who->channel_count && !who->location_count))
+        return true;
+    struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
+    if (!lines) {
+        *error = reservation_error(HF_NO_MEMORY);
+        return false;
+    }
+    enum hf_status s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
+    if (l->lane == l->service->options.pollers &&
+        (s == HF_NOT_FOUND || (s == HF_OK && v.lines_away)) &&
+        core_recall(l->worker, core_now(c), r->id) == HF_OK)
+        s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
+    if (s != HF_OK || reservation_allowed(l, who, &v, lines))
+        return true; // what is not there, or not decided, core will say
+    *error = reservation_error(HF_FOREIGN);
+    return false;
+}
+
 bool verb_convert(struct service_local *l, const struct auth_identity *who, struct arena *a,
                   const struct verb_message *m, const char *traceparent, struct core_request *out,
                   struct rpc_error *error)
@@ -238,102 +260,7 @@ bool verb_convert(struct service_local *l, const struct auth_identity *who, stru
     if (m->op_id[0] && !convert_uuid(m->op_id, "operation_id", &out->op_id, error))
         return false;
     return channel_convert(l, who, m, out, error) && text_convert(a, m, traceparent, out, error) &&
-           lines_convert(l, who, a, m, out, error);
-}
-
-// ------------------------------------------------------------------------------- from core
-
-bool verb_is_answer(enum core_outcome outcome)
-{
-    return outcome <= CORE_OUT_WRONG_STATE || outcome == CORE_OUT_EXCEEDS;
-}
-static_assert(CORE_OUT_DONE == 0 && CORE_OUT_REFUSED == 1 && CORE_OUT_EXPIRED == 2 &&
-                  CORE_OUT_WRONG_STATE == 3 && CORE_OUT_CONFLICT == 4,
-              "the outcomes that are answers come first");
-
-static Holdfast__V1__Outcome outcome_of(enum core_outcome o)
-{
-    switch (o) {
-    case CORE_OUT_DONE:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_DONE;
-    case CORE_OUT_REFUSED:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_REFUSED;
-    case CORE_OUT_EXPIRED:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_EXPIRED;
-    case CORE_OUT_WRONG_STATE:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_WRONG_STATE;
-    case CORE_OUT_EXCEEDS:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_EXCEEDS;
-    default:
-        return HOLDFAST__V1__OUTCOME__OUTCOME_UNSPECIFIED;
-    }
-}
-
-Holdfast__V1__ReservationState convert_state(enum core_state s)
-{
-    switch (s) {
-    case CORE_STATE_HELD:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_HELD;
-    case CORE_STATE_COMMITTED:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_COMMITTED;
-    case CORE_STATE_RELEASED:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_RELEASED;
-    case CORE_STATE_EXPIRED:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_EXPIRED;
-    case CORE_STATE_REJECTED:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_REJECTED;
-    default:
-        return HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_UNSPECIFIED;
-    }
-}
-
-static bool decision_lines(struct arena *a, const struct core_request *r, Holdfast__V1__Decision *d)
-{
-    uint32_t n = r->line_count;
-    Holdfast__V1__DecisionLine *lines = arena_take(a, n * sizeof *lines);
-    d->lines = arena_take(a, n * sizeof *d->lines);
-    if (!lines || !d->lines)
-        return false;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct core_line_answer *l = &r->line_answers[i];
-        holdfast__v1__decision_line__init(&lines[i]);
-        lines[i].taken = l->taken;
-        lines[i].available = l->available;
-        lines[i].shortfall = l->shortfall;
-        lines[i].earliest_expiry_ms = (int64_t)l->hint_ms;
-        d->lines[i] = &lines[i];
-    }
-    d->n_lines = n;
-    return true;
-}
-
-Holdfast__V1__Decision *verb_decision(struct arena *a, const struct core_request *r,
-                                      const struct core_answer *answer, uint64_t now_ms)
-{
-    Holdfast__V1__Decision *d = arena_take(a, sizeof *d);
-    Holdfast__V1__JournalPosition *p = arena_take(a, sizeof *p);
-    if (!d || !p)
-        return NULL;
-    holdfast__v1__decision__init(d);
-    d->outcome = outcome_of(answer->outcome);
-    d->state = convert_state(answer->state);
-    d->repeat = answer->repeat;
-    d->durable = answer->durable;
-    d->version = answer->version;
-    if (answer->state == CORE_STATE_HELD) {
-        d->expires_at_ms = (int64_t)answer->time_ms;
-        d->expires_in_ms = answer->time_ms > now_ms ? (int64_t)(answer->time_ms - now_ms) : 0;
-    } else {
-        d->ended_at_ms = (int64_t)answer->time_ms;
-    }
-    if (answer->ticket) {
-        holdfast__v1__journal_position__init(p);
-        p->lsn = answer->ticket;
-        d->position = p;
-    }
-    if (r->line_answers && !answer->repeat && !decision_lines(a, r, d))
-        return NULL;
-    return d;
+           lines_convert(l, who, a, m, out, error) && verb_allowed(l, who, a, out, error);
 }
 
 // ------------------------------------------------------------------------------- deciding

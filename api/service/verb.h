@@ -29,11 +29,18 @@ bool verb_convert(struct service_local *l, const struct auth_identity *who, stru
                   const struct verb_message *m, const char *traceparent, struct core_request *out,
                   struct rpc_error *error);
 
+// A key with limits acts on reservations of its own only. What has left memory is looked at in the
+// slow lane, where core would look for it, too: asked again there. False: *error is filled.
+bool verb_allowed(struct service_local *l, const struct auth_identity *who, struct arena *a,
+                  const struct core_request *r, struct rpc_error *error);
+
 // A business outcome, as opposed to one that is told as a status.
 bool verb_is_answer(enum core_outcome outcome);
-// The Decision of a business outcome, in the arena. NULL: no memory.
-Holdfast__V1__Decision *verb_decision(struct arena *a, const struct core_request *r,
-                                      const struct core_answer *answer, uint64_t now_ms);
+// The Decision of a business outcome as it stands on the wire, as the message in `field` (1..15) of
+// a larger one. Writes at most verb_decision_bytes_max and returns its end. decision.c
+size_t verb_decision_bytes_max(const struct core_request *r, const struct core_answer *a);
+unsigned char *verb_decision_pack(unsigned char *p, unsigned field, const struct core_request *r,
+                                  const struct core_answer *a, uint64_t now_ms);
 Holdfast__V1__ReservationState convert_state(enum core_state s);
 // From when on the answer may be told.
 static inline uint64_t verb_ticket(const struct core_answer *a)
@@ -42,9 +49,20 @@ static inline uint64_t verb_ticket(const struct core_answer *a)
 }
 
 // Tells a reservation, in the arena. HF_OK, HF_NOT_FOUND, HF_AGAIN: being decided; HF_BUSY: not in
-// memory, and this thread may not look for it on the disk; HF_NO_MEMORY. may_recall: the slow lane.
-enum hf_status reservation_tell(struct service_local *l, struct arena *a, struct hf_uuid id,
-                                bool may_recall, Holdfast__V1__Reservation **out, uint64_t *ticket);
+// memory, and this thread may not look for it on the disk; HF_FOREIGN: not `who`'s, by the limits
+// of the key; HF_NO_MEMORY. may_recall: the slow lane.
+struct reservation_asked {
+    const struct auth_identity *who;
+    struct hf_uuid id;
+    bool may_recall;
+};
+enum hf_status reservation_tell(struct service_local *l, struct arena *a,
+                                const struct reservation_asked *asked,
+                                Holdfast__V1__Reservation **out, uint64_t *ticket);
+// Whether `who` may see it and act on it: it has a channel of the key's, and what lines of it are
+// in memory lie at the key's locations.
+bool reservation_allowed(struct service_local *l, const struct auth_identity *who,
+                         const struct core_view *v, const struct core_line *lines);
 // The status of that as an error.
 struct rpc_error reservation_error(enum hf_status status);
 

@@ -39,5 +39,9 @@ void hf_log(enum hf_log_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line + n, sizeof line - (size_t)n, fmt, args);
     va_end(args);
+    // One event is one line, whatever others' words are in it.
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
     log_out.sink(log_out.ctx, level, line);
 }

@@ -72,8 +72,11 @@ void hf_uuid_format(struct hf_uuid id, char text[HF_UUID_TEXT_BYTES])
 
 bool hf_uuid_parse(const char *text, struct hf_uuid *id)
 {
-    if (strnlen(text, HF_UUID_TEXT_BYTES) != HF_UUID_TEXT_BYTES - 1)
-        return false;
+    return strnlen(text, HF_UUID_TEXT_BYTES) == HF_UUID_CHARACTERS && hf_uuid_parse_bytes(text, id);
+}
+
+bool hf_uuid_parse_bytes(const char text[HF_UUID_CHARACTERS], struct hf_uuid *id)
+{
     uint64_t wrong = 0;
     for (unsigned i = 0; i < sizeof dashes; i++)
         wrong |= (uint64_t)(text[dashes[i]] ^ '-');

@@ -45,5 +45,8 @@ static inline struct hf_uuid hf_uuid_v7(uint64_t ms, uint64_t random_hi, uint64_
 void hf_uuid_format(struct hf_uuid id, char text[HF_UUID_TEXT_BYTES]);
 // Accepts exactly 36 characters 8-4-4-4-12, either case. False leaves *id alone.
 bool hf_uuid_parse(const char *text, struct hf_uuid *id);
+// The same of 36 bytes that need no terminator.
+#define HF_UUID_CHARACTERS (HF_UUID_TEXT_BYTES - 1)
+bool hf_uuid_parse_bytes(const char text[HF_UUID_CHARACTERS], struct hf_uuid *id);
 
 #endif

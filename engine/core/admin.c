@@ -41,7 +41,7 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
                CORE_FIELD_SCALE);
         out->repeat = true;
         out->handle = handle;
-        out->ticket = hf_load_relaxed(&c->cell_ticket);
+        out->ticket = cell_ticket(c, handle);
         return;
     }
     // The scale is the SKU's: its cells' quantities are added up.
@@ -64,11 +64,15 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
     }
     if (!open_for_change(w, encode_bytes(&e), out))
         return;
+    if (handle >= CORE_CELLS_UNTOLD && !cell_told(c, handle - CORE_CELLS_UNTOLD)) {
+        answer(out, CORE_OUT_BUSY, CORE_FIELD_NONE); // its ticket is still needed
+        return;
+    }
     encode_record(w, &e);
     uint64_t lsn = push_one(w);
     c->stock.scales[handle] = scale;
     hf_store_relaxed(&c->stock.cells.cells[handle].decision.lo, stock_word(0, STOCK_FLAG_ACTIVE));
-    hf_store_release(&c->cell_ticket, lsn);
+    hf_store_release(&c->cell_tickets[handle % CORE_CELLS_UNTOLD], lsn); // C1
     enum hf_status added = stock_directory_add(d, names->reference, names->reference_bytes,
                                                names->buyer, names->buyer_bytes, &handle);
     HF_ASSERT(added == HF_OK);

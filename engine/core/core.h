@@ -209,6 +209,8 @@ struct core_options {
     uint64_t lag_max_bytes;    // the checkpointer behind by more: BUSY. default 16 GiB
     bool archive;            // keep closed segments as archive files. default true
     uint64_t retention_ms;   // of the archive. default 400 days
+    bool outbox; // a reader posts movements elsewhere: what core_outbox_taken has not passed stays,
+                 // in the archive or, without one, in segments. default false
     struct journal_options journal; // storage and clock are filled in by core
 };
 void core_options_default(struct core_options *o);
@@ -240,6 +242,10 @@ void core_worker_destroy(struct core_worker *w); // by the thread that made it, 
 
 struct journal *core_journal(struct core *c);
 struct archive *core_archive(struct core *c); // NULL when off
+
+// The outbox reader has taken every movement up to lsn into its own durable state. Only rises; 0
+// at the start. One thread, wait-free.
+void core_outbox_taken(struct core *c, uint64_t lsn);
 
 // Engine time, ms since 1970. Wait-free, any thread.
 uint64_t core_now(struct core *c);

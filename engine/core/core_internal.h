@@ -77,6 +77,8 @@ struct core_time {
     int64_t slewed_at_ns; // timers' thread
 };
 
+#define CORE_CELLS_UNTOLD 256 // cells that are made and not durable yet; beyond it BUSY
+
 struct core_shadow; // checkpoint.c
 
 struct core {
@@ -95,7 +97,7 @@ struct core {
     uint32_t status;           // atomic enum hf_status
     uint32_t cell_count;       // atomic: handles below it may be used
     uint32_t cell_durable;     // atomic: handles below it may be told
-    uint64_t cell_ticket;      // atomic: of the newest cell
+    uint64_t cell_tickets[CORE_CELLS_UNTOLD]; // atomic: of the newest cells, by handle
     uint32_t credit_chunk;
     struct lock admin;
     struct lock folder; // while it is listed, the archive changes no name
@@ -112,6 +114,7 @@ struct core {
     uint64_t follow_lsn; // atomic: core_follow
     uint64_t follow_lost; // atomic copy for metrics
     uint64_t shadow_lsn;
+    uint64_t outbox_taken; // atomic: see core_outbox_taken
 };
 
 // ------------------------------------------------------------------- time.c
@@ -280,5 +283,13 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
 enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept);
 void shadow_destroy(struct core *c);
 uint64_t shadow_bytes(const struct core *c);
+
+// ------------------------------------------------------------------------------- read.c
+// Of one of the newest cells; of an older one, that of a later cell.
+static inline uint64_t cell_ticket(const struct core *c, uint32_t handle)
+{
+    return hf_load_acquire(&c->cell_tickets[handle % CORE_CELLS_UNTOLD]);
+}
+bool cell_told(struct core *c, uint32_t handle); // it exists and its record is durable; any thread
 
 #endif

@@ -387,11 +387,25 @@ static uint64_t follow_keep(struct core *c, uint64_t keep)
     return keep;
 }
 
+// Without an outbox reader nothing waits for one.
+static uint64_t outbox_taken(const struct core *c)
+{
+    return c->options.outbox ? hf_load_acquire(&c->outbox_taken) : UINT64_MAX;
+}
+
+void core_outbox_taken(struct core *c, uint64_t lsn)
+{
+    if (lsn > hf_load_relaxed(&c->outbox_taken)) // one thread stores
+        hf_store_release(&c->outbox_taken, lsn); // pairs with outbox_taken
+}
+
 enum hf_status core_step_segments(struct core *c)
 {
     uint64_t keep = hf_load_acquire(&c->keep_after);
     if (c->archive && archive_lsn(c->archive) < keep)
         keep = archive_lsn(c->archive);
+    else if (!c->archive && outbox_taken(c) < keep)
+        keep = outbox_taken(c);
     keep = follow_keep(c, keep);
     return step_result(c, journal_maintain(c->journal, keep));
 }
@@ -402,7 +416,7 @@ enum hf_status core_step_archive(struct core *c, uint64_t now_ms)
         return HF_AGAIN;
     lock_acquire(&c->folder);
     enum hf_status s = archive_step(c->archive, c->journal);
-    if (s == HF_AGAIN && (s = archive_expire(c->archive, now_ms)) == HF_OK)
+    if (s == HF_AGAIN && (s = archive_expire(c->archive, now_ms, outbox_taken(c))) == HF_OK)
         s = HF_AGAIN; // nothing is left to do
     lock_release(&c->folder);
     return step_result(c, s);

@@ -153,16 +153,21 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
 
 // ------------------------------------------------------------------------------- names
 
-static bool cell_told(struct core *c, uint32_t handle)
+// A ticket is kept until a cell CORE_CELLS_UNTOLD further on takes its place (C1), which waits
+// until cell_durable (C0) is above its own: whoever finds the other ticket here finds the cell
+// there.
+bool cell_told(struct core *c, uint32_t handle)
 {
-    if (handle < hf_load_acquire(&c->cell_durable))
+    uint32_t told = hf_load_acquire(&c->cell_durable);
+    if (handle < told)
         return true;
-    // The newest cell's record is durable: so are all.
-    uint32_t count = hf_load_acquire(&c->cell_count);
-    if (journal_durable(c->journal) < hf_load_acquire(&c->cell_ticket))
+    if (handle >= hf_load_acquire(&c->cell_count))
         return false;
-    hf_store_release(&c->cell_durable, count);
-    return handle < count;
+    if (journal_durable(c->journal) < cell_ticket(c, handle))
+        return handle < hf_load_acquire(&c->cell_durable);
+    while (told <= handle && !hf_cas(&c->cell_durable, &told, handle + 1)) // C0; it never falls
+        continue;
+    return true;
 }
 
 enum hf_status core_find(struct core *c, const char *sku, uint32_t sku_bytes, const char *location,

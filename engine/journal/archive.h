@@ -52,8 +52,9 @@ uint64_t archive_lsn(const struct archive *a);
 // of 64-byte records, and as much again for each of second ids, references and buyers if all its
 // records have one.
 enum hf_status archive_step(struct archive *a, struct journal *j);
-// Removes files whose newest record is older than now - retention, oldest first. Same thread.
-enum hf_status archive_expire(struct archive *a, uint64_t now_ms);
+// Removes files whose newest record is older than now - retention, oldest first; none with a
+// record past keep_after, which a reader has not taken yet. Same thread.
+enum hf_status archive_expire(struct archive *a, uint64_t now_ms, uint64_t keep_after);
 
 // Queries: any thread, several at once; blocking, allocate for their own duration. What the visit
 // returns other than HF_OK ends the query and is its status. HF_DAMAGED (logged with file and

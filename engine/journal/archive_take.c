@@ -149,13 +149,14 @@ enum hf_status archive_take_step(struct archive *a, const struct archive_source 
     return archive_fail(a, status, "take");
 }
 
-enum hf_status archive_expire(struct archive *a, uint64_t now_ms)
+enum hf_status archive_expire(struct archive *a, uint64_t now_ms, uint64_t keep_after)
 {
     struct storage *s = a->options.storage;
     if (a->failed != HF_OK)
         return a->failed;
     while (a->count && now_ms > a->options.retention_ms &&
-           a->files[0].max_time_ms < now_ms - a->options.retention_ms) {
+           a->files[0].max_time_ms < now_ms - a->options.retention_ms &&
+           a->files[0].last_lsn <= keep_after) {
         char name[STORAGE_NAME_BYTES];
         archive_file_name(name, a->files[0].number);
         lock_acquire(&a->lock);

@@ -54,18 +54,19 @@ def make_stubs(out):
     sys.path.insert(0, out)
 
 
-OPTIONS = ["--listen", "127.0.0.1:0", "--admin-listen", "", "--cells-max", "20000", "--ids-max",
-           "200000", "--blocks-max", "20000", "--no-huge-pages", "--segment-bytes", "8MiB",
+OPTIONS = ["--listen", "127.0.0.1:0", "--cells-max", "20000", "--ids-max", "200000",
+           "--blocks-max", "20000", "--no-huge-pages", "--segment-bytes", "8MiB",
            "--segments-max", "16", "--grpc-pollers", "2", "--watchers-max", "8"]
 
 
 class Server:
     """One life of holdfastd, with small limits; `with` ends it in order and wants exit code 0."""
 
-    def __init__(self, program, folder, *more):
-        self.process = subprocess.Popen([program, "--data-folder", folder, *OPTIONS, *more],
+    def __init__(self, program, folder, *more, admin=""):
+        self.process = subprocess.Popen([program, "--data-folder", folder, "--admin-listen", admin,
+                                         *OPTIONS, *more],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        text=True)
+                                        text=True, restore_signals=False)
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
@@ -86,8 +87,8 @@ class Server:
         """One whose streams take 64 KiB and no more before somebody reads."""
         return self.channel(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
 
-    def ended(self):
-        code = self.process.wait(timeout=60)
+    def ended(self, timeout=60):
+        code = self.process.wait(timeout)
         self.reader.join()
         self.process.stderr.close()
         return code

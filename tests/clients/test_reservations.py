@@ -330,6 +330,25 @@ def test_a_bad_item_ends_no_stream(c):
     assert (results[8].error.code, results[8].error.reason) == (5, "UNKNOWN")
 
 
+def test_a_malformed_item_ends_no_stream(c):
+    c.make("malformed", 100)
+    good = operations(c, [{"order": c.r.OrderRequest(
+        reservation_id=uuid7(), lines=[c.line("malformed", 1)])}]).SerializeToString()
+    cut = b"\x0a\x04\x08\x07\x1a\x05"      # correlation id 7, then an order beyond its end
+    text = b"\x0a\x07\x12\x05\x12\x03\x0a\x01\xff"  # a hold of a line whose SKU is not UTF-8
+    stream = c.channel.stream_stream(
+        "/holdfast.v1.ReservationService/ReserveStream",
+        response_deserializer=c.r.ReserveStreamResponse.FromString)
+    first, second = stream(iter([good + cut + text + good, good]))
+    assert [r.WhichOneof("result") for r in first.results] == [
+        "decision", "error", "error", "decision"]
+    assert [(r.error.code, r.error.field) for r in first.results[1:3]] == [
+        (3, "operation"), (3, "lines[0].sku")]
+    assert first.results[1].correlation_id == 7
+    assert first.results[3].decision.repeat and second.results[0].decision.repeat
+    fails(lambda: list(stream(iter([good + b"\x0a\x7f"]))), CODE.INVALID_ARGUMENT)
+
+
 def test_many_batches_in_flight(c):
     c.make("wide", 10**9)
     batches = [operations(c, [{"order": c.r.OrderRequest(

@@ -2,6 +2,7 @@
 
 #include "fuzz/fuzz_conserve.h"
 #include "rpc/wire.h"
+#include "service/stream_batch.h"
 #include "unit/service_world.h"
 
 #define MESSAGE_BYTES_MAX (64u << 10)
@@ -12,6 +13,7 @@ struct fuzz_service {
     struct fake_call stream; // open when its method is set
     struct conserve before, after;
     uint8_t message[MESSAGE_BYTES_MAX];
+    uint8_t *bytes; // the request as it came, of exactly its size
 };
 
 static struct fake_storage *image;
@@ -76,22 +78,27 @@ void fuzz_service_close(struct fuzz_service *f)
     conserve_take(w, &f->after);
     conserve_restarted(&f->before, &f->after);
     world_fini(w);
+    free(f->bytes);
     free(f);
 }
 
 // ------------------------------------------------------------------------ a message
 
 // As the listener does it. False: not to be handed on.
-static bool request_take(struct fake_call *c, const uint8_t *bytes, size_t count)
+static bool request_take(struct fuzz_service *f, struct fake_call *c, const uint8_t *bytes,
+                         size_t count)
 {
     const ProtobufCMessageDescriptor *d = c->pub.method->request;
     char field[RPC_FIELD_BYTES];
     const char *why;
-    uint8_t *copy = arena_take(&c->pub.arena, count ? count : 1);
+    free(f->bytes);
+    uint8_t *copy = f->bytes = malloc(count ? count : 1);
     HF_ASSERT(copy);
     memcpy(copy, bytes, count);
     c->pub.bytes = copy;
     c->pub.byte_count = count;
+    if (c->pub.method->raw)
+        return true;
     if (!wire_check(d, copy, count, field, sizeof field, &why))
         return false;
     c->pub.request = protobuf_c_message_unpack(d, &c->pub.arena.allocator, count, copy);
@@ -141,7 +148,7 @@ static struct fake_call *unary(struct fuzz_service *f, const struct rpc_method *
     c->expired =
         flags & STEP_EXPIRED || m->request == &holdfast__v1__import_stock_request__descriptor;
     c->may_defer = !(flags & STEP_NO_SLOW_LANE);
-    if (!request_take(c, bytes, count))
+    if (!request_take(f, c, bytes, count))
         return NULL;
     if (m->kind == RPC_FAST)
         t->hooks.burst(t->hooks.ctx, t->local, &pub, 1);
@@ -227,8 +234,12 @@ static void batch_judge(const struct fuzz_service *f, uint64_t before)
     uint32_t last = (c->sent - 1) % FAKE_SENT_MAX;
     Holdfast__V1__ReserveStreamResponse *m =
         holdfast__v1__reserve_stream_response__unpack(NULL, c->bytes[last], c->packed[last]);
+    char field[RPC_FIELD_BYTES];
+    const char *why;
     bool told = true;
     HF_ASSERT(m && m->n_results > 0);
+    HF_ASSERT(
+        wire_check(m->base.descriptor, c->packed[last], c->bytes[last], field, sizeof field, &why));
     for (size_t i = 0; i < m->n_results; i++) {
         HF_ASSERT(m->results[i]->result_case != HOLDFAST__V1__STREAM_RESULT__RESULT__NOT_SET);
         told = told && m->results[i]->result_case != HOLDFAST__V1__STREAM_RESULT__RESULT_ERROR;
@@ -245,9 +256,8 @@ static void stream_message(struct fuzz_service *f, size_t count, uint8_t flags)
     c->draining = flags & STEP_EXPIRED;
     if (c->receiving && !c->ended) {
         c->receiving = false;
-        // What the message before was unpacked to is gone; a stream that keeps it would show.
         arena_reset(&c->pub.arena);
-        if (!request_take(c, f->message, count)) {
+        if (!request_take(f, c, f->message, count)) {
             stream_close(f);
             return;
         }
@@ -261,11 +271,80 @@ static void stream_message(struct fuzz_service *f, size_t count, uint8_t flags)
         }
         if (m->request == &holdfast__v1__reserve_stream_request__descriptor && c->sent > sent)
             batch_judge(f, before);
+        // The message and what it was unpacked to go with its answer.
+        arena_reset(&c->pub.arena);
+        free(f->bytes);
+        f->bytes = NULL;
     }
     if (flags & STEP_CLOSE && c->receiving && !c->ended)
         m->half_closed(f->t.hooks.ctx, f->t.local, &c->pub);
     if (c->draining)
         c->wakes++;
+}
+
+// ------------------------------------------------------------------------ one batch, two ways
+
+static bool text_empty(const struct core_request *r)
+{
+    return !r->text || (!r->text->reference_bytes && !r->text->buyer_bytes && !r->text->trace);
+}
+
+static void same_request(const struct core_request *a, const struct core_request *b)
+{
+    HF_ASSERT(a->verb == b->verb && a->flags == b->flags && a->ttl_ms == b->ttl_ms);
+    HF_ASSERT(hf_uuid_equal(a->id, b->id) && hf_uuid_equal(a->op_id, b->op_id));
+    HF_ASSERT(a->channel == b->channel && text_empty(a) && text_empty(b));
+    HF_ASSERT(a->line_count == b->line_count && !a->line_answers == !b->line_answers);
+    for (uint32_t i = 0; i < a->line_count; i++)
+        HF_ASSERT(a->lines[i].handle == b->lines[i].handle && a->lines[i].unused == 0 &&
+                  a->lines[i].quantity == b->lines[i].quantity);
+}
+
+// Without an operation that is malformed by itself, the batch is what the messages say.
+static void same_batch(const struct stream_batch *b, const uint8_t *bytes, size_t count)
+{
+    Holdfast__V1__ReserveStreamRequest *m =
+        holdfast__v1__reserve_stream_request__unpack(NULL, count, bytes);
+    for (uint32_t i = 0; i < b->op_count; i++)
+        if (b->ops[i].malformed && m) {
+            holdfast__v1__reserve_stream_request__free_unpacked(m, NULL);
+            return;
+        }
+    if (!m)
+        return;
+    HF_ASSERT(m->n_operations == b->op_count);
+    for (uint32_t i = 0; i < b->op_count; i++) {
+        HF_ASSERT(m->operations[i]->correlation_id == b->ops[i].correlation);
+        HF_ASSERT((unsigned)m->operations[i]->operation_case == b->ops[i].member);
+    }
+    holdfast__v1__reserve_stream_request__free_unpacked(m, NULL);
+}
+
+void fuzz_service_batch(struct fuzz_service *f, const uint8_t *bytes, size_t count)
+{
+    struct arena a;
+    struct rpc_error error;
+    arena_init(&a, 64 << 20);
+    struct stream_batch *b = stream_batch_read(&a, bytes, count, &error);
+    if (!b)
+        error_judge(&error);
+    else
+        same_batch(b, bytes, count);
+    for (uint32_t i = 0; b && i < b->op_count; i++) {
+        struct stream_op *op = &b->ops[i];
+        struct stream_reader r = stream_reader_make(f->t.local, &f->t.who, &a);
+        struct core_request straight, general;
+        if (op->member == 0 || op->member == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET)
+            continue;
+        bool short_way = stream_op_straight(&r, op, &straight);
+        bool long_way = stream_op_general(&r, op, &general, &error);
+        HF_ASSERT(!short_way || long_way);
+        if (short_way)
+            same_request(&straight, &general);
+        if (!long_way)
+            error_judge(&error);
+    }
+    arena_reset(&a);
 }
 
 // ------------------------------------------------------------------------ a step

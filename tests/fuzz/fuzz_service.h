@@ -27,6 +27,8 @@ enum {
     STEP_CLOSE = 128, // streams: half-close after it; else the server drains
 };
 void fuzz_service_step(struct fuzz_service *f, const struct rpc_method *m, struct fuzz_input *in);
+// One message of ReserveStream read in both ways, which must not differ. Decides nothing.
+void fuzz_service_batch(struct fuzz_service *f, const uint8_t *bytes, size_t count);
 // Writes everything, holds the records against the cells, kills, starts, compares.
 void fuzz_service_close(struct fuzz_service *f);
 

@@ -130,7 +130,7 @@ static void erase(struct archive *a, struct fake_storage *disk)
     s = archive_create(&o, &a);
     HF_ASSERT(s == HF_OK);
     ask(a);
-    (void)archive_expire(a, UINT64_MAX);
+    (void)archive_expire(a, UINT64_MAX, UINT64_MAX);
     archive_destroy(a);
 }
 

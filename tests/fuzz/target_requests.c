@@ -4,7 +4,7 @@
 #include "fuzz/fuzz_service.h"
 
 #include "service/service.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "service/service.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef HOLDFAST_TESTS_SIM_FAKE_DISK_H
 #define HOLDFAST_TESTS_SIM_FAKE_DISK_H
 
+#include "base/prng.h"
 #include "sim/fake_storage.h"
-#include "sim/prng.h"
 
 #include <pthread.h>
 

@@ -6,9 +6,9 @@
 #ifndef HOLDFAST_TESTS_SIM_SIM_H
 #define HOLDFAST_TESTS_SIM_SIM_H
 
+#include "base/prng.h"
 #include "model/auditor.h"
 #include "sim/fake_storage.h"
-#include "sim/prng.h"
 
 #define SIM_WORKERS_MAX 4
 #define SIM_BATCH_MAX   64

@@ -15,7 +15,6 @@
 #define REPLAY_RUNS        3 // two are killed
 #define REPLAY_THREADS_MAX 8
 #define REPLAY_BATCH       16
-#define REPLAY_PIECES_MAX  4 // for each line that takes back: orders that it is split over
 
 struct replay_options {
     const char *path;

@@ -136,48 +136,9 @@ static void order_add(struct client *c, uint32_t invoice)
 // ------------------------------------------------------------------------------- taking back
 
 struct plan {
-    uint32_t piece_count, order_count;
-    struct {
-        uint32_t order, line; // invoice and its line; TRACE_NONE: nobody's
-        struct replay_piece piece;
-    } pieces[HF_LINES_MAX * REPLAY_PIECES_MAX];
+    uint32_t piece_count;
+    struct trace_piece pieces[HF_LINES_MAX * TRACE_PIECES_MAX];
 };
-
-static void plan_add(struct plan *p, uint32_t order, uint32_t line, uint32_t cell, int64_t quantity)
-{
-    p->pieces[p->piece_count].order = order;
-    p->pieces[p->piece_count].line = line;
-    p->pieces[p->piece_count++].piece = (struct replay_piece){cell, quantity};
-}
-
-// Newest order first; what no order explains is an adjustment.
-static void line_plan(struct client *c, struct plan *p, uint32_t invoice,
-                      const struct trace_line *line)
-{
-    const struct trace *t = c->t;
-    int64_t left = line->quantity;
-    uint32_t splits = 0;
-    for (uint32_t at = t->invoices[invoice].before; at != TRACE_NONE && left > 0;
-         at = t->invoices[at].before) {
-        if (t->invoices[at].kind != TRACE_ORDER || replay_state(c->r, at) != STATE_ACCEPTED)
-            continue;
-        const struct trace_line *sold = trace_find(t, &t->invoices[at], line->cell);
-        int64_t rest = sold ? sold->quantity - c->taken_back[sold - t->lines] : 0;
-        if (rest <= 0 || ++splits == REPLAY_PIECES_MAX)
-            continue;
-        int64_t part = rest < left ? rest : left;
-        plan_add(p, at, (uint32_t)(sold - t->lines), line->cell, part);
-        left -= part;
-    }
-    if (left > 0)
-        plan_add(p, TRACE_NONE, TRACE_NONE, line->cell, left);
-}
-
-static int by_order(const void *a, const void *b)
-{
-    const uint32_t *x = a, *y = b; // the first member of a piece
-    return *x < *y ? -1 : *x > *y;
-}
 
 // Writes the operations down. Their numbers are handed out for good, whether or not a kill comes.
 static bool plan_write(struct client *c, const struct plan *p, uint32_t invoice)
@@ -192,7 +153,7 @@ static bool plan_write(struct client *c, const struct plan *p, uint32_t invoice)
     }
     for (uint32_t i = 0; i < p->piece_count; i++) {
         uint32_t order = p->pieces[i].order;
-        s->pieces[piece + i] = p->pieces[i].piece;
+        s->pieces[piece + i] = (struct replay_piece){p->pieces[i].cell, p->pieces[i].quantity};
         bool joins = i && order != TRACE_NONE && p->pieces[i - 1].order == order;
         if (joins)
             s->ops[op - 1].piece_count++;
@@ -205,23 +166,17 @@ static bool plan_write(struct client *c, const struct plan *p, uint32_t invoice)
     return true;
 }
 
+static bool accepted(const void *ctx, uint32_t invoice)
+{
+    return replay_state(ctx, invoice) == STATE_ACCEPTED;
+}
+
 static bool plan_make(struct client *c, uint32_t invoice)
 {
-    const struct trace_invoice *i = &c->t->invoices[invoice];
     struct plan *p = calloc(1, sizeof *p);
     if (!p)
         return false;
-    for (uint32_t k = 0; k < i->count; k++) {
-        const struct trace_line *line = &c->t->lines[i->first + k];
-        if (i->kind == TRACE_RETURN)
-            line_plan(c, p, invoice, line);
-        else
-            plan_add(p, TRACE_NONE, TRACE_NONE, line->cell, -line->quantity);
-    }
-    qsort(p->pieces, p->piece_count, sizeof p->pieces[0], by_order);
-    for (uint32_t k = 0; k < p->piece_count; k++)
-        if (p->pieces[k].line != TRACE_NONE)
-            c->taken_back[p->pieces[k].line] += p->pieces[k].piece.quantity;
+    p->piece_count = trace_take_back(c->t, invoice, accepted, c->r, c->taken_back, p->pieces);
     bool ok = plan_write(c, p, invoice);
     free(p);
     return ok;

@@ -86,7 +86,7 @@ static struct replay_shared *shared_make(const struct replay_options *o, const s
         if (t->invoices[n].kind != TRACE_ORDER)
             lines += t->invoices[n].count;
     // Plans that a kill cut off leave their numbers unused.
-    s->op_max = (uint32_t)(lines * REPLAY_PIECES_MAX * 2) + REPLAY_RUNS * HF_LINES_MAX * 8;
+    s->op_max = (uint32_t)(lines * TRACE_PIECES_MAX * 2) + REPLAY_RUNS * HF_LINES_MAX * 8;
     s->handles = rehearsal_share((t->cell_count + 1) * sizeof *s->handles);
     s->told = rehearsal_share((t->invoice_count + 1) * sizeof *s->told);
     s->ops = rehearsal_share(s->op_max * sizeof *s->ops);

@@ -14,8 +14,10 @@ struct fake_call {
     struct rpc_call pub; // first
     struct rpc_error error;
     bool ended, failed, receiving, expired, draining;
-    bool may_defer, deferred; // the slow lane has room; the call is there
-    unsigned wakes;       // asked for, not yet called
+    unsigned wakes;     // asked for, not yet called
+    unsigned malformed; // told by a raw method
+    bool may_defer;     // there is room in the slow lane
+    bool deferred;
     uint64_t ticket;      // of the reply, the largest of a stream's messages
     uint32_t sent, taken; // messages; those that the client has read
     size_t bytes[FAKE_SENT_MAX];
@@ -48,14 +50,24 @@ static inline void fake_request(struct fake_call *c, const ProtobufCMessage *m)
     HF_ASSERT(c->pub.request);
 }
 
-static inline void fake_keep(struct fake_call *c, const ProtobufCMessage *m, uint64_t ticket)
+static inline void fake_keep_packed(struct fake_call *c, const unsigned char *bytes, size_t count,
+                                    uint64_t ticket)
 {
     HF_ASSERT(c->sent - c->taken < FAKE_SENT_MAX && !c->ended);
     uint32_t at = c->sent++ % FAKE_SENT_MAX;
-    c->bytes[at] = protobuf_c_message_get_packed_size(m);
-    c->packed[at] = malloc(c->bytes[at] + 1);
-    protobuf_c_message_pack(m, c->packed[at]);
+    c->bytes[at] = count;
+    c->packed[at] = malloc(count + 1);
+    memcpy(c->packed[at], bytes, count);
     c->ticket = ticket > c->ticket ? ticket : c->ticket;
+}
+
+static inline void fake_keep(struct fake_call *c, const ProtobufCMessage *m, uint64_t ticket)
+{
+    size_t count = protobuf_c_message_get_packed_size(m);
+    unsigned char *packed = malloc(count + 1);
+    protobuf_c_message_pack(m, packed);
+    fake_keep_packed(c, packed, count, ticket);
+    free(packed);
 }
 
 // The oldest message that was not taken; NULL: none. Freed by protobuf_c_message_free_unpacked.
@@ -76,6 +88,13 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message, uint64_t 
     fake_keep(c, message, ticket);
     c->ended = true;
 }
+void rpc_reply_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
+                      uint64_t ticket)
+{
+    struct fake_call *c = (struct fake_call *)call;
+    fake_keep_packed(c, bytes, count, ticket);
+    c->ended = true;
+}
 void rpc_fail(struct rpc_call *call, const struct rpc_error *error)
 {
     struct fake_call *c = (struct fake_call *)call;
@@ -86,6 +105,15 @@ void rpc_fail(struct rpc_call *call, const struct rpc_error *error)
 void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket)
 {
     fake_keep((struct fake_call *)call, message, ticket);
+}
+void rpc_send_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
+                     uint64_t ticket)
+{
+    fake_keep_packed((struct fake_call *)call, bytes, count, ticket);
+}
+void rpc_malformed(struct rpc_call *call)
+{
+    ((struct fake_call *)call)->malformed++;
 }
 void rpc_finish(struct rpc_call *call, const struct rpc_error *error)
 {
@@ -113,9 +141,8 @@ bool rpc_expired(const struct rpc_call *call)
 bool rpc_defer(struct rpc_call *call)
 {
     struct fake_call *c = (struct fake_call *)call;
-    HF_ASSERT(!c->deferred && !c->ended);
     c->deferred = c->may_defer;
-    return c->deferred;
+    return c->may_defer;
 }
 struct rpc_error rpc_invalid(const char *field, const char *message)
 {

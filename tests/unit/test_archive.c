@@ -367,16 +367,17 @@ static void expiry_takes_the_oldest_files(void **state)
     struct archive *a = archive_of(&disk->base);
     world.closed = 4;
     assert_int_equal(archive_all(a), HF_AGAIN);
-    assert_int_equal(archive_expire(a, 500), HF_OK); // a clock below the retention
-    assert_int_equal(archive_expire(a, world_time(200) + 1000), HF_OK);
+    assert_int_equal(archive_expire(a, world_time(400) + 1001, 0), HF_OK); // a reader is behind
+    assert_int_equal(archive_expire(a, 500, UINT64_MAX), HF_OK); // a clock below the retention
+    assert_int_equal(archive_expire(a, world_time(200) + 1000, UINT64_MAX), HF_OK);
     assert_true(answers_check(a, 101, 400, false)); // the second file's time is not past it
-    assert_int_equal(archive_expire(a, world_time(200) + 1001), HF_OK);
+    assert_int_equal(archive_expire(a, world_time(200) + 1001, UINT64_MAX), HF_OK);
     assert_true(answers_check(a, 201, 400, false));
     assert_int_equal(names_in(&disk->base), 2);
     archive_destroy(a);
     a = archive_of(&disk->base);
     assert_true(answers_check(a, 201, 400, false));
-    assert_int_equal(archive_expire(a, world_time(400) + 1001), HF_OK);
+    assert_int_equal(archive_expire(a, world_time(400) + 1001, UINT64_MAX), HF_OK);
     assert_int_equal(names_in(&disk->base), 0);
     assert_int_equal(archive_lsn(a), 400); // never falls
     world.closed = 5;
@@ -486,12 +487,12 @@ static void power_loss_at_any_change_of_archiving_and_expiry(void **state)
         enum hf_status status = archive_all(a);
         const uint64_t told = archive_lsn(a);
         if (status == HF_AGAIN)
-            status = archive_expire(a, world_time(90) + 1001);
+            status = archive_expire(a, world_time(90) + 1001, UINT64_MAX);
         crashed = disk->crashed;
         assert_int_equal(status, crashed ? HF_IO : HF_OK);
         if (crashed) {
             assert_int_equal(archive_step(a, NULL), HF_IO);
-            assert_int_equal(archive_expire(a, UINT64_MAX), HF_IO);
+            assert_int_equal(archive_expire(a, UINT64_MAX, UINT64_MAX), HF_IO);
         }
         archive_destroy(a);
         fake_storage_restart(disk);
@@ -525,7 +526,7 @@ static bool fault_run(unsigned kind, uint64_t n)
     uint32_t files;
     enum hf_status step = archive_all(a);
     enum hf_status erase = archive_erase_buyer(a, hf_mix64(78), &files);
-    enum hf_status expire = archive_expire(a, world_time(60) + 1001);
+    enum hf_status expire = archive_expire(a, world_time(60) + 1001, UINT64_MAX);
     struct expected e = {.first = 61, .last = 90};
     if (expire == HF_OK) {
         world.erased_buyer = hf_mix64(78);
@@ -645,7 +646,7 @@ static void queries_run_while_the_set_changes(void **state)
         done = archive_lsn(a);
         assert_int_equal(archive_erase_buyer(a, hf_mix64(77 + done / 100 % 3), &files), HF_OK);
         if (done > 1000)
-            assert_int_equal(archive_expire(a, world_time(done - 900) + 1001), HF_OK);
+            assert_int_equal(archive_expire(a, world_time(done - 900) + 1001, UINT64_MAX), HF_OK);
     }
     assert_int_equal(status, HF_AGAIN);
     atomic_store(&asking_stops, true);

@@ -59,6 +59,11 @@ static void uuid_text_round_trip(void **state)
     assert_int_equal(hf_uuid_ms(id), 1700000000123);
     assert_int_equal(hf_uuid_version(id), 7);
     assert_true(hf_uuid_variant_ok(id));
+    char bare[HF_UUID_CHARACTERS]; // a sanitizer watches its end
+    memcpy(bare, text, sizeof bare);
+    assert_true(hf_uuid_parse_bytes(bare, &back) && hf_uuid_equal(id, back));
+    bare[35] = 0;
+    assert_false(hf_uuid_parse_bytes(bare, &back));
     assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-00000000000", &back));
     assert_false(hf_uuid_parse("018bcfe5-687b-7abc-8000-0000000000000", &back));
     // Every character at every place: digits of either case count, nothing else does.

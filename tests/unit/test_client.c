@@ -2,7 +2,7 @@
 // What needs a connection is tested by tests/integration/ctl_against_fake.py.
 #include "client/client_internal.h"
 #include "google/rpc/status.pb-c.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 #include "ctl/format.h"
 #include "ctl/import.h"
 #include "ctl/table.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,11 +74,22 @@ static void spans_and_times(void **state)
     static const struct {
         const char *text;
         uint32_t ms; // 0: not accepted
-    } rows[] = {{"250ms", 250},  {"30s", 30000},      {"10m", 600000},
-                {"2h", 7200000}, {"1d", 86400000},    {"49d", 4233600000},
-                {"50d", 0},      {"0s", 0},           {"10", 0},
-                {"s", 0},        {"-1s", 0},          {"1.5s", 0},
-                {"1s ", 0},      {"4294967296ms", 0}, {"99999999999999999999999d", 0}};
+    } rows[] = {{"250ms", 250},
+                {"30s", 30000},
+                {"10m", 600000},
+                {"10min", 600000},
+                {"2h", 7200000},
+                {"1d", 86400000},
+                {"49d", 4233600000},
+                {"50d", 0},
+                {"0s", 0},
+                {"10", 0},
+                {"s", 0},
+                {"-1s", 0},
+                {"1.5s", 0},
+                {"1s ", 0},
+                {"4294967296ms", 0},
+                {"99999999999999999999999d", 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint32_t ms = 0;
         assert_int_equal(parse_span(rows[i].text, &ms), rows[i].ms > 0);

@@ -1,6 +1,6 @@
 // The fakes must be strict before they can prove anything.
 #include "sim/fake_storage.h"
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -13,6 +13,18 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_outbox(void **state)
+{
+    if (set_up(state) != 0)
+        return -1;
+    struct world *w = *state;
+    world_close(w);
+    fake_storage_kill(w->disk);
+    w->options.outbox = true;
+    world_open(w);
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     world_fini(*state);
@@ -109,11 +121,34 @@ static void a_follower_that_stands_still_is_let_go(void **state)
     journal_reader_destroy(reader);
 }
 
+// Nobody has taken anything yet, not even at the start: an outbox is not to be outrun.
+static void segments_stay_until_an_outbox_has_taken_them(void **state)
+{
+    struct world *w = *state;
+    uint32_t cell = world_cell(w, "a", 10000000);
+    struct journal_reader *reader;
+    struct journal_segment oldest;
+    uint64_t lsn = 0;
+    write_segments(w, cell, 12); // a follower would have been let go
+    assert_int_equal(journal_reader_create(core_journal(w->core), 0, &reader), HF_OK);
+    assert_int_equal(read_on(reader, &lsn), HF_AGAIN);
+    assert_int_equal(lsn, core_durable(w->core));
+    journal_reader_destroy(reader);
+    core_outbox_taken(w->core, lsn);
+    core_outbox_taken(w->core, 1); // never falls
+    write_segments(w, cell, 2);
+    assert_int_equal(journal_closed_segments(core_journal(w->core), &oldest, 1), 1);
+    assert_true(oldest.first_lsn > 1);
+    assert_int_equal(journal_reader_create(core_journal(w->core), 0, &reader), HF_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(segments_stay_for_a_follower, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_follower_that_stands_still_is_let_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(segments_stay_until_an_outbox_has_taken_them,
+                                        set_up_outbox, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

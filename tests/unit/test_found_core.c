@@ -326,6 +326,32 @@ static void a_record_larger_than_any_is_not_taken_for_one(void **state)
     assert_false(record_parses(CORE_RECORD_CHANNEL, 0, HF_CHANNEL_BYTES_MAX + 1));
 }
 
+static uint32_t cell(const char *form, uint32_t i, char sku[16])
+{
+    struct core_admin_answer out;
+    int bytes = snprintf(sku, 16, form, i);
+    core_cell_make(worker, core_now(core), sku, (uint32_t)bytes, "L", 1, 0, &out);
+    assert_int_equal(out.outcome, CORE_OUT_DONE);
+    return out.handle;
+}
+
+static void a_cell_that_was_told_stays_known_while_others_are_made(void **state)
+{
+    char old[16], fresh[16];
+    uint32_t handle, told = cell("A%u", 0, old);
+    (void)state;
+    for (uint32_t i = 1; i < 400; i++) {
+        step_all(); // the old one is durable: whoever made it has the answer
+        cell("B%u", i, fresh);
+        assert_int_equal(core_find(core, old, (uint32_t)strlen(old), "L", 1, &handle), HF_OK);
+        assert_int_equal(handle, told);
+        assert_int_equal(core_sku_cells(core, old, (uint32_t)strlen(old), &handle, 1), 1);
+        assert_int_equal(core_find(core, fresh, (uint32_t)strlen(fresh), "L", 1, &handle),
+                         HF_NOT_FOUND);
+        told = cell("A%u", i, old);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -339,6 +365,7 @@ int main(void)
         TEST(a_credit_refused_once_does_not_keep_the_checkpointer_at_it),
         TEST(the_second_of_one_id_in_a_chunk_does_not_overtake_the_first),
         TEST(a_record_larger_than_any_is_not_taken_for_one),
+        TEST(a_cell_that_was_told_stays_known_while_others_are_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 // durable is there, what is there was appended, and no crash is ever taken for damage.
 #include "unit/journal_world.h"
 
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #define ok(call) assert_int_equal((call), HF_OK)
 #define LSN_MAX  4096

@@ -1,7 +1,7 @@
 // Credits: what was promised can be written, whatever the sizes, on a full disk too.
 #include "unit/journal_world.h"
 
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #define ok(call) assert_int_equal((call), HF_OK)
 

@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +194,44 @@ static void whoever_waits_is_told_of_each_group(void **state)
             node_wait_failed(f->node, 1);
         assert_int_not_equal(f->told, before);
     }
+}
+
+// The writer stops before a step that would find all quiet, until something has been pushed.
+static _Atomic uint32_t writer_stop; // 0: no; 1: asked for; 2: it stands; 3: it may go on
+enum hf_status __real_core_step_writer(struct core *c, bool quiet);
+enum hf_status __wrap_core_step_writer(struct core *c, bool quiet);
+enum hf_status __wrap_core_step_writer(struct core *c, bool quiet)
+{
+    uint32_t asked = 1;
+    if (quiet && atomic_compare_exchange_strong(&writer_stop, &asked, 2))
+        while (writer_stop != 3)
+            sched_yield();
+    return __real_core_step_writer(c, quiet);
+}
+
+static void whoever_pushes_when_all_was_quiet_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct core_line line = {cell_make(f, "apple", 1000), 0, 1};
+    struct core_answer a;
+    writer_stop = 1;
+    for (int i = 0; i < 100 && writer_stop == 1; i++) {
+        struct core_request r = {
+            .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+        core_execute(f->worker, core_now(node_core(f->node)), &r, &a, 1); // then all is quiet
+        for (int ms = 0; ms < 50 && writer_stop == 1; ms++)
+            node_wait_failed(f->node, 1);
+    }
+    assert_int_equal(writer_stop, 2);
+    uint32_t before = f->told;
+    struct core_request r = {
+        .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+    core_execute(f->worker, core_now(node_core(f->node)), &r, &a, 1);
+    writer_stop = 3;
+    durable(f, a.ticket);
+    for (int ms = 0; ms < 5000 && f->told == before; ms++)
+        node_wait_failed(f->node, 1);
+    assert_int_not_equal(f->told, before);
 }
 
 static void a_folder_is_open_once(void **state)
@@ -379,6 +419,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_waits_is_told_of_each_group, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whoever_pushes_when_all_was_quiet_is_told, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(the_hub_follows_while_the_node_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),

@@ -593,11 +593,39 @@ static void a_bad_row_leaves_the_others_alone(void **state)
     world_refused(t, RPC_INVALID_ARGUMENT, "rows");
 }
 
+// GetReservation in the slow lane.
+static void get_deferred(struct service_world *t, const char *id)
+{
+    Holdfast__V1__GetReservationRequest r = HOLDFAST__V1__GET_RESERVATION_REQUEST__INIT;
+    r.reservation_id = text(id);
+    fake_call_fini(&t->call);
+    fake_call_init(&t->call, &t->who);
+    t->call.pub.method = method_of("/holdfast.v1.ReservationService/GetReservation");
+    fake_request(&t->call, &r.base);
+    t->hooks.deferred(t->hooks.ctx, t->local, &t->call.pub);
+}
+
+static void a_search_that_fails_is_not_told_as_unknown(void **state)
+{
+    struct service_world *t = *state;
+    static const char long_ago[] = "015d3ef7-9800-7000-8000-000000000001"; // in 2017
+    create(t, "tea", "main", 0);
+    world_pass(&t->w, 1000); // the floor is set
+    world_settle(&t->w);
+    get_deferred(t, long_ago);
+    world_refused(t, RPC_NOT_FOUND, NULL);
+    t->w.disk->faults.read_error_in = 1;
+    get_deferred(t, long_ago);
+    assert_int_equal(t->w.disk->faults.read_error_in, 0);
+    world_refused(t, RPC_RESOURCE_EXHAUSTED, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, service_world_set_up, service_world_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_cell_is_told_with_all_its_terms),
+        TEST(a_search_that_fails_is_not_told_as_unknown),
         TEST(a_batch_answers_each_name_by_itself),
         TEST(lists_go_through_all_cells_page_by_page),
         TEST(bad_pages_are_refused),

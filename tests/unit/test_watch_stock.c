@@ -380,6 +380,53 @@ static void watchers_are_bounded(void **state)
     assert_int_equal(watch_hub_watchers(t->hub), 0);
 }
 
+static void ends_with(struct fake_call *c, const char *reason)
+{
+    assert_true(c->ended && c->failed);
+    assert_int_equal(c->error.code, RPC_UNAVAILABLE);
+    assert_string_equal(c->error.reason, reason);
+}
+
+static void when_the_hub_ends_its_watchers_are_told(void **state)
+{
+    struct service_world *t = *state;
+    struct fake_call idle, slow, late;
+    Request r = HOLDFAST__V1__WATCH_STOCK_REQUEST__INIT;
+    cells_make(t, 10);
+    stream_open(t, &idle, &r);
+    message_free(stream_read(t, &idle));
+    stream_open(t, &slow, &r); // its message has not left
+    stock_set(t, 3, 5);
+    t->w.disk->faults.read_error_in = 1;
+    assert_int_equal(watch_hub_step(t->hub), HF_IO);
+    stream_run(t, &idle);
+    ends_with(&idle, "WATCH_ENDED");
+    stream_run(t, &slow);
+    assert_false(slow.ended);
+    message_free(stream_read(t, &slow)); // after what was told
+    ends_with(&slow, "WATCH_ENDED");
+    stream_close(t, &slow);
+    stream_open(t, &late, &r);
+    ends_with(&late, "WATCH_ENDED");
+    stream_close(t, &late);
+    stream_close(t, &idle);
+}
+
+static void a_server_that_goes_ends_its_watches(void **state)
+{
+    struct service_world *t = *state;
+    struct fake_call c;
+    Request r = HOLDFAST__V1__WATCH_STOCK_REQUEST__INIT;
+    cells_make(t, 10);
+    stream_open(t, &c, &r);
+    message_free(stream_read(t, &c));
+    c.draining = true;
+    c.wakes = 1;
+    stream_run(t, &c);
+    ends_with(&c, "DRAINING");
+    stream_close(t, &c);
+}
+
 static void a_stream_that_ends_before_its_request_is_refused(void **state)
 {
     struct service_world *t = *state;
@@ -405,6 +452,8 @@ int main(void)
         TEST(a_limited_key_sees_its_locations_only),
         TEST(bad_requests_name_the_field),
         TEST(watchers_are_bounded),
+        TEST(when_the_hub_ends_its_watchers_are_told),
+        TEST(a_server_that_goes_ends_its_watches),
         TEST(a_stream_that_ends_before_its_request_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,6 +146,17 @@ static void no_prefix_of_a_message_is_read_beyond(void **state)
         }
 }
 
+// Only the sanitizer for undefined behaviour sees what this is about.
+static void nothing_is_a_message(void **state)
+{
+    char field[96];
+    const char *why;
+    (void)state;
+    assert_true(wire_check(&holdfast__v1__reserve_request__descriptor, NULL, 0, field, sizeof field,
+                           &why));
+    assert_string_equal(field, "");
+}
+
 static void what_is_not_protobuf_is_refused(void **state)
 {
     char field[96];
@@ -164,6 +175,15 @@ static void what_is_not_protobuf_is_refused(void **state)
     static const unsigned char unknown[] = {0xa0, 0x06, 0x07, 0xa1, 0x06, 1,    2,    3, 4, 5, 6, 7,
                                             8,    0xa2, 0x06, 1,    0xff, 0xa5, 0x06, 1, 2, 3, 4};
     assert_true(look(unknown, sizeof unknown, field));
+}
+
+static void an_empty_message_may_have_no_address(void **state)
+{
+    char field[96];
+    const char *why;
+    (void)state;
+    // A sanitizer watches.
+    assert_true(wire_check(&holdfast__v1__reserve_request__descriptor, NULL, 0, field, 96, &why));
 }
 
 static void an_arena_has_a_bound(void **state)
@@ -220,7 +240,9 @@ int main(void)
         cmocka_unit_test(utf8_is_what_unicode_says),
         cmocka_unit_test(the_field_that_is_wrong_is_named),
         cmocka_unit_test(no_prefix_of_a_message_is_read_beyond),
+        cmocka_unit_test(nothing_is_a_message),
         cmocka_unit_test(what_is_not_protobuf_is_refused),
+        cmocka_unit_test(an_empty_message_may_have_no_address),
         cmocka_unit_test(an_arena_has_a_bound),
         cmocka_unit_test(an_error_is_told_with_its_details),
     };

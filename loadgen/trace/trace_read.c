@@ -12,7 +12,7 @@
 #define FIELDS_MAX 16
 #define ROW_BYTES  4096
 
-enum column { NUMBER, CODE, QUANTITY, CUSTOMER, COUNTRY, COLUMNS };
+enum column { NUMBER, CODE, QUANTITY, CUSTOMER, COUNTRY, DATE, COLUMNS };
 
 struct row {
     char text[ROW_BYTES];
@@ -31,6 +31,7 @@ struct reading {
     struct row row;
     int columns[COLUMNS];
     bool one_location;
+    int64_t first_minute;
     struct table invoices, cells, customers;
     struct raw_line *raw;
     uint32_t raw_count, raw_room, invoice_room;
@@ -73,11 +74,9 @@ static bool row_read(struct reading *r)
 
 static bool header_read(struct reading *r)
 {
-    static const char *const names[COLUMNS][2] = {{"InvoiceNo", "Invoice"},
-                                                  {"StockCode", "StockCode"},
-                                                  {"Quantity", "Quantity"},
-                                                  {"CustomerID", "Customer ID"},
-                                                  {"Country", "Country"}};
+    static const char *const names[COLUMNS][2] = {
+        {"InvoiceNo", "Invoice"},      {"StockCode", "StockCode"}, {"Quantity", "Quantity"},
+        {"CustomerID", "Customer ID"}, {"Country", "Country"},     {"InvoiceDate", "InvoiceDate"}};
     if (!row_read(r))
         return false;
     for (int c = 0; c < COLUMNS; c++) {
@@ -86,7 +85,7 @@ static bool header_read(struct reading *r)
             if (strstr(r->row.fields[f], names[c][0]) == r->row.fields[f] ||
                 strcmp(r->row.fields[f], names[c][1]) == 0)
                 r->columns[c] = (int)f;
-        if (r->columns[c] < 0) {
+        if (r->columns[c] < 0 && c != DATE) {
             snprintf(r->t->why, sizeof r->t->why, "there is no column %s", names[c][0]);
             return false;
         }
@@ -96,7 +95,34 @@ static bool header_read(struct reading *r)
 
 static char *field(struct reading *r, enum column c)
 {
-    return r->columns[c] < (int)r->row.count ? r->row.fields[r->columns[c]] : NULL;
+    bool there = r->columns[c] >= 0 && r->columns[c] < (int)r->row.count;
+    return there ? r->row.fields[r->columns[c]] : NULL;
+}
+
+// Days since 1970 of a date of the Gregorian calendar (Hinnant, chrono-compatible algorithms).
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    year -= month <= 2;
+    int64_t era = year / 400, of_era = year - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+// "2010-12-01 08:26:00", or the first edition's "12/1/2010 8:26". Minutes since 1970; 0: neither.
+static int64_t minute_of(const char *text)
+{
+    static const int year[2] = {0, 2}, month[2] = {1, 0}, day[2] = {2, 1};
+    long n[5];
+    bool american = strchr(text, '/') != NULL;
+    char *end = (char *)(uintptr_t)text;
+    for (int i = 0; i < 5; i++) {
+        const char *begin = end + (i > 0 && *end != '\0');
+        n[i] = strtol(begin, &end, 10);
+        if (end == begin || n[i] < 0 || n[i] > 9999)
+            return 0;
+    }
+    return days_of(n[year[american]], n[month[american]], n[day[american]]) * 1440 + n[3] * 60 +
+           n[4];
 }
 
 // ------------------------------------------------------------------------------- invoices
@@ -127,6 +153,18 @@ static uint32_t customer_of(struct reading *r)
     return table_number(&r->customers, text);
 }
 
+// Rows are in the order of time; one that is not counts as the latest before it.
+static uint32_t minute_since(struct reading *r)
+{
+    const char *text = field(r, DATE);
+    int64_t minute = text ? minute_of(text) : 0;
+    if (r->first_minute == 0)
+        r->first_minute = minute;
+    uint32_t latest = r->t->invoice_count > 1 ? r->t->invoices[r->t->invoice_count - 2].minute : 0;
+    int64_t since = minute - r->first_minute;
+    return minute == 0 || since < latest ? latest : since < UINT32_MAX ? (uint32_t)since : latest;
+}
+
 // The invoice that this row belongs to; made when it is new. Corrections are one of their own.
 static uint32_t invoice_of(struct reading *r, const char *number, bool negative)
 {
@@ -148,6 +186,7 @@ static uint32_t invoice_of(struct reading *r, const char *number, bool negative)
     snprintf(i->number, sizeof i->number, "%.15s", number);
     i->kind = takes_back ? TRACE_RETURN : negative ? TRACE_CORRECTION : TRACE_ORDER;
     i->customer = customer_of(r);
+    i->minute = minute_since(r);
     return index;
 }
 

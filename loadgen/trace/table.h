@@ -1,6 +1,6 @@
 // Numbers for texts, in order of appearance: a hash table that grows.
-#ifndef HOLDFAST_TRACE_TABLE_H
-#define HOLDFAST_TRACE_TABLE_H
+#ifndef HOLDFAST_LOADGEN_TABLE_H
+#define HOLDFAST_LOADGEN_TABLE_H
 
 #include "base/hash.h"
 

@@ -1,6 +1,7 @@
-// Seeded randomness of the simulator and its fakes: splitmix64, one stream a purpose.
-#ifndef HOLDFAST_TESTS_SIM_PRNG_H
-#define HOLDFAST_TESTS_SIM_PRNG_H
+// Seeded randomness of simulators, fakes and load: splitmix64, one stream a purpose. Never for
+// secrets, never on a decision path.
+#ifndef HOLDFAST_BASE_PRNG_H
+#define HOLDFAST_BASE_PRNG_H
 
 #include "base/hash.h"
 

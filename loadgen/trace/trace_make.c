@@ -1,7 +1,7 @@
 // A made-up trace: skewed popularity, skewed widths, customers who come back and send back.
 #include "trace/trace.h"
 
-#include "sim/prng.h"
+#include "base/prng.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,294 @@
+// Closing a window: its lines become batches of one kind, direction and location each, or dead
+// letters. Names and contents are then saved before anything is sent.
+#include "flush/flush_internal.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Records without movements move the durable position along when so many have been read.
+#define IDLE_RECORDS 65536
+
+void batch_name(const struct flush *f, uint64_t number, char name[FLUSH_NAME_BYTES])
+{
+    // 48 of the incarnation's random bits.
+    snprintf(name, FLUSH_NAME_BYTES, "HF/%s/%012" PRIx64 "/%d/%" PRIu64, f->engine,
+             f->incarnation.lo & UINT64_C(0xffffffffffff), FLUSH_SHARD, number);
+}
+
+void batch_origin(const struct flush *f, const struct flush_batch *b, char origin[FLUSH_NAME_BYTES])
+{
+    char name[FLUSH_NAME_BYTES];
+    batch_name(f, b->number, name);
+    snprintf(origin, FLUSH_NAME_BYTES, "%.70s %016" PRIx64, name, b->hash);
+}
+
+uint64_t batch_hash(const struct flush_batch *b)
+{
+    uint64_t head[] = {b->company, b->type, b->source, b->destination};
+    uint64_t h = hf_hash(head, sizeof head, 0);
+    for (uint32_t i = 0; i < b->line_count; i++) {
+        const struct flush_line *l = &b->lines[i];
+        uint64_t line[] = {l->product, l->uom, l->scale, (uint64_t)l->quantity};
+        h = hf_hash(line, sizeof line, h);
+    }
+    return h;
+}
+
+// ------------------------------------------------------------------------------- the window's end
+
+struct closing {
+    struct flush *f;
+    struct flush_line *lines;
+    enum flush_cause *causes;
+    uint32_t count;
+};
+
+static int line_order(const void *a, const void *b, void *ctx)
+{
+    const struct flush_line *x = a, *y = b;
+    const struct flush *f = ctx;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    const struct flush_place *p = place_of(f, x->handle), *q = place_of(f, y->handle);
+    if (p != q)
+        return p < q ? -1 : 1;
+    bool back = x->quantity < 0, back_too = y->quantity < 0;
+    if (back != back_too)
+        return back ? 1 : -1;
+    return x->handle < y->handle ? -1 : x->handle > y->handle;
+}
+
+static bool same_batch(const struct flush *f, const struct flush_line *a,
+                       const struct flush_line *b)
+{
+    return a->kind == b->kind && (a->quantity < 0) == (b->quantity < 0) &&
+           place_of(f, a->handle) == place_of(f, b->handle);
+}
+
+// How many lines from `at` on go into one batch.
+static uint32_t run_length(const struct closing *c, uint32_t at)
+{
+    uint32_t n = 1;
+    while (at + n < c->count && n < c->f->options.batch_lines &&
+           same_batch(c->f, &c->lines[at], &c->lines[at + n]))
+        n++;
+    return n;
+}
+
+static void collect(struct closing *c)
+{
+    struct flush *f = c->f;
+    for (uint32_t i = 0; i < f->window.count; i++) {
+        const struct flush_line *l = &f->window.lines[i];
+        struct core_cell cell;
+        if (l->quantity == 0)
+            continue; // came and went within the window
+        c->lines[c->count] = *l;
+        if (core_cell_read(f->options.core, l->handle, &cell) == HF_OK)
+            c->lines[c->count].scale = cell.scale;
+        c->count++;
+    }
+    qsort_r(c->lines, c->count, sizeof *c->lines, line_order, f);
+}
+
+// What should become a dead letter waits for room; the rest goes on.
+static void dead_full(struct flush *f)
+{
+    if (!f->dead_full)
+        hf_log(HF_LOG_ERROR, "flush_dead_letters_full", "dead_max=%u", f->options.dead_max);
+    f->dead_full = true;
+}
+
+// Those that cannot be posted go to the end, as dead letters; the others keep their order.
+static bool bury(struct closing *c, uint64_t now_ms)
+{
+    struct flush *f = c->f;
+    uint32_t kept = 0, dead = 0, retried = 0;
+    for (uint32_t i = 0; i < c->count; i++)
+        dead += c->causes[i] != FLUSH_CAUSE_NONE;
+    for (uint32_t i = 0; i < f->dead_count; i++)
+        retried += f->retrying[i];
+    if (f->dead_count - retried + dead > f->options.dead_max) {
+        dead_full(f);
+        f->close_at_ms = now_ms + f->options.retry_max_ms;
+        return false;
+    }
+    f->dead_full = false;
+    for (uint32_t i = 0; i < f->dead_count; i++)
+        if (!f->retrying[i])
+            f->dead[kept++] = f->dead[i];
+    f->dead_count = kept;
+    memset(f->retrying, 0, f->options.dead_max * sizeof *f->retrying);
+    kept = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->causes[i] == FLUSH_CAUSE_NONE) {
+            c->lines[kept++] = c->lines[i];
+            continue;
+        }
+        f->dead[f->dead_count++] = (struct flush_dead){.line = c->lines[i],
+                                                       .id = f->next_dead++,
+                                                       .dead_ms = now_ms,
+                                                       .cause = (uint8_t)c->causes[i]};
+    }
+    c->count = kept;
+    if (dead)
+        hf_log(HF_LOG_ERROR, "flush_dead_letters", "new=%u all=%u", dead, f->dead_count);
+    return true;
+}
+
+static void route(struct flush_batch *b, const struct flush_place *p)
+{
+    uint32_t other[FLUSH_KIND_COUNT] = {[FLUSH_SALE] = p->customer,
+                                        [FLUSH_RESTOCK] = p->customer,
+                                        [FLUSH_SCRAP] = p->customer,
+                                        [FLUSH_RECEIPT] = p->supplier,
+                                        [FLUSH_CORRECTION] = p->inventory};
+    bool leaves = (b->kind == FLUSH_SALE) != b->back;
+    uint32_t here = b->kind == FLUSH_SCRAP ? p->scrap : p->location;
+    b->company = p->company;
+    b->source = leaves ? here : other[b->kind];
+    b->destination = leaves ? other[b->kind] : here;
+    b->type = b->kind == FLUSH_CORRECTION ? p->type_internal : leaves ? p->type_out : p->type_in;
+}
+
+static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count)
+{
+    struct flush_batch *b = &f->batches[f->batch_count];
+    *b = (struct flush_batch){.number = f->next_batch,
+                              .line_count = count,
+                              .state = FLUSH_FORMED,
+                              .kind = (enum flush_kind)lines->kind,
+                              .back = lines->quantity < 0,
+                              .step = FLUSH_STEP_SEND};
+    b->lines = malloc(count * sizeof *b->lines);
+    if (!b->lines)
+        return false;
+    memcpy(b->lines, lines, count * sizeof *b->lines);
+    route(b, place_of(f, lines->handle));
+    b->hash = batch_hash(b);
+    f->next_batch++;
+    f->batch_count++;
+    flush_count(&f->metrics.batches_formed, 1);
+    return true;
+}
+
+static uint32_t open_lines(const struct flush *f)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->batch_count; i++)
+        n += f->batches[i].line_count;
+    return n;
+}
+
+static bool room_for(const struct closing *c)
+{
+    uint32_t batches = 0;
+    for (uint32_t at = 0; at < c->count; at += run_length(c, at))
+        batches++;
+    // A split needs one more than it ends.
+    return c->f->batch_count + batches < FLUSH_BATCHES_MAX &&
+           open_lines(c->f) + c->count <= c->f->options.open_lines_max;
+}
+
+static enum hf_status close_into(struct closing *c, uint64_t now_ms)
+{
+    struct flush *f = c->f;
+    collect(c);
+    if (!room_for(c) || !products_find(f, c->lines, c->count, c->causes, now_ms) ||
+        !bury(c, now_ms))
+        return HF_AGAIN;
+    for (uint32_t at = 0, n; at < c->count; at += n) {
+        n = run_length(c, at);
+        if (!batch_form(f, &c->lines[at], n))
+            return flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    }
+    f->taken_lsn = f->read_lsn;
+    f->must_save = true;
+    window_clear(&f->window);
+    return HF_OK;
+}
+
+enum hf_status window_close(struct flush *f, uint64_t now_ms)
+{
+    if (f->window.movements == 0) {
+        if (f->read_lsn < f->taken_lsn + IDLE_RECORDS)
+            return HF_AGAIN;
+        f->taken_lsn = f->read_lsn;
+        f->must_save = true;
+        return HF_OK;
+    }
+    if (now_ms < f->close_at_ms ||
+        (!f->window.full && now_ms < f->window.opened_ms + f->options.window_ms))
+        return HF_AGAIN;
+    if (!f->contacted)
+        return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
+    struct closing c = {.f = f};
+    c.lines = calloc(f->window.count, sizeof *c.lines);
+    c.causes = calloc(f->window.count, sizeof *c.causes);
+    enum hf_status s = c.lines && c.causes ? close_into(&c, now_ms) : HF_AGAIN;
+    free(c.lines);
+    free(c.causes);
+    return s;
+}
+
+// ------------------------------------------------------------------------------- the batch's end
+
+void batch_remove(struct flush *f, struct flush_batch *b)
+{
+    free(b->lines);
+    memmove(b, b + 1, (size_t)(f->batches + f->batch_count - (b + 1)) * sizeof *b);
+    f->batch_count--;
+}
+
+static bool halves(struct flush *f, struct flush_batch *b)
+{
+    if (f->batch_count + 1 >= FLUSH_BATCHES_MAX)
+        return false;
+    struct flush_line *lines = b->lines;
+    uint32_t count = b->line_count, half = count / 2;
+    b->lines = NULL;
+    batch_remove(f, b);
+    bool formed = batch_form(f, lines, half) && batch_form(f, lines + half, count - half);
+    free(lines);
+    if (!formed)
+        flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    return formed;
+}
+
+bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES];
+    batch_name(f, b->number, name);
+    bool split = b->split && b->line_count > 1;
+    if (!split && f->dead_count + b->line_count > f->options.dead_max) {
+        dead_full(f);
+        return false;
+    }
+    hf_log(HF_LOG_WARN, "flush_batch_failed", "batch=%s lines=%u then=%s cause=%s odoo=\"%s\"",
+           name, b->line_count, split ? "halves" : "dead_letters", flush_cause_name(b->doom),
+           b->why);
+    if (split) {
+        if (!halves(f, b))
+            return false;
+    } else {
+        for (uint32_t i = 0; i < b->line_count; i++) {
+            struct flush_dead *d = &f->dead[f->dead_count++];
+            *d = (struct flush_dead){.line = b->lines[i],
+                                     .id = f->next_dead++,
+                                     .batch = b->number,
+                                     .dead_ms = now_ms,
+                                     .cause = (uint8_t)b->doom};
+            memcpy(d->why, b->why, sizeof d->why);
+        }
+        batch_remove(f, b);
+        f->dead_full = false;
+    }
+    flush_count(&f->metrics.batches_failed, 1);
+    f->must_save = true;
+    return true;
+}

@@ -1,0 +1,186 @@
+// The flusher: posts what was sold, cancelled, returned, received and corrected to Odoo, each
+// movement exactly once.
+//
+//   journal or archive -> window (netted) -> batch FORMED -> POSTED -> acknowledged, gone
+//                              |                  |
+//                              +-> dead letter <--+   (retried: back into a window)
+//
+// Movements are netted per stock cell and kind while a window is open. A closed window becomes
+// batches of fixed content and name, HF/<engine>/<incarnation>/<shard>/<batch>; both are durable
+// before the first send, and Odoo takes a name only once. Whatever goes wrong is settled by reading
+// the name's state back. What cannot be posted ends as a dead letter, line by line.
+//
+// One thread owns a flusher and calls flush_step; the calls to Odoo block in it. Metrics are for
+// any thread. docs/flush-format.md has the durable state, shared with no one else.
+#ifndef HOLDFAST_FLUSH_FLUSH_H
+#define HOLDFAST_FLUSH_FLUSH_H
+
+#include "core/core.h"
+#include "sys/http.h"
+
+#define FLUSH_ENGINE_BYTES_MAX    32
+#define FLUSH_WAREHOUSE_BYTES_MAX 16
+#define FLUSH_DATABASE_BYTES_MAX  63
+#define FLUSH_KEY_BYTES_MAX       255
+#define FLUSH_LOCATIONS_MAX       256
+#define FLUSH_BATCHES_MAX         4096
+#define FLUSH_WHY_BYTES           120
+
+// A change of on hand whose reason begins so came from Odoo, and is not told to it again.
+#define FLUSH_REASON_INBOUND "odoo:"
+// One whose reason begins so is a receipt from a supplier; any other is a correction.
+#define FLUSH_REASON_RECEIPT "receipt"
+
+// Positive quantities go the way that is told here, negative ones back.
+#define FLUSH_KIND_TABLE(X)                                                                        \
+    X(SALE, "stock to customer; less what was cancelled")                                          \
+    X(RESTOCK, "customer to stock")                                                                \
+    X(SCRAP, "customer to scrap")                                                                  \
+    X(RECEIPT, "supplier to stock")                                                                \
+    X(CORRECTION, "inventory adjustment to stock")
+enum flush_kind {
+#define X(name, help) FLUSH_##name,
+    FLUSH_KIND_TABLE(X)
+#undef X
+        FLUSH_KIND_COUNT
+};
+
+#define FLUSH_CAUSE_TABLE(X)                                                                       \
+    X(NONE, "")                                                                                    \
+    X(NO_LOCATION, "no alias leads from this location to Odoo")                                    \
+    X(NO_PRODUCT, "Odoo has no product with this default_code")                                    \
+    X(AMBIGUOUS, "several products have this default_code")                                        \
+    X(TRACKED, "the product is tracked by lot or serial number")                                   \
+    X(REFUSED, "Odoo refuses it; see its words")                                                   \
+    X(CANCELLED, "its document was cancelled in Odoo")
+enum flush_cause {
+#define X(name, help) FLUSH_CAUSE_##name,
+    FLUSH_CAUSE_TABLE(X)
+#undef X
+        FLUSH_CAUSE_COUNT
+};
+
+// Why nothing is being posted; DEAD_LETTERS: or not all.
+#define FLUSH_PAUSE_TABLE(X)                                                                       \
+    X(NONE, "posting")                                                                             \
+    X(ODOO_AWAY, "Odoo does not answer, or answers with errors that may pass")                     \
+    X(KEY, "the key is refused")                                                                   \
+    X(RIGHTS, "the key's user lacks a right")                                                      \
+    X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
+    X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
+    X(CONFIG, "a warehouse or location that the options name is not there")                        \
+    X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
+    X(DISK_FULL, "the durable state could not be written")
+enum flush_pause {
+#define X(name, help) FLUSH_PAUSE_##name,
+    FLUSH_PAUSE_TABLE(X)
+#undef X
+        FLUSH_PAUSE_COUNT
+};
+
+// Static text, any thread. Unknown codes yield "unknown".
+const char *flush_kind_name(enum flush_kind k);
+const char *flush_cause_name(enum flush_cause c);
+const char *flush_cause_help(enum flush_cause c);
+const char *flush_pause_name(enum flush_pause p);
+const char *flush_pause_help(enum flush_pause p);
+
+// A location of Holdfast in fulfilment mode `ship`: a done transfer to the customer.
+struct flush_location {
+    const char *name;      // Holdfast's
+    const char *warehouse; // code of Odoo's warehouse: its company and picking types
+    uint32_t location_id;  // of Odoo's location; 0: the warehouse's stock location
+};
+
+struct flush_options {
+    struct core *core;       // borrowed; opened with `outbox`
+    struct storage *storage; // borrowed; the data folder
+    struct http *http;       // borrowed; the flusher's thread alone uses it
+    const char *engine;      // name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life
+    const char *database;    // of X-Odoo-Database
+    const char *key;         // never logged
+    const struct flush_location *locations;
+    uint32_t location_count; // <= FLUSH_LOCATIONS_MAX
+    uint32_t action_id;      // of the one-call server action; 0: two calls
+    uint32_t customer_id, supplier_id, inventory_id, scrap_id; // Odoo's; 0: looked up by usage
+    struct hf_uuid fresh_id; // random, from the caller: the incarnation, if the state is new
+    uint64_t seed;           // of the jitter
+    uint32_t window_ms;      // a window is open at least so long. default 1,000
+    uint32_t window_lines;   // and holds at most so many lines, >= 2 * HF_LINES_MAX. default 16,384
+    uint32_t batch_lines;    // 1..HF_LINES_MAX. default 100
+    uint32_t open_lines_max; // of all open batches, >= window_lines. default 65,536
+    uint32_t dead_max;       // dead letters. default 65,536
+    uint32_t retry_ms;       // first wait after a failure; doubles. default 1,000
+    uint32_t retry_max_ms;   // default 60,000
+    uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
+    uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
+    uint32_t timeout_ms;   // of a call that posts. default 120,000
+};
+void flush_options_default(struct flush_options *o);
+
+struct flush;
+
+// Loads the durable state, or begins a new one at the journal's first record. Copies the options'
+// texts. Blocking, set-up. *why (200 bytes) gets one sentence. HF_INVALID, HF_DAMAGED, HF_TOO_NEW,
+// HF_FOREIGN, HF_IO, HF_NO_MEMORY.
+enum hf_status flush_open(const struct flush_options *o, struct flush **out,
+                          char why[200]) HF_CHECKED;
+// Writes nothing: stopping is crashing.
+void flush_close(struct flush *f);
+
+// One bounded piece: reads records, or makes one call to Odoo, or acknowledges a batch. HF_OK: did
+// something; HF_AGAIN: nothing to do for flush_wait_ms; anything else is final, with a line in the
+// log. `w` is a worker of the calling thread.
+enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_ms);
+// How long nothing is due, at most `max_ms`.
+uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
+
+// Another key from now on. The flusher's thread.
+void flush_key_set(struct flush *f, const char *key);
+
+// ------------------------------------------------------------------------------- dead letters
+
+struct flush_dead_letter {
+    uint64_t id;
+    uint32_t handle;
+    enum flush_kind kind;
+    enum flush_cause cause;
+    int64_t quantity;             // signed, in the cell's smallest unit
+    uint32_t movements;           // netted in it
+    uint64_t first_lsn, last_lsn; // of the records behind it
+    uint64_t since_ms, dead_ms;   // oldest movement; when it was given up. Engine time
+    uint64_t batch;               // 0: it was in none
+    char why[FLUSH_WHY_BYTES];    // Odoo's words
+};
+// Up to max of those with an id above `after`, ascending. Returns how many. The flusher's thread.
+uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dead_letter *out,
+                         uint32_t max);
+// Puts its movement back into the window; it stays a dead letter until the window is closed.
+// HF_NOT_FOUND; HF_BUSY: the window has no room now. The flusher's thread.
+enum hf_status flush_dead_retry(struct flush *f, uint64_t id);
+
+// ------------------------------------------------------------------------------- metrics
+
+#define FLUSH_METRIC_TABLE(X)                                                                      \
+    X(movements, "movements read from the journal")                                                \
+    X(batches_formed, "batches made")                                                              \
+    X(batches_posted, "batches that Odoo has booked")                                              \
+    X(batches_failed, "batches given up, split or as dead letters")                                \
+    X(lines_posted, "lines of posted batches")                                                     \
+    X(calls, "calls to Odoo")                                                                      \
+    X(calls_failed, "calls without the wanted answer")                                             \
+    X(state_writes, "times that the durable state was written")
+struct flush_metrics {
+#define X(name, help) uint64_t name;
+    FLUSH_METRIC_TABLE(X)
+#undef X
+    uint64_t read_lsn, taken_lsn; // read into the window; durably taken
+    uint64_t window_lines, window_movements;
+    uint64_t open_batches, open_movements; // formed and not acknowledged
+    uint64_t oldest_ms;                    // engine time of the oldest unposted movement, 0: none
+    uint64_t dead_letters;
+    uint64_t pause; // enum flush_pause
+};
+void flush_metrics(const struct flush *f, struct flush_metrics *out); // any thread
+
+#endif

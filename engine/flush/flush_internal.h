@@ -1,0 +1,204 @@
+// What the files of engine/flush share. See post.c for how a batch is posted exactly once.
+#ifndef HOLDFAST_FLUSH_INTERNAL_H
+#define HOLDFAST_FLUSH_INTERNAL_H
+
+#include "flush/flush.h"
+
+#include <jansson.h>
+
+#define FLUSH_STATE_NAME    "flush.hfs"
+#define FLUSH_STATE_KIND    "HFFLUSH"
+#define FLUSH_STATE_VERSION 1
+#define FLUSH_NAME_BYTES    96
+#define FLUSH_ANSWER_BYTES  (8u << 20)
+#define FLUSH_SHARD         0
+
+// A netted movement. The layout is the file's.
+struct flush_line {
+    uint32_t handle;
+    uint32_t movements;
+    int64_t quantity; // signed
+    uint64_t first_lsn, last_lsn;
+    uint64_t since_ms;     // engine time of the oldest movement
+    uint32_t product, uom; // Odoo's; 0: not looked up
+    uint8_t kind, scale;
+    uint8_t zero[6];
+};
+static_assert(sizeof(struct flush_line) == 56, "line");
+
+enum flush_batch_state { FLUSH_FORMED = 1, FLUSH_POSTED = 2 };
+
+// What a batch is waiting for next. Not durable: after a start it is LOOKUP or ACK_FIND.
+enum flush_batch_step {
+    FLUSH_STEP_SEND,
+    FLUSH_STEP_LOOKUP,
+    FLUSH_STEP_VALIDATE,
+    FLUSH_STEP_CANCEL,
+    FLUSH_STEP_BURN,
+    FLUSH_STEP_ACK_FIND,
+    FLUSH_STEP_ACK,
+    FLUSH_STEP_ACK_WAIT,
+};
+
+enum flush_refusal { FLUSH_NOT_REFUSED, FLUSH_REFUSED_MADE, FLUSH_REFUSED_VALIDATED };
+
+struct flush_batch {
+    uint64_t number;
+    uint64_t hash; // of what is sent
+    uint32_t company, type, source, destination;
+    struct flush_line *lines; // owned
+    uint32_t line_count;
+    enum flush_batch_state state;
+    enum flush_kind kind;
+    bool back;             // against the kind's direction
+    struct hf_uuid op_id;  // POSTED: of the acknowledgement
+    enum flush_cause doom; // it will not be posted under this name
+    bool split;            // when doomed: halves go on
+    // From here on memory only:
+    enum flush_batch_step step;
+    uint32_t picking;  // Odoo's id, when known
+    uint32_t attempts; // failures while Odoo answered
+    uint32_t waits;    // failures in a row
+    uint64_t retry_at_ms;
+    uint64_t ticket;            // of the acknowledgement
+    enum flush_refusal refusal; // Odoo said no; the look-up decides what that means
+    bool two_calls;             // the server action cannot take it
+    char why[FLUSH_WHY_BYTES];
+};
+
+struct flush_dead {
+    struct flush_line line;
+    uint64_t id, batch, dead_ms;
+    uint8_t cause, zero[7];
+    char why[FLUSH_WHY_BYTES];
+};
+static_assert(sizeof(struct flush_dead) == 208, "dead letter");
+
+struct flush_window {
+    struct flush_line *lines;
+    uint32_t count, max;
+    uint32_t *table; // handle and kind -> index + 1
+    uint32_t mask;
+    bool full; // a record was refused: close before reading on
+    uint64_t opened_ms;
+    uint64_t movements;
+};
+
+struct flush_place { // a location of Holdfast and what it means in Odoo
+    char name[HF_LOCATION_BYTES_MAX + 1], warehouse[FLUSH_WAREHOUSE_BYTES_MAX + 1];
+    uint32_t location_option;
+    uint32_t location, company, type_out, type_in, type_internal;
+    uint32_t customer, supplier, inventory, scrap;
+};
+
+struct flush {
+    struct flush_options options;
+    char engine[FLUSH_ENGINE_BYTES_MAX + 1];
+    char database_header[FLUSH_DATABASE_BYTES_MAX + 20], key_header[FLUSH_KEY_BYTES_MAX + 30];
+    struct flush_place places[FLUSH_LOCATIONS_MAX];
+    uint32_t place_count;
+    char *answer; // FLUSH_ANSWER_BYTES
+    // Durable:
+    struct hf_uuid incarnation, bound; // bound: the database, nil before first contact
+    uint64_t taken_lsn, next_batch, next_dead;
+    struct flush_batch *batches; // FLUSH_BATCHES_MAX, by number
+    uint32_t batch_count;
+    struct flush_dead *dead;
+    uint32_t dead_count;
+    bool *retrying; // beside dead
+    // Not durable:
+    struct flush_window window;
+    struct journal_reader *reader;
+    uint64_t read_lsn;
+    bool must_save; // memory is ahead of the disk: nothing may be sent or acknowledged
+    bool stale;     // the disk names batches that are done: harmless, to be saved some time
+    uint64_t saved_taken;
+    bool contacted;
+    uint64_t contact_at_ms;
+    uint32_t failures; // calls failed in a row
+    enum flush_pause pause;
+    uint64_t pause_until_ms;
+    bool dead_full;       // something waits for room among the dead letters
+    uint64_t close_at_ms; // the window not before
+    uint64_t random;
+    enum hf_status failed;        // final
+    struct flush_metrics metrics; // atomics
+};
+
+// ------------------------------------------------------------------- flush.c
+enum hf_status flush_fail(struct flush *f, enum hf_status why, const char *what);
+// Nothing is called until a while has passed; told in the log when the reason is another.
+void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const char *words);
+uint64_t flush_backoff(struct flush *f, uint32_t failures);
+void flush_count(uint64_t *metric, uint64_t by);
+
+// ------------------------------------------------------------------- window.c
+bool window_init(struct flush_window *w, uint32_t lines_max);
+void window_fini(struct flush_window *w);
+void window_clear(struct flush_window *w);
+// Whether a record of `lines` lines that move `total` in all is sure to fit.
+bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total);
+void window_add(struct flush_window *w, const struct flush_line *l);
+
+// ------------------------------------------------------------------- outbox.c
+// Reads on, from the archive or the journal. HF_AGAIN: nothing more, or the window is full.
+enum hf_status outbox_step(struct flush *f, uint64_t now_ms);
+// Whether the journal or the archive holds this acknowledgement, past what was taken.
+enum hf_status outbox_find(struct flush *f, struct hf_uuid op_id, bool *found);
+void outbox_close(struct flush *f);
+struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_ms);
+
+// ------------------------------------------------------------------- batch.c
+// "HF/<engine>/<incarnation>/<shard>/<batch>"
+void batch_name(const struct flush *f, uint64_t number, char name[FLUSH_NAME_BYTES]);
+void batch_origin(const struct flush *f, const struct flush_batch *b,
+                  char origin[FLUSH_NAME_BYTES]);
+uint64_t batch_hash(const struct flush_batch *b);
+// Closes the window: batches and dead letters, to be saved. HF_AGAIN: not now.
+enum hf_status window_close(struct flush *f, uint64_t now_ms);
+void batch_remove(struct flush *f, struct flush_batch *b);
+// Ends a doomed batch: halves, or dead letters. False: no room.
+bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms);
+
+// ------------------------------------------------------------------- state.c
+enum hf_status state_load(struct flush *f, char why[200]);
+enum hf_status state_save(struct flush *f, uint64_t now_ms);
+
+// ------------------------------------------------------------------- odoo.c
+enum odoo_class {
+    ODOO_OK,
+    ODOO_RETRY, // may pass; may have been done
+    ODOO_KEY,
+    ODOO_RIGHTS,
+    ODOO_REFUSED, // 422: validation or a rule of the business
+    ODOO_MISSING, // a record is not there
+    ODOO_SCHEMA,  // unknown field, model, method; bad type; our own mistake
+};
+struct odoo_answer {
+    enum odoo_class class;
+    json_t *result; // OK; owned by whoever called
+    char words[FLUSH_WHY_BYTES];
+};
+// POST /json/2/<model>/<method>. Takes args. Blocking.
+void odoo_call(struct flush *f, const char *model, const char *method, json_t *args,
+               struct odoo_answer *a);
+// Holds the flusher, as the class asks. For calls that are not a batch's posting.
+void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms);
+json_t *odoo_quantity(int64_t quantity, uint8_t scale);
+// search_read with load: null.
+json_t *odoo_search(json_t *domain, json_t *fields);
+
+// ------------------------------------------------------------------- contact.c
+// The database, the warehouses and the locations. False: the flusher is held, or something failed.
+bool contact_make(struct flush *f, uint64_t now_ms);
+// Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]). False:
+// the flusher is held.
+bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
+                   enum flush_cause *causes, uint64_t now_ms);
+const struct flush_place *place_of(const struct flush *f, uint32_t handle);
+
+// ------------------------------------------------------------------- post.c
+enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_batch *b,
+                         uint64_t now_ms);
+
+#endif

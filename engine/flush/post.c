@@ -1,0 +1,363 @@
+// One batch, posted exactly once.
+//
+//   SEND -> [VALIDATE ->] LOOKUP -> done: POSTED -> ACK -> ACK_WAIT -> gone
+//     ^                     |-- absent: SEND again
+//     |                     |-- draft or assigned: VALIDATE
+//     |                     |-- doomed: BURN (absent), CANCEL (open), give up (cancelled)
+//     +---- a start begins at LOOKUP, and at ACK_FIND when POSTED
+//
+// Why a movement is posted once:
+//  E1 Name and content are durable before the first send (must_save), and Odoo takes a name once
+//     per company: of all sends of a batch, however late one commits, one is booked.
+//  E2 Nothing is concluded from an error. What happened is read back by name; `origin` holds the
+//     content's hash, so another's document of this name stops the flusher.
+//  E3 A batch is given up only when its name is used up by a cancelled document: its own, or an
+//     empty one that was made to burn it. So a send that still runs cannot commit any more, and
+//     its lines may go out under other names. The decision is durable before the name is burned.
+//
+// Why it is acknowledged once: the acknowledgement's id is durable before it is appended. Within
+// the process it is appended once; a start looks for the id in archive and journal before it
+// appends (E4). That does not rest on the engine's id window, so months may lie between.
+#include "flush/flush_internal.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FAILURES_HOLD 3 // calls failed in a row: Odoo is away
+#define BUSY_MS       100
+
+static void wait_on(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    b->retry_at_ms = now_ms + flush_backoff(f, b->waits++);
+}
+
+static void why_set(struct flush_batch *b, const char *words)
+{
+    snprintf(b->why, sizeof b->why, "%s", words);
+}
+
+// Any answer but the wanted one. What is true is looked up next.
+static void failed(struct flush *f, struct flush_batch *b, const struct odoo_answer *a,
+                   uint64_t now_ms)
+{
+    enum flush_batch_step step = b->step;
+    bool posting = step == FLUSH_STEP_SEND || step == FLUSH_STEP_VALIDATE;
+    bool action = step == FLUSH_STEP_SEND && f->options.action_id && !b->two_calls;
+    b->step = FLUSH_STEP_LOOKUP;
+    why_set(b, a->words);
+    switch (a->class) {
+    case ODOO_OK: // an answer of another form: a wizard, say
+    case ODOO_REFUSED:
+        if (posting)
+            b->refusal = step == FLUSH_STEP_SEND ? FLUSH_REFUSED_MADE : FLUSH_REFUSED_VALIDATED;
+        else
+            wait_on(f, b, now_ms);
+        break;
+    case ODOO_SCHEMA:
+        // Inside the action bad data is an error of its code: two calls tell which it is.
+        if (action)
+            b->two_calls = true;
+        else
+            odoo_failed(f, a, now_ms);
+        break;
+    case ODOO_MISSING:
+        if (action || step == FLUSH_STEP_LOOKUP)
+            odoo_failed(f, a, now_ms);
+        else
+            wait_on(f, b, now_ms); // deleted meanwhile
+        break;
+    case ODOO_RETRY:
+        b->attempts += posting;
+        wait_on(f, b, now_ms);
+        if (++f->failures >= FAILURES_HOLD)
+            odoo_failed(f, a, now_ms);
+        break;
+    default:
+        odoo_failed(f, a, now_ms);
+    }
+}
+
+// ------------------------------------------------------------------------------- calls
+
+static json_t *lines_json(const struct flush_batch *b, bool commands)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < b->line_count; i++) {
+        const struct flush_line *l = &b->lines[i];
+        json_t *q = odoo_quantity(b->back ? -l->quantity : l->quantity, l->scale);
+        json_t *line =
+            commands
+                ? json_pack("[i,i,{s:I,s:I,s:O,s:o,s:b,s:I,s:I}]", 0, 0, "product_id",
+                            (json_int_t)l->product, "product_uom", (json_int_t)l->uom,
+                            "product_uom_qty", q, "quantity", q, "picked", 1, "location_id",
+                            (json_int_t)b->source, "location_dest_id", (json_int_t)b->destination)
+                : json_pack("[I,I,o]", (json_int_t)l->product, (json_int_t)l->uom, q);
+        json_array_append_new(list, line);
+    }
+    return list;
+}
+
+static json_t *create_args(struct flush *f, const struct flush_batch *b, bool burn)
+{
+    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES + 8];
+    batch_name(f, b->number, name);
+    batch_origin(f, b, origin);
+    if (burn)
+        snprintf(origin, sizeof origin, "%s burned", name);
+    return json_pack("{s:[{s:s,s:s,s:I,s:I,s:I,s:o}]}", "vals_list", "name", name, "origin", origin,
+                     "picking_type_id", (json_int_t)b->type, "location_id", (json_int_t)b->source,
+                     "location_dest_id", (json_int_t)b->destination, "move_ids",
+                     burn ? json_array() : lines_json(b, true));
+}
+
+static void create(struct flush *f, struct flush_batch *b, bool burn, uint64_t now_ms)
+{
+    struct odoo_answer a;
+    odoo_call(f, "stock.picking", "create", create_args(f, b, burn), &a);
+    json_int_t id = json_integer_value(json_array_get(a.result, 0));
+    if (a.class == ODOO_OK && id > 0 && id <= INT32_MAX) {
+        b->picking = (uint32_t)id;
+        b->waits = 0;
+        b->step = burn ? FLUSH_STEP_LOOKUP : FLUSH_STEP_VALIDATE;
+    } else {
+        if (a.class == ODOO_OK) // no Odoo: a page that says nothing
+            a.class = ODOO_RETRY;
+        failed(f, b, &a, now_ms);
+    }
+    json_decref(a.result);
+}
+
+static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    flush_count(&f->metrics.batches_posted, 1);
+    flush_count(&f->metrics.lines_posted, b->line_count);
+    if (b->kind == FLUSH_SALE) { // the others have moved on hand already
+        b->state = FLUSH_POSTED;
+        b->op_id = flush_op_id(f, b->number, now_ms);
+        b->step = FLUSH_STEP_ACK;
+        f->must_save = true; // E4
+        return;
+    }
+    batch_remove(f, b);
+    f->stale = true;
+}
+
+static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES];
+    struct odoo_answer a;
+    batch_name(f, b->number, name);
+    batch_origin(f, b, origin);
+    odoo_call(f, "ir.actions.server", "run",
+              json_pack("{s:[I],s:{s:{s:s,s:s,s:I,s:I,s:I,s:I,s:o}}}", "ids",
+                        (json_int_t)f->options.action_id, "context", "hf_batch", "name", name,
+                        "origin", origin, "company_id", (json_int_t)b->company, "type",
+                        (json_int_t)b->type, "src", (json_int_t)b->source, "dst",
+                        (json_int_t)b->destination, "lines", lines_json(b, false)),
+              &a);
+    const char *state = json_string_value(json_object_get(a.result, "state"));
+    bool fresh = json_is_false(json_object_get(a.result, "dup"));
+    if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && fresh) {
+        posted(f, b, now_ms);
+    } else if (a.class == ODOO_OK && state) {
+        b->step = FLUSH_STEP_LOOKUP; // it was there before: with which content is read back
+    } else {
+        if (a.class == ODOO_OK)
+            a.class = ODOO_RETRY;
+        failed(f, b, &a, now_ms);
+    }
+    json_decref(a.result);
+}
+
+static void validate(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    struct odoo_answer a;
+    b->refusal = FLUSH_NOT_REFUSED;
+    odoo_call(f, "stock.picking", "button_validate",
+              json_pack("{s:[I],s:{s:b,s:[I],s:b}}", "ids", (json_int_t)b->picking, "context",
+                        "skip_backorder", 1, "picking_ids_not_to_backorder", (json_int_t)b->picking,
+                        "skip_sms", 1),
+              &a);
+    const char *wizard = json_string_value(json_object_get(a.result, "res_model"));
+    if (a.class == ODOO_OK && json_is_true(a.result)) {
+        b->step = FLUSH_STEP_LOOKUP; // E2, also of good news
+    } else {
+        if (a.class == ODOO_OK)
+            snprintf(a.words, sizeof a.words, "it asks: %.80s", wizard ? wizard : "?");
+        failed(f, b, &a, now_ms);
+    }
+    json_decref(a.result);
+}
+
+static void cancel(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    struct odoo_answer a;
+    odoo_call(f, "stock.picking", "action_cancel",
+              json_pack("{s:[I]}", "ids", (json_int_t)b->picking), &a);
+    if (a.class == ODOO_OK)
+        b->step = FLUSH_STEP_LOOKUP;
+    else
+        failed(f, b, &a, now_ms);
+    json_decref(a.result);
+}
+
+// ------------------------------------------------------------------------------- deciding
+
+static void doom(struct flush *f, struct flush_batch *b, enum flush_cause cause, bool split)
+{
+    b->doom = cause;
+    b->split = split;
+    f->must_save = true; // E3
+}
+
+// Odoo answers, but this batch keeps failing: smaller ones may not.
+static bool worn_out(const struct flush *f, const struct flush_batch *b)
+{
+    return b->attempts >= f->options.attempts_max && b->line_count > 1;
+}
+
+static void decide_absent(struct flush *f, struct flush_batch *b)
+{
+    if (!b->doom && (b->refusal != FLUSH_NOT_REFUSED || worn_out(f, b)))
+        doom(f, b, FLUSH_CAUSE_REFUSED, true);
+    b->step = b->doom ? FLUSH_STEP_BURN : FLUSH_STEP_SEND;
+}
+
+static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const json_t *row,
+                                   uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES], ours[FLUSH_NAME_BYTES], burned[FLUSH_NAME_BYTES + 8];
+    const char *state = json_string_value(json_object_get(row, "state"));
+    const char *origin = json_string_value(json_object_get(row, "origin"));
+    batch_name(f, b->number, name);
+    batch_origin(f, b, ours);
+    snprintf(burned, sizeof burned, "%s burned", name);
+    b->picking = (uint32_t)json_integer_value(json_object_get(row, "id"));
+    bool burnt = origin && b->doom && strcmp(origin, burned) == 0;
+    if (!state || !origin || (!burnt && strcmp(origin, ours) != 0)) {
+        hf_log(HF_LOG_ERROR, "flush_name_taken", "batch=%s picking=%u", name, b->picking);
+        return flush_fail(f, HF_FOREIGN,
+                          "Odoo has a document of a batch's name with another "
+                          "content");
+    }
+    if (strcmp(state, "done") == 0 && !burnt) {
+        posted(f, b, now_ms);
+    } else if (strcmp(state, "cancel") == 0) {
+        if (!b->doom) {
+            why_set(b, "");
+            doom(f, b, FLUSH_CAUSE_CANCELLED, false);
+        }
+        if (!batch_give_up(f, b, now_ms) && f->failed == HF_OK)
+            wait_on(f, b, now_ms);
+    } else {
+        if (!b->doom && (b->refusal == FLUSH_REFUSED_VALIDATED || worn_out(f, b)))
+            doom(f, b, FLUSH_CAUSE_REFUSED, true);
+        b->step = b->doom ? FLUSH_STEP_CANCEL : FLUSH_STEP_VALIDATE;
+    }
+    return f->failed;
+}
+
+static enum hf_status look_up(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES];
+    struct odoo_answer a;
+    batch_name(f, b->number, name);
+    odoo_call(f, "stock.picking", "search_read",
+              odoo_search(json_pack("[[s,s,s],[s,s,I]]", "name", "=", name, "company_id", "=",
+                                    (json_int_t)b->company),
+                          json_pack("[s,s]", "state", "origin")),
+              &a);
+    enum hf_status s = HF_OK;
+    if (a.class != ODOO_OK || !json_is_array(a.result)) {
+        if (a.class == ODOO_OK || a.class == ODOO_REFUSED)
+            a.class = ODOO_RETRY;
+        failed(f, b, &a, now_ms);
+    } else if (json_array_size(a.result) == 0) {
+        decide_absent(f, b);
+    } else {
+        s = decide_found(f, b, json_array_get(a.result, 0), now_ms);
+    }
+    json_decref(a.result);
+    return s;
+}
+
+// ------------------------------------------------------------------------------- acknowledging
+
+static enum hf_status acknowledge(struct flush *f, struct core_worker *w, struct flush_batch *b,
+                                  uint64_t now_ms)
+{
+    struct core_line lines[HF_LINES_MAX];
+    struct core_admin_answer a;
+    for (uint32_t i = 0; i < b->line_count; i++)
+        lines[i] = (struct core_line){b->lines[i].handle, 0, b->lines[i].quantity};
+    core_acknowledge(w, now_ms, b->op_id, lines, b->line_count, &a);
+    switch (a.outcome) {
+    case CORE_OUT_DONE:
+        b->ticket = a.ticket;
+        b->step = FLUSH_STEP_ACK_WAIT;
+        return HF_OK;
+    case CORE_OUT_BUSY:
+    case CORE_OUT_ID_IN_FUTURE: // the engine's clock was set back: it comes
+        b->retry_at_ms = now_ms + BUSY_MS;
+        return HF_OK;
+    case CORE_OUT_ID_TOO_OLD: // not appended (E4): the same batch under an id of today
+        b->op_id = flush_op_id(f, b->number, now_ms);
+        f->must_save = true;
+        return HF_OK;
+    default:
+        return flush_fail(f, HF_DAMAGED, "the engine does not take an acknowledgement");
+    }
+}
+
+static enum hf_status acknowledgement_find(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    bool found = false;
+    enum hf_status s = outbox_find(f, b->op_id, &found);
+    if (s == HF_NOT_FOUND || s == HF_NO_MEMORY) { // archived meanwhile: again
+        b->retry_at_ms = now_ms + BUSY_MS;
+        return HF_OK;
+    }
+    if (s != HF_OK)
+        return flush_fail(f, s, "the journal could not be read");
+    if (found) {
+        batch_remove(f, b);
+        f->stale = true;
+    } else {
+        b->step = FLUSH_STEP_ACK;
+    }
+    return HF_OK;
+}
+
+enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_batch *b,
+                         uint64_t now_ms)
+{
+    switch (b->step) {
+    case FLUSH_STEP_SEND:
+        if (f->options.action_id && !b->two_calls)
+            run_action(f, b, now_ms);
+        else
+            create(f, b, false, now_ms);
+        return f->failed;
+    case FLUSH_STEP_LOOKUP:
+        return look_up(f, b, now_ms);
+    case FLUSH_STEP_VALIDATE:
+        validate(f, b, now_ms);
+        return HF_OK;
+    case FLUSH_STEP_CANCEL:
+        cancel(f, b, now_ms);
+        return HF_OK;
+    case FLUSH_STEP_BURN:
+        create(f, b, true, now_ms);
+        return HF_OK;
+    case FLUSH_STEP_ACK_FIND:
+        return acknowledgement_find(f, b, now_ms);
+    case FLUSH_STEP_ACK:
+        return acknowledge(f, w, b, now_ms);
+    default:
+        batch_remove(f, b); // its acknowledgement is durable
+        f->stale = true;
+        return HF_OK;
+    }
+}

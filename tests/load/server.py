@@ -1,0 +1,63 @@
+"""A holdfastd of the test's own on a Unix socket in a temporary folder, to be killed at will."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+
+class Server:
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.folder = tempfile.TemporaryDirectory(prefix="holdfast-load-")
+        self.path = os.path.join(self.folder.name, "s")
+        self.address = "unix:" + self.path
+        self.log = open(os.path.join(self.folder.name, "log"), "ab")
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.daemon, "--listen", self.address, "--admin-listen", "", "--data-folder",
+             os.path.join(self.folder.name, "data"), "--listener-check", "0", "--cells-max",
+             "40000", "--ids-max", "1000000"], stdout=self.log, stderr=self.log)
+        end = time.monotonic() + 60
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > end:
+                sys.exit(f"holdfastd did not start:\n{self.tail()}")
+            time.sleep(0.02)
+
+    def answers(self):
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(self.path)
+            return True
+        except OSError:
+            return False
+
+    def kill(self):
+        """kill -9, and the next one on the same folder."""
+        if self.process.poll() is not None:
+            sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{self.tail()}")
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        self.start()
+
+    def tail(self):
+        with open(os.path.join(self.folder.name, "log"), encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-15:])
+
+    def stop(self):
+        alive = self.process.poll() is None
+        if alive:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+        self.log.close()
+        text = self.tail()
+        self.folder.cleanup()
+        if not alive:
+            sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{text}")
