@@ -27,7 +27,7 @@ static bool lines_tell(struct service_local *l, struct arena *a, const struct co
                        uint32_t count, Holdfast__V1__Reservation *r)
 {
     Holdfast__V1__ReservationLine *out = arena_take(a, count * sizeof *out);
-    r->lines = arena_take(a, count * sizeof *r->lines);
+    r->lines = arena_take(a, count * sizeof(void *));
     if (!out || !r->lines)
         return false;
     for (uint32_t i = 0; i < count; i++) {
@@ -238,7 +238,7 @@ void reservation_list(void *ctx, void *local, struct rpc_call *call)
         rpc_fail(call, &error);
         return;
     }
-    out.reservations = arena_take(a, list.page * sizeof *out.reservations);
+    out.reservations = arena_take(a, list.page * sizeof(void *));
     char *token = arena_take(a, 20);
     if (!out.reservations || !token)
         s = HF_NO_MEMORY;

@@ -264,7 +264,7 @@ enum hf_status service_create(const struct service_options *o, struct service **
     if (!s)
         return HF_NO_MEMORY;
     s->options = *o;
-    s->locals = calloc(o->pollers + 1, sizeof *s->locals);
+    s->locals = calloc(o->pollers + 1, sizeof(void *));
     if (!s->locals || health_create(s) != HF_OK) {
         service_destroy(s);
         return HF_NO_MEMORY;

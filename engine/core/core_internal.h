@@ -77,7 +77,7 @@ struct core_time {
     int64_t slewed_at_ns; // timers' thread
 };
 
-#define CORE_CELLS_UNTOLD 256 // cells that are made and not durable yet; beyond it BUSY
+#define CORE_CELLS_UNTOLD 4096 // cells that are made and not durable yet; beyond it BUSY
 
 struct core_shadow; // checkpoint.c
 

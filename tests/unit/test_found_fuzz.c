@@ -104,24 +104,29 @@ static void checkpoint_forge(struct world *w, const char *name,
     assert_int_equal(chunkfile_finish(out), HF_OK);
 }
 
+// A record of one line and the text of two names of at most two bytes.
+#define NAMED_BYTES (sizeof(struct core_record) + sizeof(struct core_record_line) + 8)
 struct named {
-    struct core_record record;
-    struct core_record_line line;
-    uint8_t lengths[4];
-    char names[4];
+    uint64_t words[NAMED_BYTES / 8];
 };
 
 static struct named named(unsigned type, const char *name)
 {
-    struct named n = {.record.frame = {.units = sizeof n / 8, .type = (uint8_t)type},
-                      .record.time_version = 1,
-                      .record.channel = 1,
-                      .record.line_count = 1,
-                      .line = {1, CORE_ROLE_SCALE, 0},
-                      .lengths = {(uint8_t)strlen(name), 1, 0, 0}};
-    n.record.frame.flags = CORE_RECORD_TEXT;
-    memcpy(n.names, name, strlen(name));
-    n.names[strlen(name)] = 'x';
+    struct named n = {{0}};
+    struct core_record *r = (struct core_record *)n.words;
+    struct core_record_line *line = (struct core_record_line *)(r + 1);
+    uint8_t *text = (uint8_t *)(line + 1);
+    r->frame.units = sizeof n / 8;
+    r->frame.type = (uint8_t)type;
+    r->frame.flags = CORE_RECORD_TEXT;
+    r->time_version = 1;
+    r->channel = 1;
+    r->line_count = 1;
+    *line = (struct core_record_line){1, CORE_ROLE_SCALE, 0};
+    text[0] = (uint8_t)strlen(name);
+    text[1] = 1;
+    memcpy(text + 4, name, strlen(name));
+    text[4 + strlen(name)] = 'x';
     return n;
 }
 
