@@ -355,10 +355,10 @@ def test_many_batches_in_flight(c):
         reservation_id=uuid7(), lines=[c.line("wide", 1)])} for _ in range(1024)])
         for _ in range(20)]
     before = c.cell("wide").available
-    todo = batches
+    unanswered = batches
     for _ in range(100):
         again = []
-        for batch, response in zip(todo, c.reservations.ReserveStream(iter(todo))):
+        for batch, response in zip(unanswered, c.reservations.ReserveStream(iter(unanswered))):
             assert [r.correlation_id for r in response.results] == \
                 [o.correlation_id for o in batch.operations]
             busy = [o for o, r in zip(batch.operations, response.results)
@@ -368,11 +368,11 @@ def test_many_batches_in_flight(c):
             assert sum(r.HasField("error") for r in response.results) == len(busy)
             if busy:
                 again.append(c.r.ReserveStreamRequest(operations=busy))
-        todo = again
-        if not todo:
+        unanswered = again
+        if not unanswered:
             break
         time.sleep(0.05)
-    assert not todo
+    assert not unanswered
     for response in c.reservations.ReserveStream(iter(batches[:3])):
         assert all(r.decision.repeat for r in response.results)
     assert c.cell("wide").available == before - 20 * 1024
