@@ -23,8 +23,13 @@ enum fake_mood {
     FAKE_MUTE, // streams: decided, and never answered
 };
 
+struct fake_counts {
+    uint32_t ids, asked, streams, messages, widest;
+    int64_t quantity; // of all lines of what was decided
+};
+
 struct fake {
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; // of all that follows; a test reads counts by fake_counts()
     struct rpc *rpc;
     enum fake_mood mood; // of the next `left` requests or stream messages
     uint32_t left;
@@ -32,13 +37,21 @@ struct fake {
     uint32_t retry_ms;
     Holdfast__V1__Outcome outcome;
     char ids[FAKE_IDS][37]; // that were decided
-    uint32_t id_count, asked, streams, messages, widest;
-    int64_t quantity; // of all lines of what was decided
+    struct fake_counts counts;
 };
+
+// A poller may still be at work on a call whose answer was read.
+static inline struct fake_counts fake_counts(struct fake *f)
+{
+    pthread_mutex_lock(&f->mutex);
+    struct fake_counts c = f->counts;
+    pthread_mutex_unlock(&f->mutex);
+    return c;
+}
 
 static inline bool fake_decided(struct fake *f, const char *id)
 {
-    for (uint32_t i = 0; i < f->id_count; i++)
+    for (uint32_t i = 0; i < f->counts.ids; i++)
         if (strcmp(f->ids[i], id) == 0)
             return true;
     return false;
@@ -48,10 +61,10 @@ static inline bool fake_decided(struct fake *f, const char *id)
 static inline bool fake_decide(struct fake *f, const char *id, Holdfast__V1__Line **lines, size_t n)
 {
     bool repeat = fake_decided(f, id);
-    if (!repeat && f->id_count < FAKE_IDS) {
-        snprintf(f->ids[f->id_count++], 37, "%.36s", id);
+    if (!repeat && f->counts.ids < FAKE_IDS) {
+        snprintf(f->ids[f->counts.ids++], 37, "%.36s", id);
         for (size_t i = 0; i < n; i++)
-            f->quantity += lines[i]->quantity;
+            f->counts.quantity += lines[i]->quantity;
     }
     return repeat;
 }
@@ -91,7 +104,7 @@ static inline void fake_burst(void *ctx, void *local, struct rpc_call **calls, u
         const Holdfast__V1__ReserveRequest *q = (const void *)calls[i]->request;
         enum fake_mood mood = fake_next(f);
         struct rpc_error error = fake_error(f);
-        f->asked++;
+        f->counts.asked++;
         bool repeat = false;
         if (mood != FAKE_FAIL)
             repeat = fake_decide(f, q->reservation_id, q->lines, q->n_lines);
@@ -111,7 +124,7 @@ static inline void fake_opened(void *ctx, void *local, struct rpc_call *call)
 {
     struct fake *f = ctx;
     (void)local;
-    f->streams++;
+    f->counts.streams++;
     rpc_receive(call);
 }
 
@@ -129,11 +142,11 @@ static inline void fake_received(void *ctx, void *local, struct rpc_call *call)
     pthread_mutex_lock(&f->mutex);
     enum fake_mood mood = fake_next(f);
     struct rpc_error error = fake_error(f);
-    f->messages++;
-    f->widest = n > f->widest ? (uint32_t)n : f->widest;
+    f->counts.messages++;
+    f->counts.widest = n > f->counts.widest ? (uint32_t)n : f->counts.widest;
     for (size_t i = 0; i < n && results && refs && decisions; i++) {
         const Holdfast__V1__ReserveRequest *q = in->operations[i]->reserve;
-        f->asked++;
+        f->counts.asked++;
         bool repeat = mood != FAKE_FAIL && fake_decide(f, q->reservation_id, q->lines, q->n_lines);
         decisions[i] = fake_decision(f, repeat);
         holdfast__v1__stream_result__init(&results[i]);
@@ -175,7 +188,7 @@ static inline void fake_adjust(void *ctx, void *local, struct rpc_call *call)
     (void)local;
     pthread_mutex_lock(&f->mutex);
     r.repeat = fake_decide(f, q->operation_id, NULL, 0);
-    f->quantity += q->difference;
+    f->counts.quantity += q->difference;
     pthread_mutex_unlock(&f->mutex);
     r.outcome = HOLDFAST__V1__STOCK_CHANGE_OUTCOME__STOCK_CHANGE_OUTCOME_DONE;
     rpc_reply(call, &r.base, 0);

@@ -127,7 +127,7 @@ static void test_an_answer_is_read(void **state)
     assert_false(op->result.repeat);
     assert_int_equal(op->tries, 1);
     assert_true(op->return_ns > op->invoke_ns);
-    assert_int_equal(w->fake.quantity, 3);
+    assert_int_equal(fake_counts(&w->fake).quantity, 3);
     world_free(w);
 }
 
@@ -143,7 +143,7 @@ static void test_busy_is_asked_again_and_waits(void **state)
     run(w, 1);
     assert_int_equal(op->result.outcome, OP_OUT_DONE);
     assert_int_equal(op->tries, 3);
-    assert_int_equal(w->fake.id_count, 1); // one id, at every try
+    assert_int_equal(fake_counts(&w->fake).ids, 1); // one id, at every try
     assert_true(op->return_ns - op->invoke_ns >= UINT64_C(120000000));
     assert_int_equal(sender_counts(w->sender)->again[LINK_RESOURCE_EXHAUSTED], 2);
     world_free(w);
@@ -161,7 +161,7 @@ static void test_a_lost_answer_is_fetched(void **state)
     run(w, 1);
     assert_int_equal(op->result.outcome, OP_OUT_DONE);
     assert_true(op->result.repeat);
-    assert_int_equal(w->fake.quantity, 3);
+    assert_int_equal(fake_counts(&w->fake).quantity, 3);
     world_free(w);
 }
 
@@ -224,8 +224,8 @@ static void stream_all(struct world *w, uint32_t count)
     run(w, count);
     for (uint32_t i = 0; i < count; i++)
         assert_int_equal(w->ops[i].result.outcome, OP_OUT_DONE);
-    assert_int_equal(w->fake.id_count, count);
-    assert_int_equal(w->fake.quantity, 3 * (int64_t)count);
+    assert_int_equal(fake_counts(&w->fake).ids, count);
+    assert_int_equal(fake_counts(&w->fake).quantity, 3 * (int64_t)count);
 }
 
 static void test_streams_carry_batches(void **state)
@@ -236,10 +236,10 @@ static void test_streams_carry_batches(void **state)
     o.stream = true;
     sender_start(w, &o);
     stream_all(w, OPS);
-    assert_int_equal(w->fake.asked, OPS);
-    assert_int_equal(w->fake.streams, 2);
-    assert_int_equal(w->fake.widest, 16);
-    assert_int_equal(sender_counts(w->sender)->messages, w->fake.messages);
+    assert_int_equal(fake_counts(&w->fake).asked, OPS);
+    assert_int_equal(fake_counts(&w->fake).streams, 2);
+    assert_int_equal(fake_counts(&w->fake).widest, 16);
+    assert_int_equal(sender_counts(w->sender)->messages, fake_counts(&w->fake).messages);
     world_free(w);
 }
 
@@ -252,7 +252,7 @@ static void test_a_broken_stream_is_asked_again(void **state)
     sender_start(w, &o);
     mood(w, FAKE_LOSE, 3, RPC_UNAVAILABLE, 0);
     stream_all(w, OPS);
-    assert_true(w->fake.asked > OPS);
+    assert_true(fake_counts(&w->fake).asked > OPS);
     assert_true(sender_counts(w->sender)->breaks >= 2);
     uint32_t repeats = 0;
     for (uint32_t i = 0; i < OPS; i++)
@@ -289,7 +289,7 @@ static void test_adjustments_go_beside_the_stream(void **state)
     sender_submit(w->sender, op);
     run(w, 1);
     assert_int_equal(op->result.outcome, OP_OUT_DONE);
-    assert_int_equal(w->fake.quantity, -5);
+    assert_int_equal(fake_counts(&w->fake).quantity, -5);
     world_free(w);
 }
 
