@@ -171,10 +171,12 @@ static bool only_caches(const struct sim *s, const struct core_metrics *m,
                         const struct journal_space *space)
 {
     uint64_t threads = s->plan.workers + 1, cached = threads * SIM_CACHED;
-    uint64_t chunk = s->options.journal.segment_bytes / 256;
+    // A worker takes credit by chunks and gives back what lies above four of them (execute.c).
+    uint64_t credit = 4 * (s->options.journal.segment_bytes / 256);
     uint64_t widest = 48 + 2 * 16 * (uint64_t)s->plan.lines_wide + 256;
+    credit = credit > widest ? credit : widest;
     return m->ids_used <= cached && m->blocks_used <= cached &&
-           space->promised_bytes <= 2 * threads * (chunk + widest);
+           space->promised_bytes <= 2 * threads * credit;
 }
 
 static bool all_is_free(struct sim *s)
