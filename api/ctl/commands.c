@@ -24,7 +24,7 @@ static const char ids_more[] =
     "The id is printed before the request is sent. When no answer came, the same command with\n"
     "that id asks again, and acts once.\n";
 static const char release_more[] =
-    "Without lines the whole hold ends. The server takes no reason for a release yet.\n";
+    "Without lines the whole hold ends. The reason is journaled and archived with the decision.\n";
 static const char holds_more[] =
     "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
     "quantity, deadline, channel and reference, and the sum.\n";
@@ -61,7 +61,7 @@ const struct ctl_command ctl_commands[] = {
     {"commit", "ID [LINE...]", "sells a hold, whole or these lines", NULL, 1, LINES + 1, B(RETAKE),
      false, ctl_commit},
     {"release", "ID [LINE...]", "gives a hold back, whole or these lines", release_more, 1,
-     LINES + 1, B(OPERATION_ID), false, ctl_release},
+     LINES + 1, B(OPERATION_ID) | B(REASON), false, ctl_release},
     {"extend", "ID", "moves a hold's deadline to --ttl from now", ids_more, 1, 1,
      B(OPERATION_ID) | B(TTL), false, ctl_extend},
     {"cancel", "ID LINE...", "takes back a sale before shipment", ids_more, 2, LINES + 1,

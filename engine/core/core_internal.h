@@ -181,6 +181,11 @@ static inline uint32_t end_bytes(uint32_t lines)
 {
     return record_bytes(2 * lines);
 }
+// Bytes of why a Release happens, 0: it does not say.
+static inline uint8_t reason_bytes(const struct core_request *r)
+{
+    return r->verb == CORE_RELEASE && r->text ? r->text->reason_bytes : 0;
+}
 void op_part(struct core_record_op *part, struct hf_uuid op_id, const struct stock_slot *s);
 uint32_t encode_bytes(const struct encode *e);
 // Writes the record into the worker's buffer (room is there) and pays for it.
