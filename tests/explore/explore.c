@@ -57,7 +57,7 @@ static struct {
     const struct explore_schedule *schedule;
     struct prng prng;
     uint32_t switch_one_in;
-    uint64_t points, points_max, time, expected; // expected: of the run before
+    uint64_t points, points_max, time;
     uint32_t switches;
     bool thawed; // the frozen ones go on, and nobody freezes any more
     // PCT
@@ -70,7 +70,7 @@ static struct {
     struct choice choices[CHOICES_MAX];
     uint32_t choice, choice_count, preemptions, preemptions_max;
     void (*tell)(void);
-} x = {.current = UINT32_MAX, .points_max = 200000, .expected = 100};
+} x = {.current = UINT32_MAX, .points_max = 200000};
 
 // ------------------------------------------------------------------------------- failing
 
@@ -335,7 +335,7 @@ static void policy_init(const struct explore_schedule *s)
     x.switch_one_in = 1u << prng_below(&x.prng, 6);
     x.changes = (uint32_t)prng_below(&x.prng, CHANGES_MAX);
     for (uint32_t i = 0; i < x.changes; i++)
-        x.change_at[i] = prng_between(&x.prng, 1, x.expected + x.expected / 4);
+        x.change_at[i] = prng_between(&x.prng, 1, s->expected + s->expected / 4);
     for (uint32_t i = 0; i < x.count; i++)
         x.fibers[i].priority = PRIORITY_HIGH + (uint32_t)prng_below(&x.prng, PRIORITY_HIGH);
     x.choice = x.preemptions = 0;
@@ -380,8 +380,6 @@ void explore_go(const struct explore_schedule *s, uint32_t count, explore_body b
     }
     out->points = x.points;
     out->switches = x.switches;
-    if (!out->frozen)
-        x.expected = x.points;
 }
 
 void explore_all_begin(uint32_t preemptions)

@@ -36,6 +36,7 @@ struct explore_segment {
 struct explore_schedule {
     enum explore_policy policy;
     uint64_t seed;
+    uint64_t expected;                      // points of such a run, about; EXPLORE_PCT
     const struct explore_segment *segments; // EXPLORE_SCRIPT
     uint32_t segment_count;
     struct {

@@ -15,7 +15,7 @@
 #include <time.h>
 
 static const struct subject *const subjects[] = {
-    &subject_cells,
+    &subject_cells, &subject_pool, &subject_wheel, &subject_index, &subject_stack,
 };
 #define SUBJECTS (sizeof subjects / sizeof *subjects)
 
@@ -95,19 +95,19 @@ static void freeze_draw(struct prng *p, uint32_t fibers, uint64_t points)
 
 static void seed_run(struct counts *c, uint64_t seed)
 {
-    static uint64_t points = 100;
+    uint64_t points = 100; // of a program, about
     struct prng p = {hf_mix64(seed)};
     struct explore_run r;
     at.seed = seed;
     at.small = 0;
     begin(&p);
-    points = 100; // what a seed does is its own affair
     for (at.round = 0; at.round < at.subject->rounds; at.round++) {
         struct prng program = prng_fork(&p), choice = prng_fork(&p);
         uint32_t fibers = at.subject->make(&program, 0);
         at.schedule = (struct explore_schedule){
             .policy = prng_below(&choice, 3) ? EXPLORE_RANDOM : EXPLORE_PCT,
             .seed = prng_next(&choice),
+            .expected = points,
         };
         if (prng_below(&choice, 3) == 0)
             freeze_draw(&choice, fibers, points);
