@@ -15,7 +15,8 @@
 #include <time.h>
 
 static const struct subject *const subjects[] = {
-    &subject_cells, &subject_pool, &subject_wheel, &subject_index, &subject_stack,
+    &subject_cells, &subject_pool,  &subject_wheel,  &subject_index, &subject_stack,
+    &subject_ends,  &subject_floor, &subject_orders, &subject_mixed,
 };
 #define SUBJECTS (sizeof subjects / sizeof *subjects)
 
