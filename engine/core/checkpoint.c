@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define WRITE_CHUNK_BYTES (1u << 20)
+#define FILES_OVERHEAD    (128u << 10) // headers, and the last blocks of both files
+#define RECORD_BYTES_MIN  64           // of one that makes a slot
 #define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
 #define STARVED_PART      8 // of all segments, that one frees at least when it is behind
 
@@ -179,6 +181,27 @@ static uint64_t slots_end(const struct core_shadow *s)
 {
     const struct stock_pool *p = &s->stock.slots.slot_pool;
     return p->fresh > p->max ? p->max + UINT64_C(1) : p->fresh;
+}
+
+uint64_t shadow_files_bytes(struct core *c)
+{
+    const struct core_shadow *s = c->shadow;
+    const struct stock_pool *pool = &s->stock.slots.slot_pool, *blocks = &s->stock.slots.block_pool;
+    // An ended slot goes into the id file, a live one into the checkpoint; so will what is not
+    // followed yet, and what the segments that are there, and one more, can still take: a record
+    // a slot at most.
+    struct journal_space space;
+    journal_space(c->journal, &space);
+    uint64_t slots = pool->max - stock_pool_free(pool) +
+                     (journal_appended(c->journal) - s->replay.lsn) +
+                     (space.usable_bytes + c->options.journal.segment_bytes) / RECORD_BYTES_MIN;
+    if (slots > pool->max)
+        slots = pool->max;
+    uint64_t used = blocks->max - stock_pool_free(blocks);
+    return FILES_OVERHEAD + s->now.count * sizeof(struct core_id_file) +
+           stock_directory_count(s->stock.directory) *
+               (sizeof(struct file_cell) + HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX) +
+           slots * (sizeof(struct file_live) + sizeof(struct stock_line)) + used * blocks->stride;
 }
 
 static void header_fill(struct core *c, struct core_shadow *s, const char *kind,

@@ -302,6 +302,9 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
 enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept);
 void shadow_destroy(struct core *c);
 uint64_t shadow_bytes(const struct core *c);
+// The most that the files of the next checkpoint may take, when the journal's segments and one
+// more have been filled by then.
+uint64_t shadow_files_bytes(struct core *c);
 
 // ------------------------------------------------------------------------------- read.c
 // Of one of the newest cells; of an older one, that of a later cell.
