@@ -329,8 +329,9 @@ void daemon_reload(struct daemon *d)
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
     else
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u note=\"certificates and options are read at the start only\"",
-               auth_key_count(d->auth));
+               "keys=%u sessions_ended=%u "
+               "note=\"certificates and options are read at the start only\"",
+               auth_key_count(d->auth), service_keys_changed(d->service));
 }
 
 // ------------------------------------------------------------------------------- the end

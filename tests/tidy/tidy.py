@@ -25,7 +25,7 @@ ARROWS = {
     "engine/ingest": ["engine/core", "proto"],
     "engine/flush": ["engine/core", "engine/sys"],
     "proto": [],
-    "api": ["engine/core", "engine/flush", "proto", "api/auth"],
+    "api": ["engine/core", "engine/flush", "engine/ingest", "proto", "api/auth"],
     "api/auth": ["engine/sys"],
     "api/daemon": ["*"],
     # Tools: the wire, never the engine behind it.
