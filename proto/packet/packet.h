@@ -224,12 +224,14 @@ static inline struct packet_line packet_line_read(const uint8_t *at)
 
 // ------------------------------------------------------------------------------- reading
 
-// Is it a frame of this kind? Looks at the header only. *h is filled from MAGIC's check on.
+// Is it a frame of this kind? Looks at the header only. *h is what is there.
 static inline enum packet_fault packet_header_read(const uint8_t *frame, size_t bytes, uint8_t kind,
                                                    struct packet_header *h)
 {
-    if (bytes < PACKET_HEADER_BYTES)
+    if (bytes < PACKET_HEADER_BYTES) {
+        *h = (struct packet_header){0};
         return PACKET_FAULT_SHORT;
+    }
     memcpy(h, frame, sizeof *h);
     packet_header_swap(h);
     if (h->magic != PACKET_MAGIC)

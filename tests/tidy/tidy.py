@@ -69,6 +69,8 @@ DECISION_PATH = [
     "engine/sys/park.c", "engine/sys/park.h", "engine/sys/clock_os.c", "engine/rcu/rcu.c",
     "engine/stock", "engine/core/execute.c", "engine/core/take.c",
     "engine/core/encode.c", "engine/core/lines.c", "engine/core/record.c",
+    "engine/ingest/queue.c", "engine/ingest/item.c", "engine/ingest/session_internal.h",
+    "proto/packet",
 ]
 # The directory's set-up, beside the decision path.
 DECISION_EXEMPT = ["engine/stock/names.c"]
