@@ -31,7 +31,7 @@ struct ingest_queue_options {
 // HF_NO_MEMORY. Set-up, by the worker's thread. port->frames_max is at least 2 x burst.
 enum hf_status ingest_queue_create(const struct ingest_queue_options *o,
                                    struct ingest_queue **out) HF_CHECKED;
-// Drops what is still held. By the queue's thread.
+// Drops what is still held. By the queue's thread, or after it.
 void ingest_queue_destroy(struct ingest_queue *q);
 
 // One burst: tells what has become durable, receives, decides. False: there was nothing. The

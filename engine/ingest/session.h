@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 #define INGEST_SESSIONS_MAX 65536
+// Sequences so far behind a session's newest are still taken, once each.
+#define INGEST_WINDOW_FRAMES 960
 
 struct ingest_sessions;
 
