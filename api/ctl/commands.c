@@ -31,6 +31,10 @@ static const char holds_more[] =
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
+static const char session_more[] =
+    "For programs that send packets. The key is shown once; whoever has it can order.\n"
+    "--ttl: how long the session lives, at most as long as the server lets it, the default.\n";
+
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
     "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
@@ -75,6 +79,13 @@ const struct ctl_command ctl_commands[] = {
      B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_holds},
     {"watch", "[SKU@LOCATION...]", "availability as it changes", watch_more, 0, CELLS,
      B(INTERVAL) | B(COUNT) | B(FOR) | B(ONCE), false, ctl_watch},
+    {"handle", "SKU LOCATION", "a cell's number, for packets, and its generation", NULL, 2, 2, 0,
+     false, ctl_handle},
+    {"session open", "", "opens a session for packets", session_more, 0, 0, B(CHANNEL) | B(TTL),
+     false, ctl_session_open},
+    {"session close", "NUMBER", "ends a session", NULL, 1, 1, 0, false, ctl_session_close},
+    {"session list", "", "sessions that are open: the key's own, or all", NULL, 0, 0, 0, false,
+     ctl_session_list},
     {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
      1, B(ROLES), true, ctl_key_make},

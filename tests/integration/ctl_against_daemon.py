@@ -298,6 +298,39 @@ class Import(Case):
         self.assertEqual(self.cell("S7", "WH1")["on_hand"], 1700)
 
 
+class Packets(Case):
+    def test_sessions_and_handles(self):
+        self.serve(packet_listen="127.0.0.1:0")
+        self.run_ctl("stock", "create", "TEA", "WH1")
+        self.run_ctl("channel", "create", "web")
+        out, _ = self.run_ctl("handle", "TEA", "WH1")
+        self.assertRegex(out, r"^handle 0, generation \d+\n$")
+        told = self.run_json("handle", "TEA", "WH1")[0]
+        self.assertEqual((told["handle"], told["sku"], told["active"]), (0, "TEA", True))
+        self.run_ctl("handle", "TEA", "WH9", code=NOT_FOUND)
+        opened = self.run_json("session", "open", "--channel", "web", "--ttl", "1m")[0]
+        self.assertEqual(len(opened["key"]), 32)
+        self.assertEqual(opened["expires_in_ms"], 60000)
+        self.assertEqual(opened["doors"][0]["address"], "127.0.0.1")
+        self.assertEqual(opened["generation"], told["generation"])
+        self.assertIn("PACKET_KIND_ORDER", opened["kinds"])
+        out, _ = self.run_ctl("session", "open")
+        self.assertRegex(out, r"(?m)^key [0-9a-f]{32}$")
+        listed = self.run_json("session", "list")
+        self.assertEqual([x["channel"] for x in listed], ["web", ""])
+        number = str(opened["session_id"])
+        self.assertIn(number, self.run_ctl("session", "list")[0])
+        self.run_ctl("session", "close", number)
+        self.run_ctl("session", "close", number, code=NOT_FOUND)
+        self.run_ctl("session", "close", "-1", code=USAGE)
+        self.assertEqual(len(self.run_json("session", "list")), 1)
+
+    def test_packets_are_off(self):
+        self.serve()
+        _, err = self.run_ctl("session", "open", code=REJECTED)
+        self.assertIn("packet_listen", err)
+
+
 class Doors(Case):
     def test_keys_and_roles(self):
         keys, lines = {}, ""
