@@ -89,8 +89,7 @@ void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const ch
 
 void flush_key_set(struct flush *f, const char *key)
 {
-    snprintf(f->key_header, sizeof f->key_header, "Authorization: Bearer %.*s", FLUSH_KEY_BYTES_MAX,
-             key);
+    odoo_key_set(&f->odoo, key);
     if (f->pause == FLUSH_PAUSE_KEY || f->pause == FLUSH_PAUSE_RIGHTS)
         f->pause_until_ms = 0;
 }
@@ -118,9 +117,9 @@ static const char *options_wrong(const struct flush_options *o)
         return "core, storage and http are needed";
     if (!word_valid(o->engine, FLUSH_ENGINE_BYTES_MAX, "abcdefghijklmnopqrstuvwxyz0123456789-"))
         return "engine must be 1 to 32 of a-z, 0-9 and '-'";
-    if (!header_valid(o->database, FLUSH_DATABASE_BYTES_MAX))
+    if (!header_valid(o->database, ODOO_DATABASE_BYTES_MAX))
         return "database must be 1 to 63 characters without spaces";
-    if (!header_valid(o->key, FLUSH_KEY_BYTES_MAX))
+    if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
@@ -159,12 +158,10 @@ static const char *places_fill(struct flush *f)
 
 static bool memory_take(struct flush *f)
 {
-    f->answer = malloc(FLUSH_ANSWER_BYTES);
     f->batches = calloc(FLUSH_BATCHES_MAX, sizeof *f->batches);
     f->dead = calloc(f->options.dead_max, sizeof *f->dead);
     f->retrying = calloc(f->options.dead_max, sizeof *f->retrying);
-    return f->answer && f->batches && f->dead && f->retrying &&
-           window_init(&f->window, f->options.window_lines);
+    return f->batches && f->dead && f->retrying && window_init(&f->window, f->options.window_lines);
 }
 
 static enum hf_status state_begin(struct flush *f, char why[200])
@@ -195,12 +192,11 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     f->options = *o;
     f->random = o->seed;
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
-    snprintf(f->database_header, sizeof f->database_header, "X-Odoo-Database: %s", o->database);
-    flush_key_set(f, o->key);
     wrong = places_fill(f);
+    bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
     f->options.locations = NULL; // the caller's texts are not needed any more
     f->options.engine = f->options.database = f->options.key = NULL;
-    enum hf_status s = wrong ? HF_INVALID : memory_take(f) ? HF_OK : HF_NO_MEMORY;
+    enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
     else
@@ -224,12 +220,11 @@ void flush_close(struct flush *f)
     for (uint32_t i = 0; i < f->batch_count; i++)
         free(f->batches[i].lines);
     window_fini(&f->window);
-    free(f->answer);
     free(f->batches);
     free(f->dead);
     free(f->retrying);
     free(f->discards);
-    explicit_bzero(f->key_header, sizeof f->key_header);
+    odoo_fini(&f->odoo);
     free(f);
 }
 

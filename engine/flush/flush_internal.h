@@ -4,14 +4,12 @@
 
 #include "core/record.h"
 #include "flush/flush.h"
-
-#include <jansson.h>
+#include "flush/odoo.h"
 
 #define FLUSH_STATE_NAME    "flush.hfs"
 #define FLUSH_STATE_KIND    "HFFLUSH"
 #define FLUSH_STATE_VERSION 1
 #define FLUSH_NAME_BYTES    96
-#define FLUSH_ANSWER_BYTES  (8u << 20)
 #define FLUSH_SHARD         0
 
 // A netted movement. The layout is the file's.
@@ -76,6 +74,7 @@ struct flush_dead {
     char why[FLUSH_WHY_BYTES];
 };
 static_assert(sizeof(struct flush_dead) == 208, "dead letter");
+static_assert(FLUSH_WHY_BYTES == ODOO_WORDS_BYTES, "Odoo's words are kept whole");
 
 enum flush_discard_state { FLUSH_DISCARD_INTENT, FLUSH_DISCARD_APPENDED, FLUSH_DISCARD_BOOKED };
 
@@ -112,12 +111,12 @@ struct flush_place { // a location of Holdfast and what it means in Odoo
 struct flush {
     struct flush_options options;
     char engine[FLUSH_ENGINE_BYTES_MAX + 1];
-    char database_header[FLUSH_DATABASE_BYTES_MAX + 20], key_header[FLUSH_KEY_BYTES_MAX + 30];
+    struct odoo odoo;
     struct flush_place places[FLUSH_LOCATIONS_MAX];
     uint32_t place_count;
-    char *answer; // FLUSH_ANSWER_BYTES
     // Durable:
     struct hf_uuid incarnation, bound; // bound: the database, nil before first contact
+    char database[48];                 // its UUID as Odoo writes it, since contact
     uint64_t taken_lsn, next_batch, next_dead;
     struct flush_batch *batches; // FLUSH_BATCHES_MAX, by number
     uint32_t batch_count;
@@ -200,31 +199,12 @@ enum hf_status discards_load(struct flush *f, char why[200]);
 // Takes what is to be retried into the window; brings discards on. HF_AGAIN: nothing to do.
 enum hf_status deadletter_step(struct flush *f, struct core_worker *w, uint64_t now_ms);
 
-// ------------------------------------------------------------------- odoo.c
-enum odoo_class {
-    ODOO_OK,
-    ODOO_RETRY, // may pass; may have been done
-    ODOO_KEY,
-    ODOO_RIGHTS,
-    ODOO_REFUSED, // 422: validation or a rule of the business
-    ODOO_MISSING, // a record is not there
-    ODOO_SCHEMA,  // unknown field, model, method; bad type; our own mistake
-};
-struct odoo_answer {
-    enum odoo_class class;
-    json_t *result; // OK; owned by whoever called
-    char words[FLUSH_WHY_BYTES];
-};
-// POST /json/2/<model>/<method>. Takes args. Blocking.
+// ------------------------------------------------------------------- contact.c
+// A call of the flusher's own thread, counted.
 void odoo_call(struct flush *f, const char *model, const char *method, json_t *args,
                struct odoo_answer *a);
 // Holds the flusher, as the class asks. For calls that are not a batch's posting.
 void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms);
-json_t *odoo_quantity(int64_t quantity, uint8_t scale);
-// search_read with load: null.
-json_t *odoo_search(json_t *domain, json_t *fields);
-
-// ------------------------------------------------------------------- contact.c
 // The database, the warehouses and the locations. False: the flusher is held, or something failed.
 bool contact_make(struct flush *f, uint64_t now_ms);
 // Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]). False:
