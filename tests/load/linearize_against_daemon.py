@@ -26,7 +26,8 @@ def record(args, path):
             [args.load, "--address", server.address, "--quiet", "--seed", str(args.seed),
              "--make-catalogue", "40x1", "--stock", "60", "--lines", "1-5", "--quantity", "1-3",
              "--mix", MIX, "--ttl", "400ms", "--outstanding", "60", "--give-up", "500ms",
-             "--rate", str(args.rate), "--duration", f"{2 * args.kills + 1}s", "--audit", "--history", path])
+             "--rate", str(args.rate), "--duration", f"{2 * args.kills + 1}s", "--audit",
+             "--history", path])
         for n in range(args.kills):
             time.sleep(1)
             server.kill(0.8 if n % 2 == 0 else 0)  # away for longer than the clients wait
