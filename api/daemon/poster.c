@@ -2,6 +2,7 @@
 
 #include "base/atomics.h"
 #include "base/log.h"
+#include "flush/odoo.h"
 #include "sys/clock.h"
 #include "sys/http.h"
 #include "sys/park.h"
@@ -48,7 +49,7 @@ static enum hf_status key_read(const char *path, char **key, char why[200])
     if (s != HF_OK)
         return fail(why, s, "odoo_key_file", text);
     (*key)[strcspn(*key, "\r\n")] = 0;
-    if ((*key)[0] != 0 && strlen(*key) <= FLUSH_KEY_BYTES_MAX)
+    if ((*key)[0] != 0 && strlen(*key) <= ODOO_KEY_BYTES_MAX)
         return HF_OK;
     free(*key);
     *key = NULL;

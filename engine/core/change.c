@@ -188,6 +188,8 @@ static void change_apply(struct core_worker *w, uint32_t i, uint32_t index, uint
         .lines = &w->effects[p->effects],
         .line_count = p->effect_count,
         .op = &part,
+        .reason = reason_bytes(r) ? r->text->reason : NULL,
+        .reason_bytes = reason_bytes(r),
     };
     p->record = w->record_count;
     encode_record(w, &e);
@@ -204,7 +206,9 @@ static enum change_result change_try(struct core_worker *w, uint32_t i, uint32_t
     enum change_result checked = lines_check(w, i, index, s, asked, &have);
     if (checked != CHANGED)
         return checked;
-    if (!worker_afford(w, record_bytes(asked) + sizeof(struct core_record_op), 0)) {
+    uint64_t bytes =
+        record_bytes(asked) + sizeof(struct core_record_op) + text_bytes(NULL, reason_bytes(r));
+    if (!worker_afford(w, bytes, 0)) {
         answer_plain(a, CORE_OUT_BUSY);
         return ANSWERED;
     }

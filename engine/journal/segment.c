@@ -262,13 +262,13 @@ static enum hf_status preparation_failed(struct journal *j, enum hf_status why)
     return why;
 }
 
-static enum hf_status preparation_begin(struct journal *j)
+static enum hf_status preparation_begin(struct journal *j, uint64_t leave_bytes)
 {
     struct storage *s = j->o.storage;
     struct journal_preparation *p = &j->preparation;
     uint64_t free_bytes;
     enum hf_status st = s->ops->free_bytes(s, &free_bytes);
-    if (st == HF_OK && free_bytes < j->o.segment_bytes)
+    if (st == HF_OK && free_bytes < j->o.segment_bytes + leave_bytes)
         st = HF_NO_SPACE;
     if (st == HF_OK)
         st = s->ops->unlink(s, JOURNAL_TEMP_NAME);
@@ -329,7 +329,7 @@ static enum hf_status preparation_step(struct journal *j)
 
 enum hf_status journal_segment_prepare_now(struct journal *j)
 {
-    enum hf_status st = preparation_begin(j);
+    enum hf_status st = preparation_begin(j, 0);
     while (st == HF_OK && j->preparation.running)
         st = preparation_step(j);
     return st;
@@ -429,8 +429,15 @@ enum hf_status journal_maintain(struct journal *j, uint64_t keep_after)
         return st;
     if (p->no_space && clock_monotonic_ns(j->o.clock) < p->retry_ns)
         return HF_AGAIN;
-    st = preparation_begin(j);
+    // What is promised already comes before what others may want to write.
+    bool owed = atomic_load_explicit(&j->slack, memory_order_relaxed) < 0;
+    st = preparation_begin(j, owed ? 0 : p->leave_bytes);
     return st == HF_OK ? preparation_step(j) : st;
+}
+
+void journal_leave_free(struct journal *j, uint64_t bytes)
+{
+    j->preparation.leave_bytes = bytes;
 }
 
 uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max)
