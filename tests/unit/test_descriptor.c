@@ -58,6 +58,7 @@ static void every_service_is_listed_once(void **state)
         "holdfast.v1.StockReadService",
         "holdfast.v1.StockAdminService",
         "holdfast.v1.PacketService",
+        "holdfast.v1.ErpService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
