@@ -179,6 +179,8 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message, uint64_t 
 void rpc_reply_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
                       uint64_t ticket);
 void rpc_fail(struct rpc_call *call, const struct rpc_error *error);
+// The same when `ticket` is durable: a conflict rests on another's decision.
+void rpc_fail_durable(struct rpc_call *call, const struct rpc_error *error, uint64_t ticket);
 // Hands the call to the slow lane. False: its queue is full, the call is still the caller's.
 bool rpc_defer(struct rpc_call *call);
 

@@ -67,7 +67,8 @@ struct call {
     bool counted;  // in calls_open or streams_open
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
-    grpc_byte_buffer *reply;
+    grpc_byte_buffer *reply; // NULL: it fails with `error`
+    struct rpc_error error;
     struct call *next; // free list, waiting replies, slow queue
     struct stream stream;
     // The poller's inbox: whoever sets `posted` from 0 links it.
