@@ -78,7 +78,7 @@ static void print_exit_codes(void)
     printf("  %-4d%s%s\n", number, help, again[0] == 'n' ? " (starting again won't help)" : "");
     EXIT_CODE_TABLE(X)
 #undef X
-    printf("\nSIGTERM, SIGINT: drain and end. SIGHUP: read the key files and the certificates again.\n");
+    printf("\nSIGTERM, SIGINT: drain and end. SIGHUP: read keys and certificates again.\n");
 }
 
 static void errors_print(const struct config_errors *e)

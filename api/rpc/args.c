@@ -96,8 +96,10 @@ enum hf_status rpc_certificates(struct rpc *r, const struct rpc_tls *t)
     grpc_ssl_pem_key_cert_pair pair = {t->key, t->certificate};
     if (!t->certificate || !t->key)
         return HF_INVALID;
-    grpc_ssl_server_certificate_config *config =
-        grpc_ssl_server_certificate_config_create(t->client_ca, &pair, 1);
+    // gRPC asserts that a fetched config has authorities, also where it will never ask a client for
+    // its certificate: then any will do.
+    grpc_ssl_server_certificate_config *config = grpc_ssl_server_certificate_config_create(
+        t->client_ca ? t->client_ca : t->certificate, &pair, 1);
     if (!config)
         return HF_INVALID;
     certificates_put(r, config);

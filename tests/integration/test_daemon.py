@@ -465,6 +465,18 @@ class Tls(Case):
             self.assertEqual(health(before), SERVING)  # its connection stays
         self.assertEqual(ran.end(), 0, ran.log())
 
+    def test_a_certificate_changes_without_client_authorities(self):
+        self.certificates()
+        ran = self.start(*self.tls_args()).serving()
+        with self.channel(ran) as channel:
+            self.assertEqual(health(channel), SERVING)
+        self.certificates()
+        ran.signal(signal.SIGHUP)
+        ran.wait_event("reloaded")
+        with self.channel(ran) as channel:
+            self.assertEqual(health(channel), SERVING)
+        self.assertEqual(ran.end(), 0, ran.log())
+
     def test_a_certificate_that_is_none(self):
         self.file("server.pem", "no certificate\n")
         self.file("server.key", "no key\n")
