@@ -89,8 +89,8 @@ struct core {
     struct hf_uuid engine_id;
     struct core_time time;
     uint64_t floor_ms;         // atomic: what decisions go by
-    uint64_t floor_ticket;     // its record
-    uint64_t floor_durable_ms; // timers' thread
+    uint64_t floor_ticket;     // atomic: its record; 0: not appended, or known to be durable
+    uint64_t floor_durable_ms; // atomic
     uint32_t window_ms;        // in force; atomic
     uint32_t lagging;          // atomic: the checkpointer is too far behind
     uint32_t starved;          // atomic: a credit was refused; a checkpoint would free segments
