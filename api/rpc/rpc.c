@@ -265,12 +265,22 @@ static bool calls_end(struct rpc *r)
     }
 }
 
+// After draining was set (P1, pairs with P0 in call_await). A post takes microseconds.
+static void wait_posted(const struct poller *p)
+{
+    const struct timespec moment = {0, 200000};
+    while (hf_load_seq(&p->posting))
+        nanosleep(&moment, NULL);
+}
+
 void rpc_drain(struct rpc *r)
 {
     uint32_t no = 0;
     if (!r->server || !r->pollers || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
         return;
     struct poller *first = &r->pollers[0];
+    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
+        wait_posted(&r->pollers[i]);
     grpc_server_shutdown_and_notify(r->server, first->cq, &r->shutdown_tag);
     if (!first->local) { // the start failed: there is no call, and nobody else looks
         grpc_completion_queue_next(first->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);

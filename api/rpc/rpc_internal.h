@@ -88,6 +88,7 @@ struct poller {
     pthread_mutex_t bell_lock; // the queue must not be shut down between look and ring
     bool rung, closing;        // under bell_lock
     uint32_t waiting;          // atomic: replies wait for the disk
+    uint32_t posting;          // atomic: asks gRPC for a call right now
     struct call *inbox;        // atomic stack
     pthread_t thread;
     bool started;
