@@ -598,7 +598,7 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
     if (status != HF_OK)
         return status;
     status = shadow_step(c, s, now_ms, budget);
-    if (status == HF_NO_SPACE) {
+    if (status == HF_NO_SPACE || status == HF_NO_MEMORY) {
         // Try again later: what was acknowledged is in the journal all the same.
         if (s->writer)
             chunkfile_abandon(s->writer);

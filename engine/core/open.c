@@ -345,11 +345,17 @@ struct archive *core_archive(struct core *c)
 
 // ------------------------------------------------------------------------------- other steps
 
+// What may be had later: room, memory, descriptors.
+static bool passes(enum hf_status s)
+{
+    return s == HF_NO_SPACE || s == HF_NO_MEMORY || s == HF_BUSY;
+}
+
 static enum hf_status step_result(struct core *c, enum hf_status s)
 {
-    if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE && s != HF_BUSY)
+    if (s != HF_OK && s != HF_AGAIN && !passes(s))
         core_stop(c, s);
-    return s == HF_NO_SPACE || s == HF_BUSY ? HF_AGAIN : s;
+    return passes(s) ? HF_AGAIN : s;
 }
 
 enum hf_status core_step_writer(struct core *c, bool quiet)

@@ -1,4 +1,5 @@
 // What kills, faults and sweeps found, each pinned by a test.
+#include "journal/journal.h"
 #include "unit/core_world.h"
 
 // Takes one unit and gives it back. False: BUSY.
@@ -68,6 +69,54 @@ static void a_full_disk_is_shared_with_the_checkpoint(void **state)
     }
 }
 
+static const struct storage_ops *real_ops;
+static bool no_descriptors;
+static int opens_refused;
+
+static enum hf_status scarce_open(struct storage *s, const char *name, unsigned flags, int *file)
+{
+    if (!no_descriptors)
+        return real_ops->open(s, name, flags, file);
+    opens_refused++;
+    return HF_NO_MEMORY;
+}
+
+// Found by the fault sweep. A moment without file descriptors, which strangers' connections can
+// cause, counted as a broken disk and stopped the engine.
+static void a_moment_without_descriptors_stops_nothing(void **state)
+{
+    struct world *w = *state;
+    real_ops = w->disk->base.ops;
+    static struct storage_ops ops;
+    ops = *real_ops;
+    ops.open = scarce_open;
+    w->options.checkpoint_bytes = 10000;
+    world_open(w);
+    w->disk->base.ops = &ops;
+    uint32_t h = world_cell(w, "a", 100);
+    for (int i = 0; i < 6000; i++) {
+        no_descriptors = i % 1000 > 500;
+        fake_clock_advance_ms(&w->clock, 2);
+        (void)take_and_give(w, h);
+        step(core_step_timers(w->core, core_now(w->core), 1000), "timers");
+        step(core_step_writer(w->core, false), "writer");
+        step(core_step_segments(w->core), "segments");
+        step(core_step_checkpoint(w->core, core_now(w->core), 16), "checkpoint");
+        step(core_step_archive(w->core, core_now(w->core)), "archive");
+    }
+    no_descriptors = false;
+    assert_true(opens_refused > 10);
+    assert_int_equal(core_status(w->core), HF_OK);
+    struct core_metrics m;
+    core_metrics(w->core, &m);
+    assert_in_range(m.checkpoints, 2, 1000);
+    assert_true(m.archive_lsn > 1000);
+    w->disk->base.ops = real_ops;
+    world_kill(w);
+    world_open(w);
+    assert_int_equal(world_read(w, h).available, 100);
+}
+
 static int set_up(void **state)
 {
     static struct world w;
@@ -88,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_full_disk_is_shared_with_the_checkpoint),
+        TEST(a_moment_without_descriptors_stops_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
