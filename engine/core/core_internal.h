@@ -181,6 +181,11 @@ static inline uint32_t end_bytes(uint32_t lines)
 {
     return record_bytes(2 * lines);
 }
+// Bytes of why a Release happens, 0: it does not say.
+static inline uint8_t reason_bytes(const struct core_request *r)
+{
+    return r->verb == CORE_RELEASE && r->text ? r->text->reason_bytes : 0;
+}
 void op_part(struct core_record_op *part, struct hf_uuid op_id, const struct stock_slot *s);
 uint32_t encode_bytes(const struct encode *e);
 // Writes the record into the worker's buffer (room is there) and pays for it.
@@ -256,6 +261,20 @@ void replay_ahead(const struct replay *r, const struct journal_record *record, u
 // Drops every ended id that the floor lets go. Returns how many.
 uint32_t replay_forget(struct replay *r);
 void replay_drop_slot(struct replay *r, uint32_t slot);
+
+// ------------------------------------------------------------------- compare.c
+enum { CORE_COMPARE_CELLS, CORE_COMPARE_SHADOW, CORE_COMPARE_LIVE, CORE_COMPARE_DONE };
+struct core_compare {
+    uint64_t lsn;   // what is compared, both sides there
+    unsigned part;  // cells, the shadow's holds, the engine's
+    uint64_t at;    // next cell or slot
+    uint32_t looks; // at a difference that has stayed
+    uint64_t looked_ms;
+};
+// One piece. The checkpointer's thread, when it has followed up to `lsn`. HF_AGAIN: nothing to do
+// now; HF_DAMAGED: a difference that lasts.
+enum hf_status compare_step(struct core *c, const struct stock *shadow, uint64_t lsn,
+                            uint64_t now_ms, struct core_compare *m);
 
 // ------------------------------------------------------------------- checkpoint.c and files.c
 #define CORE_CHECKPOINT_KIND "HFCKPT\0"

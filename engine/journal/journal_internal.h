@@ -6,7 +6,7 @@
 #ifndef HOLDFAST_JOURNAL_INTERNAL_H
 #define HOLDFAST_JOURNAL_INTERNAL_H
 
-#include "base/atomic128.h"
+#include "base/atomics.h"
 #include "journal/journal.h"
 #include "journal/journal_format.h"
 #include "base/memory.h"

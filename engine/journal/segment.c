@@ -134,7 +134,9 @@ uint64_t journal_space_of(const struct journal *j, uint64_t blocks)
 
 void journal_space_add(struct journal *j, uint64_t bytes)
 {
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->usable, (int64_t)bytes, memory_order_relaxed);
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->slack, (int64_t)bytes, memory_order_release); // A1
 }
 
@@ -145,12 +147,15 @@ bool journal_space_claim(struct journal *j, uint64_t taken, uint64_t body, bool 
     do {
         if (!closed && change < 0 && slack + change < 0)
             return false;
+        HF_YIELD();
         // Read after slack, as it rises before it: records that had no credit (tools, tests)
         // redeem none, the promises end at 0.
         int64_t usable = atomic_load_explicit(&j->usable, memory_order_relaxed) - (int64_t)taken;
         next = slack + change < usable ? slack + change : usable;
+        HF_YIELD();
     } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_acquire,
                                                     memory_order_acquire));
+    HF_YIELD();
     atomic_fetch_sub_explicit(&j->usable, (int64_t)taken, memory_order_relaxed);
     return true;
 }
@@ -164,6 +169,7 @@ bool journal_credit_take(struct journal *j, uint64_t bytes)
         next = slack - 2 * (int64_t)bytes;
         if (next < j->margin)
             return false;
+        HF_YIELD();
         // A number only: nothing is read on the strength of it.
     } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -172,6 +178,7 @@ bool journal_credit_take(struct journal *j, uint64_t bytes)
 
 void journal_credit_give(struct journal *j, uint64_t bytes)
 {
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->slack, 2 * (int64_t)bytes, memory_order_relaxed);
 }
 
