@@ -261,6 +261,7 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
         return HF_NO_MEMORY;
     c->options = *o;
     c->follow_lsn = UINT64_MAX;
+    c->id_files_max = CORE_ID_FILES_MAX;
     lock_init(&c->admin);
     lock_init(&c->folder);
     rcu_thread_register_once();

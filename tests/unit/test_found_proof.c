@@ -1,4 +1,5 @@
 // What kills, faults and sweeps found, each pinned by a test.
+#include "core/core_internal.h"
 #include "journal/journal.h"
 #include "unit/core_world.h"
 
@@ -146,6 +147,36 @@ static void moved_deadlines_are_no_damage(void **state)
     assert_true(v.time_ms > core_now(w->core) + 500000);
 }
 
+// Found by reading. When checkpoints came so fast that one window's ids needed more id files than a
+// checkpoint names, the engine stopped, and at every start again.
+static void too_many_id_files_wait_for_the_floor(void **state)
+{
+    struct world *w = *state;
+    struct core_metrics m;
+    w->options.checkpoint_bytes = 1;
+    world_open(w);
+    w->core->id_files_max = 3;
+    uint32_t h = world_cell(w, "a", 100);
+    uint64_t reached = 0;
+    for (int i = 0; i < 3000; i++) {
+        // Many within a window of ten seconds, then the window passes.
+        fake_clock_advance_ms(&w->clock, i < 1000 ? 1 : 20);
+        (void)take_and_give(w, h);
+        step(core_step_timers(w->core, core_now(w->core), 1000), "timers");
+        step(core_step_writer(w->core, false), "writer");
+        step(core_step_segments(w->core), "segments");
+        step(core_step_checkpoint(w->core, core_now(w->core), 16), "checkpoint");
+        core_metrics(w->core, &m);
+        if (i == 999)
+            reached = m.checkpoints;
+    }
+    assert_in_range(reached, 2, 5);
+    assert_true(m.checkpoints > reached);
+    world_kill(w);
+    world_open(w);
+    assert_int_equal(world_read(w, h).available, 100);
+}
+
 static int set_up(void **state)
 {
     static struct world w;
@@ -168,6 +199,7 @@ int main(void)
         TEST(a_full_disk_is_shared_with_the_checkpoint),
         TEST(a_moment_without_descriptors_stops_nothing),
         TEST(moved_deadlines_are_no_damage),
+        TEST(too_many_id_files_wait_for_the_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
