@@ -226,8 +226,8 @@ static bool id_file_needed(const struct core *c, const struct core_shadow *s, ui
     return s->now.files[i].time_max_ms + c->options.skew_ms >= s->replay.floor_ms;
 }
 
-// Whether the checkpoint can name one id file more. If not it waits until the floor has passed some:
-// the journal keeps everything meanwhile, and when it has no more room, requests are BUSY.
+// Whether the checkpoint can name one id file more. If not it waits until the floor has passed
+// some: the journal keeps everything meanwhile, and when it has no more room, requests are BUSY.
 static bool id_files_room(const struct core *c, struct core_shadow *s)
 {
     uint32_t kept = 0;
