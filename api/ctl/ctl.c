@@ -13,17 +13,25 @@
 #define DEFAULT_TRIES      5
 #define FILE_BYTES_MAX     (1 << 20) // of a certificate or key file
 
+static _Noreturn void no_memory(void)
+{
+    fputs("holdfastctl: no memory\n", stderr);
+    exit(CTL_FAILED);
+}
+
 void *ctl_alloc(size_t bytes)
 {
     void *p = calloc(1, bytes ? bytes : 1);
-    HF_ASSERT(p);
+    if (!p)
+        no_memory();
     return p;
 }
 
 void *ctl_grow(void *old, size_t bytes)
 {
     void *p = realloc(old, bytes);
-    HF_ASSERT(p);
+    if (!p)
+        no_memory();
     return p;
 }
 
@@ -236,7 +244,8 @@ static enum ctl_exit connect_with(struct ctl *c, struct client_options *o)
                          o->tls || o->clear_anywhere || client_address_local(o->address)
                              ? ""
                              : " (--tls, --ca, or --insecure)");
-    HF_ASSERT(st == HF_OK);
+    if (st != HF_OK)
+        no_memory();
     return CTL_OK;
 }
 
@@ -267,6 +276,7 @@ void *ctl_call(struct ctl *c, const ProtobufCServiceDescriptor *service, const c
 enum ctl_exit ctl_main(const struct ctl_io *io, int argc, char **argv)
 {
     struct ctl c = {.io = *io};
+    json_set_alloc_funcs(ctl_alloc, free); // so that no object is ever printed without a part of it
     enum ctl_exit e = ctl_args(&c, argc, argv);
     if (e == CTL_OK && c.command && !c.command->offline)
         e = connect_server(&c);

@@ -238,6 +238,7 @@ struct config {
 #undef X
 #undef G
     enum config_command command;
+    bool no_memory; // not even for the defaults: nothing else here is valid
     char *file; // of --config or HOLDFAST_CONFIG; NULL: none
     enum config_source sources[CONFIG_OPTION_COUNT];
     uint32_t lines[CONFIG_OPTION_COUNT]; // of the file

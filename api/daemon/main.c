@@ -151,7 +151,9 @@ int main(int argc, char **argv)
     static struct config c;
     static struct config_errors e;
     bool good = config_load(&c, argc, argv, environ, &e);
-    enum exit_code code = command_run(&c, good, &e);
+    if (c.no_memory)
+        errors_print(&e);
+    enum exit_code code = c.no_memory ? EXIT_CODE_RESOURCES : command_run(&c, good, &e);
     config_fini(&c);
     return (int)code;
 }

@@ -187,6 +187,8 @@ enum hf_status watch_hub_step(struct watch_hub *h)
         return (enum hf_status)h->status;
     enum hf_status s = journal_reader_step(h->reader, GROUPS_STEP, record_apply, h);
     hf_store_release(&h->lsn, h->applied); // H1
+    if (s == HF_NO_MEMORY) // none now, or no descriptor: it goes on where it is
+        s = HF_AGAIN;
     if (s == HF_OK)
         core_follow(h->o.core, h->applied);
     else if (s != HF_AGAIN)

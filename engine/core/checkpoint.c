@@ -40,7 +40,7 @@ struct core_shadow {
     struct core_id_files now, before; // named by the newest, and by the one before
     uint64_t bytes;                   // followed since the last checkpoint
     uint64_t last_lsn, last_ms;
-    bool forced;
+    bool forced, files_full;
     // While writing:
     struct chunkfile_writer *writer;
     uint64_t cursor; // slot or cell
@@ -239,6 +239,26 @@ static void count_begin(struct core_shadow *s)
     s->phase = COUNT_IDS;
 }
 
+static bool id_file_needed(const struct core *c, const struct core_shadow *s, uint32_t i)
+{
+    return s->now.files[i].time_max_ms + c->options.skew_ms >= s->replay.floor_ms;
+}
+
+// Whether the checkpoint can name one id file more. If not it waits until the floor has passed
+// some: the journal keeps everything meanwhile, and when it has no more room, requests are BUSY.
+static bool id_files_room(const struct core *c, struct core_shadow *s)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->now.count; i++)
+        kept += id_file_needed(c, s, i);
+    bool full = kept >= c->id_files_max;
+    if (full && !s->files_full)
+        hf_log(HF_LOG_ERROR, "id_files_full", "files=%u lsn=%llu", kept,
+               (unsigned long long)s->replay.lsn);
+    s->files_full = full;
+    return !full;
+}
+
 static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
 {
     s->cursor = 1;
@@ -246,6 +266,8 @@ static enum hf_status ids_begin(struct core *c, struct core_shadow *s)
     s->phase = WRITE_IDS;
     if (s->ended == 0)
         return HF_OK;
+    if (!id_files_room(c, s))
+        return HF_NO_SPACE;
     struct chunkfile_header h;
     char name[STORAGE_NAME_BYTES];
     header_fill(c, s, CORE_IDS_KIND, &h);
@@ -289,12 +311,11 @@ static enum hf_status body_begin(struct core *c, struct core_shadow *s)
     s->before.count = s->now.count;
     memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
     for (uint32_t i = 0; i < s->now.count; i++)
-        if (s->now.files[i].time_max_ms + c->options.skew_ms >= s->replay.floor_ms)
+        if (id_file_needed(c, s, i))
             s->now.files[kept++] = s->now.files[i];
     s->now.count = kept;
     if (s->ended) {
-        if (kept == CORE_ID_FILES_MAX)
-            return HF_FULL;
+        HF_ASSERT(kept < CORE_ID_FILES_MAX); // id_files_room said so
         s->now.files[s->now.count++] = (struct core_id_file){s->replay.lsn, s->time_max};
     }
     struct chunkfile_header h;
@@ -569,7 +590,7 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
     if (status != HF_OK)
         return status;
     status = shadow_step(c, s, now_ms, budget);
-    if (status == HF_NO_SPACE) {
+    if (status == HF_NO_SPACE || status == HF_NO_MEMORY) {
         // Try again later: what was acknowledged is in the journal all the same.
         if (s->writer)
             chunkfile_abandon(s->writer);

@@ -25,16 +25,28 @@ static bool cell_equal(const struct core *c, const struct stock *shadow, uint32_
            a->backorder == r.backorder && (a->decision.lo & STOCK_FLAG_ACTIVE) == r.flags;
 }
 
-static bool hold_equal(const struct stock_slot *a, const struct stock_slot *b)
+// A start with restart_grace has moved deadlines, in memory only.
+static bool deadline_equal(const struct core *c, const struct stock_slot *live,
+                           const struct stock_slot *replayed)
 {
-    return stock_word_state(b->word) == CORE_STATE_HELD &&
-           stock_word_version(a->word) == stock_word_version(b->word) &&
-           stock_word_kind(a->word) == stock_word_kind(b->word) &&
-           a->time_channel == b->time_channel && a->body_hash == b->body_hash;
+    if (c->options.restart_grace_ms == 0)
+        return live->time_channel == replayed->time_channel;
+    return (live->time_channel & 0xffff) == (replayed->time_channel & 0xffff) &&
+           live->time_channel >> 16 >= replayed->time_channel >> 16;
+}
+
+static bool hold_equal(const struct core *c, const struct stock_slot *live,
+                       const struct stock_slot *replayed)
+{
+    return stock_word_state(live->word) == stock_word_state(replayed->word) &&
+           stock_word_version(live->word) == stock_word_version(replayed->word) &&
+           stock_word_kind(live->word) == stock_word_kind(replayed->word) &&
+           deadline_equal(c, live, replayed) && live->body_hash == replayed->body_hash;
 }
 
 // A hold of one side is the other's, too.
-static bool slot_equal(const struct stock_slots *here, const struct stock_slots *there, uint32_t i)
+static bool slot_equal(const struct core *c, const struct stock_slots *here,
+                       const struct stock_slots *there, uint32_t i)
 {
     struct stock_slot a, b;
     if (stock_word_state(hf_load_acquire(&here->slots[i].word)) != CORE_STATE_HELD)
@@ -44,7 +56,9 @@ static bool slot_equal(const struct stock_slots *here, const struct stock_slots 
     if (stock_word_state(a.word) != CORE_STATE_HELD)
         return true;
     uint32_t at = stock_find(there, a.id, hf_hash_uuid(&a.id));
-    return at && stock_slot_copy(there, at, &b) && hold_equal(&a, &b);
+    bool live = here == &c->stock.slots;
+    return at && stock_slot_copy(there, at, &b) &&
+           hold_equal(c, live ? &a : &b, live ? &b : &a);
 }
 
 static uint64_t slots_end(const struct stock_slots *s)
@@ -64,8 +78,8 @@ static bool part_equal(struct core *c, const struct stock *shadow, struct core_c
     for (; m->at<end && * left> 0; m->at++, --*left) {
         uint32_t i = (uint32_t)m->at;
         if (!(m->part == CORE_COMPARE_CELLS    ? cell_equal(c, shadow, i)
-              : m->part == CORE_COMPARE_SHADOW ? slot_equal(replayed, live, i)
-                                               : slot_equal(live, replayed, i)))
+              : m->part == CORE_COMPARE_SHADOW ? slot_equal(c, replayed, live, i)
+                                               : slot_equal(c, live, replayed, i)))
             return false;
     }
     if (m->at >= end) {

@@ -113,6 +113,7 @@ struct core {
     uint64_t keep_after; // atomic: no start needs records up to here
     uint64_t follow_lsn; // atomic: core_follow
     uint64_t follow_lost; // atomic copy for metrics
+    uint32_t id_files_max; // that a checkpoint names at most; CORE_ID_FILES_MAX, less in tests
     uint64_t shadow_lsn;
     uint64_t outbox_taken; // atomic: see core_outbox_taken
 };

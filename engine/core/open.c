@@ -261,6 +261,7 @@ enum hf_status core_open(const struct core_options *o, struct core **out,
         return HF_NO_MEMORY;
     c->options = *o;
     c->follow_lsn = UINT64_MAX;
+    c->id_files_max = CORE_ID_FILES_MAX;
     lock_init(&c->admin);
     lock_init(&c->folder);
     rcu_thread_register_once();
@@ -345,11 +346,17 @@ struct archive *core_archive(struct core *c)
 
 // ------------------------------------------------------------------------------- other steps
 
+// What may be had later: room, memory, descriptors.
+static bool passes(enum hf_status s)
+{
+    return s == HF_NO_SPACE || s == HF_NO_MEMORY || s == HF_BUSY;
+}
+
 static enum hf_status step_result(struct core *c, enum hf_status s)
 {
-    if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE && s != HF_BUSY)
+    if (s != HF_OK && s != HF_AGAIN && !passes(s))
         core_stop(c, s);
-    return s == HF_NO_SPACE || s == HF_BUSY ? HF_AGAIN : s;
+    return passes(s) ? HF_AGAIN : s;
 }
 
 enum hf_status core_step_writer(struct core *c, bool quiet)

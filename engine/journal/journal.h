@@ -195,8 +195,9 @@ void journal_space(const struct journal *j, struct journal_space *out);
 // Makes segments ready ahead of the writer and of what is promised, and recycles those that hold
 // only records with lsn <= keep_after and are closed: the caller has them in a checkpoint and in
 // the archive. One bounded piece a call (4 MiB of zeros, or one file recycled). Blocking; one
-// housekeeping thread. HF_NO_SPACE is remembered and retried after a second, not final. Returns
-// HF_OK if it did something, HF_AGAIN if not, HF_STOPPED; any other stops the journal.
+// housekeeping thread. HF_NO_SPACE and HF_NO_MEMORY are remembered and retried after a second, not
+// final. Returns HF_OK if it did something, HF_AGAIN if not, HF_STOPPED; any other stops the
+// journal.
 enum hf_status journal_maintain(struct journal *j, uint64_t keep_after);
 // From now on a new segment is only made when so much of the disk's free space is left beside it:
 // for the files without which no segment would ever be free again. The housekeeping thread.

@@ -231,6 +231,8 @@ static enum hf_status follows(struct walk *w, uint32_t i, const struct journal_g
         why = "a group does not continue the chain of the one before";
     else if (h->first_lsn != w->lsn + 1)
         why = "a group does not continue the record numbers of the one before";
+    else if (h->time_ms < w->time_ms) // W4
+        why = "a group's time is before that of the one before";
     else
         return HF_OK;
     SAY(w, i, h->offset, "%s", why);

@@ -246,15 +246,15 @@ static enum hf_status preparation_failed(struct journal *j, enum hf_status why)
     struct storage *s = j->o.storage;
     struct journal_preparation *p = &j->preparation;
     preparation_abandon(j);
-    if (why == HF_NO_SPACE) {
+    if (why == HF_NO_SPACE || why == HF_NO_MEMORY) {
         enum hf_status st = s->ops->unlink(s, JOURNAL_TEMP_NAME);
         if (st == HF_OK || st == HF_NOT_FOUND) {
             if (!p->no_space)
-                hf_log(HF_LOG_WARN, "journal_no_space", "bytes=%llu",
-                       (unsigned long long)j->o.segment_bytes);
+                hf_log(HF_LOG_WARN, why == HF_NO_SPACE ? "journal_no_space" : "journal_no_memory",
+                       "bytes=%llu", (unsigned long long)j->o.segment_bytes);
             p->no_space = true;
             p->retry_ns = clock_monotonic_ns(j->o.clock) + NO_SPACE_RETRY_NS;
-            return HF_NO_SPACE;
+            return why;
         }
         why = st;
     }

@@ -5,8 +5,9 @@
 // STORAGE_DIRECT are multiples of 4,096 bytes and 4,096-aligned.
 //
 // Failure: HF_IO is final (crash-only: the engine stops and recovers); HF_NO_SPACE only from
-// create, pwrite and rename, and may pass; HF_NOT_FOUND and HF_EXISTS by name. After a
-// failed sync nothing is known of what was written since the last good one: never sync again.
+// create, pwrite and rename, and may pass, as HF_NO_MEMORY (memory, descriptors) from open and
+// list; HF_NOT_FOUND and HF_EXISTS by name. After a failed sync nothing is known of what was
+// written since the last good one: never sync again.
 #ifndef HOLDFAST_SYS_STORAGE_H
 #define HOLDFAST_SYS_STORAGE_H
 

@@ -33,6 +33,10 @@ static enum hf_status from_errno(int e)
     case ENOSPC:
     case EDQUOT:
         return HF_NO_SPACE;
+    case EMFILE: // descriptors come back, as memory does
+    case ENFILE:
+    case ENOMEM:
+        return HF_NO_MEMORY;
     default:
         return HF_IO;
     }
@@ -139,9 +143,10 @@ static enum hf_status os_list(struct storage *s, void (*each)(void *ctx, const c
     int fd = openat(os_of(s)->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
+        int why = errno;
         if (fd >= 0)
             close(fd);
-        return HF_IO;
+        return from_errno(why);
     }
     errno = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL; errno = 0)

@@ -1,4 +1,6 @@
 // What kills, faults and sweeps found, each pinned by a test.
+#include "core/core_internal.h"
+#include "journal/journal.h"
 #include "unit/core_world.h"
 
 // Takes one unit and gives it back. False: BUSY.
@@ -68,6 +70,113 @@ static void a_full_disk_is_shared_with_the_checkpoint(void **state)
     }
 }
 
+static const struct storage_ops *real_ops;
+static bool no_descriptors;
+static int opens_refused;
+
+static enum hf_status scarce_open(struct storage *s, const char *name, unsigned flags, int *file)
+{
+    if (!no_descriptors)
+        return real_ops->open(s, name, flags, file);
+    opens_refused++;
+    return HF_NO_MEMORY;
+}
+
+// Found by the fault sweep. A moment without file descriptors, which strangers' connections can
+// cause, counted as a broken disk and stopped the engine.
+static void a_moment_without_descriptors_stops_nothing(void **state)
+{
+    struct world *w = *state;
+    real_ops = w->disk->base.ops;
+    static struct storage_ops ops;
+    ops = *real_ops;
+    ops.open = scarce_open;
+    w->options.checkpoint_bytes = 10000;
+    world_open(w);
+    w->disk->base.ops = &ops;
+    uint32_t h = world_cell(w, "a", 100);
+    for (int i = 0; i < 6000; i++) {
+        no_descriptors = i % 1000 > 500;
+        fake_clock_advance_ms(&w->clock, 2);
+        (void)take_and_give(w, h);
+        step(core_step_timers(w->core, core_now(w->core), 1000), "timers");
+        step(core_step_writer(w->core, false), "writer");
+        step(core_step_segments(w->core), "segments");
+        step(core_step_checkpoint(w->core, core_now(w->core), 16), "checkpoint");
+        step(core_step_archive(w->core, core_now(w->core)), "archive");
+    }
+    no_descriptors = false;
+    assert_true(opens_refused > 10);
+    assert_int_equal(core_status(w->core), HF_OK);
+    struct core_metrics m;
+    core_metrics(w->core, &m);
+    assert_in_range(m.checkpoints, 2, 1000);
+    assert_true(m.archive_lsn > 1000);
+    w->disk->base.ops = real_ops;
+    world_kill(w);
+    world_open(w);
+    assert_int_equal(world_read(w, h).available, 100);
+}
+
+// Found by reading. A start with restart_grace moves deadlines in memory; the comparison with what
+// was replayed took that for damage, as soon as the engine was quiet, and at the next start again.
+static void moved_deadlines_are_no_damage(void **state)
+{
+    struct world *w = *state;
+    world_open(w);
+    uint32_t h = world_cell(w, "a", 100);
+    struct core_line line = {h, 0, 1};
+    struct core_request take = {
+        .verb = CORE_RESERVE, .id = world_id(w), .lines = &line, .line_count = 1, .ttl_ms = 60000};
+    assert_int_equal(world_do(w, &take).outcome, CORE_OUT_DONE);
+    world_kill(w);
+    w->options.restart_grace_ms = 600000;
+    world_open(w);
+    for (int i = 0; i < 400; i++) {
+        fake_clock_advance_ms(&w->clock, 25);
+        step(core_step_writer(w->core, true), "writer");
+        step(core_step_checkpoint(w->core, core_now(w->core), 16), "checkpoint");
+    }
+    struct core_metrics m;
+    core_metrics(w->core, &m);
+    assert_int_equal(core_status(w->core), HF_OK);
+    assert_true(m.compared > 0);
+    struct core_view v;
+    assert_int_equal(core_get(w->worker, core_now(w->core), take.id, &v, NULL, 0), HF_OK);
+    assert_int_equal(v.state, CORE_STATE_HELD);
+    assert_true(v.time_ms > core_now(w->core) + 500000);
+}
+
+// Found by reading. When checkpoints came so fast that one window's ids needed more id files than a
+// checkpoint names, the engine stopped, and at every start again.
+static void too_many_id_files_wait_for_the_floor(void **state)
+{
+    struct world *w = *state;
+    struct core_metrics m;
+    w->options.checkpoint_bytes = 1;
+    world_open(w);
+    w->core->id_files_max = 3;
+    uint32_t h = world_cell(w, "a", 100);
+    uint64_t reached = 0;
+    for (int i = 0; i < 3000; i++) {
+        // Many within a window of ten seconds, then the window passes.
+        fake_clock_advance_ms(&w->clock, i < 1000 ? 1 : 20);
+        (void)take_and_give(w, h);
+        step(core_step_timers(w->core, core_now(w->core), 1000), "timers");
+        step(core_step_writer(w->core, false), "writer");
+        step(core_step_segments(w->core), "segments");
+        step(core_step_checkpoint(w->core, core_now(w->core), 16), "checkpoint");
+        core_metrics(w->core, &m);
+        if (i == 999)
+            reached = m.checkpoints;
+    }
+    assert_in_range(reached, 2, 5);
+    assert_true(m.checkpoints > reached);
+    world_kill(w);
+    world_open(w);
+    assert_int_equal(world_read(w, h).available, 100);
+}
+
 static int set_up(void **state)
 {
     static struct world w;
@@ -88,6 +197,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_full_disk_is_shared_with_the_checkpoint),
+        TEST(a_moment_without_descriptors_stops_nothing),
+        TEST(moved_deadlines_are_no_damage),
+        TEST(too_many_id_files_wait_for_the_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

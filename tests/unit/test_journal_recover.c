@@ -357,6 +357,10 @@ static void lower_number(struct journal_group_header *h)
 {
     h->number--;
 }
+static void earlier_time(struct journal_group_header *h)
+{
+    h->time_ms -= 1000;
+}
 static void more_records(struct journal_group_header *h)
 {
     h->records++;
@@ -411,6 +415,7 @@ static void a_group_that_does_not_follow_is_damage(void **state)
         {other_chain, "does not continue the chain"},
         {other_lsn, "does not continue the record numbers"},
         {lower_number, "lower than the one before"},
+        {earlier_time, "time is before"},
         {more_records, "fewer records than its header says"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -31,6 +32,26 @@ static void count_name(void *ctx, const char *name)
 {
     (void)name;
     ++*(int *)ctx;
+}
+
+// No descriptor left is no broken disk.
+static void descriptors_that_are_used_up_come_back(void **state)
+{
+    (void)state;
+    struct storage *s;
+    struct rlimit before, none;
+    int f, names = 0;
+    assert_int_equal(storage_os_create(folder, false, &s), HF_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum hf_status opened = s->ops->open(s, "x", STORAGE_WRITE | STORAGE_CREATE, &f);
+    enum hf_status listed = s->ops->list(s, count_name, &names);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(opened, HF_NO_MEMORY);
+    assert_int_equal(listed, HF_NO_MEMORY);
+    storage_destroy(s);
 }
 
 static void files_are_made_written_renamed_removed(void **state)
@@ -140,6 +161,7 @@ static void text_files_are_read_whole_or_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(descriptors_that_are_used_up_come_back),
         cmocka_unit_test(files_are_made_written_renamed_removed),
         cmocka_unit_test(text_files_are_read_whole_or_refused),
         cmocka_unit_test(a_second_lock_is_refused),
