@@ -82,17 +82,18 @@ static void letter_remove(struct flush *f, struct flush_dead *d)
 
 // ------------------------------------------------------------------------------- retrying
 
-enum hf_status flush_dead_retry(struct flush *f, uint64_t id)
+enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms)
 {
     struct flush_dead *d = letter_find(f, id);
     if (!d)
         return HF_NOT_FOUND;
-    if (!d->retry) {
-        d->retry = 1;
-        f->must_save = true;
-    }
     f->close_at_ms = 0;
-    return HF_OK;
+    if (d->retry && !f->must_save)
+        return HF_OK;
+    d->retry = 1;
+    f->must_save = true;
+    enum hf_status s = state_save(f, now_ms);
+    return s == HF_AGAIN ? HF_BUSY : s;
 }
 
 // What is to be retried goes into the window, as far as there is room.

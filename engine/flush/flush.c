@@ -42,7 +42,8 @@ void flush_options_default(struct flush_options *o)
                                 .retry_max_ms = 60000,
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
-                                .timeout_ms = 120000};
+                                .timeout_ms = 120000,
+                                .history_days = 400};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -201,6 +202,7 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
     else
         s = state_begin(f, why);
+    history_init(&f->history, o->storage, journal_engine_id(core_journal(o->core)));
     if (s == HF_OK)
         s = discards_load(f, why);
     if (s != HF_OK) {
@@ -224,6 +226,7 @@ void flush_close(struct flush *f)
     free(f->dead);
     free(f->retrying);
     free(f->discards);
+    history_fini(&f->history);
     odoo_fini(&f->odoo);
     free(f);
 }

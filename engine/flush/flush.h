@@ -113,6 +113,7 @@ struct flush_options {
     uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
     uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
     uint32_t timeout_ms;   // of a call that posts. default 120,000
+    uint32_t history_days; // what was posted is kept so long. default 400
 };
 void flush_options_default(struct flush_options *o);
 
@@ -155,9 +156,10 @@ struct flush_dead_letter {
 // Up to max of those with an id above `after`, ascending. Returns how many.
 uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dead_letter *out,
                          uint32_t max);
-// Its movement goes out again in a new batch, under a new name; durable with the next step. It
-// stays a dead letter until that batch is. Asked again, it acts once. HF_NOT_FOUND.
-enum hf_status flush_dead_retry(struct flush *f, uint64_t id);
+// Its movement goes out again in a new batch, under a new name; the wish is durable when it
+// returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
+// HF_NOT_FOUND; HF_BUSY: the disk is full.
+enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
 
 #define FLUSH_ACTOR_BYTES  48
 #define FLUSH_REASON_BYTES 160

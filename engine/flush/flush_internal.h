@@ -3,14 +3,16 @@
 #define HOLDFAST_FLUSH_INTERNAL_H
 
 #include "core/record.h"
+#include "flush/fate.h"
 #include "flush/flush.h"
+#include "flush/history.h"
 #include "flush/odoo.h"
 
 #define FLUSH_STATE_NAME    "flush.hfs"
 #define FLUSH_STATE_KIND    "HFFLUSH"
 #define FLUSH_STATE_VERSION 1
-#define FLUSH_NAME_BYTES    96
-#define FLUSH_SHARD         0
+
+#define FLUSH_SHARD 0
 
 // A netted movement. The layout is the file's.
 struct flush_line {
@@ -127,6 +129,7 @@ struct flush {
     uint32_t discard_count, discards_open;
     bool discards_stale;
     uint64_t discards_at_ms; // the next not before
+    struct history history;
     // Not durable:
     struct flush_window window;
     struct journal_reader *reader;
@@ -193,6 +196,11 @@ bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // ------------------------------------------------------------------- state.c
 enum hf_status state_load(struct flush *f, char why[200]);
 enum hf_status state_save(struct flush *f, uint64_t now_ms);
+
+// ------------------------------------------------------------------- history.c
+// A batch that Odoo has booked. False: not written now; the flusher is held, or has failed.
+bool history_note(struct flush *f, const struct flush_batch *b, struct hf_uuid op_id,
+                  uint64_t now_ms);
 
 // ------------------------------------------------------------------- deadletter.c
 enum hf_status discards_load(struct flush *f, char why[200]);

@@ -55,7 +55,7 @@ static void dead_letters_retry(struct flush_world *fw)
         if (n == 0)
             return;
         for (uint32_t i = 0; i < n; i++)
-            assert_int_equal(flush_dead_retry(fw->f, d[i].id), HF_OK);
+            assert_int_equal(flush_dead_retry(fw->f, d[i].id, core_now(fw->w.core)), HF_OK);
         assert_true(fworld_run(fw));
     }
     fail_msg("dead letters keep coming");
@@ -250,9 +250,7 @@ static void p8_a_retry_survives_a_power_loss(void **state)
         fworld_sell(fw, 0, 5, false);
         assert_true(fworld_run(fw));
         faults_post(fw, "DELETE", "");
-        bool did;
-        assert_int_equal(flush_dead_retry(fw->f, 1), HF_OK);
-        assert_true(fworld_pump(fw, &did)); // from here on it is told
+        assert_int_equal(flush_dead_retry(fw->f, 1, core_now(fw->w.core)), HF_OK);
         fw->w.disk->faults.crash_in = at;
         through = fworld_run(fw);
         fw->w.disk->faults.crash_in = 0;
