@@ -226,7 +226,7 @@ static bool dead_letters_retry(struct sim *s, uint32_t *count)
     *count = flush_dead_list(s->odoo.flush, 0, d, 100);
     s->stats.odoo_dead += *count;
     for (uint32_t i = 0; i < *count; i++) {
-        enum hf_status st = flush_dead_retry(s->odoo.flush, d[i].id);
+        enum hf_status st = flush_dead_retry(s->odoo.flush, d[i].id, sim_now(s));
         if (st != HF_OK)
             return auditor_violate(&s->audit, "ODOO: the retry of a dead letter answers %s",
                                    hf_status_name(st));
