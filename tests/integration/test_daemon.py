@@ -522,6 +522,8 @@ class Documents(unittest.TestCase):
         families = ran.metrics()
         named = set(re.findall(r"`((?:holdfast|process)_[a-z_]+)`", page))
         self.assertGreater(len(named), 10)
+        # A device's are there with a device only: tests/clients/test_packets_veth.py reads them.
+        named = {n for n in named if not n.startswith("holdfast_packet_device_")}
         self.assertEqual(named - set(families), set())
 
     def test_the_unit_file_matches_the_exit_codes(self):
