@@ -2,13 +2,12 @@
 """holdfast-load against the real daemon. Usage: load_against_daemon.py LOAD DAEMON"""
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import unittest
 
-from relay import Relay
+from relay import Relay, free_port
 from server import Server
 
 LOAD, DAEMON = sys.argv[1], sys.argv[2]
@@ -167,17 +166,11 @@ class Load(Case):
         self.load("--address", self.server.address + "-not", "--give-up", "500ms", expect=7)
 
 
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Packets(Case):
     """The same by UDP frames, straight and through a network that does its worst."""
 
     def serve_packets(self, relayed=False):
-        port = free_port()  # fixed: clients find it again after a kill
+        port = free_port()
         options = ["--packet-listen", f"127.0.0.1:{port}"]
         if relayed:
             self.relay = Relay(port)

@@ -11,6 +11,13 @@ import threading
 import time
 
 
+def free_port():
+    """For a server that is to be found at the same place after a kill."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Relay:
     def __init__(self, server_port, seed=1, drop=0.01, copy=0.01, late=0.05, damage=0.01):
         self.server = ("127.0.0.1", server_port)
