@@ -2,8 +2,8 @@
 """The demonstration: a flash sale through the whole loop, on this machine and loopback alone.
 
 holdfastd on its embedded defaults, holdfast-load as its customers by gRPC and by packet,
-holdfast-odoo-sandbox as the Odoo behind it. In the middle the daemon is killed. At the end the customers' book, the engine and
-Odoo have to agree to the unit.
+holdfast-odoo-sandbox as the Odoo behind it. In the middle the daemon is killed. At the end the
+customers' book, the engine and Odoo have to agree to the unit.
 """
 import argparse
 import csv
@@ -137,8 +137,8 @@ class Demo:
             [self.program("loadgen/load/holdfast-load"), "--address", self.socket,
              "--make-catalogue", f"{a.skus}x{len(LOCATIONS)}", "--stock", str(a.stock), "--stream",
              "--outstanding", "256", "--spread", "flash:12:0.5", "--lines", "mean:3",
-             "--duration", f"{a.seconds}s", "--transport", "mixed", "--audit", "--settle", "60s", "--quiet",
-             "--json", self.path("load.json")], "load.log")
+             "--duration", f"{a.seconds}s", "--transport", "mixed", "--audit", "--settle", "60s",
+             "--quiet", "--json", self.path("load.json")], "load.log")
         until = time.monotonic() + 60
         while self.metric("holdfast_core_decisions_total") < 1000:
             if time.monotonic() > until or load.process.poll() is not None:

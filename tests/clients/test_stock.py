@@ -430,8 +430,14 @@ class Protocols(Case):
         pool = descriptor_pool.DescriptorPool()
         files = [descriptor_pb2.FileDescriptorProto.FromString(data)
                  for data in answer.file_descriptor_response.file_descriptor_proto]
-        for file in reversed(files):
-            pool.Add(file)
+        there = set()
+        while files:  # each after those that it imports; the answer's order is free
+            ready = [f for f in files if there.issuperset(f.dependency)]
+            self.assertTrue(ready, "an import is missing")
+            for file in ready:
+                pool.Add(file)
+                there.add(file.name)
+                files.remove(file)
         return pool
 
     def test_reflection_describes_exactly_what_is_served(self):
