@@ -191,7 +191,7 @@ static struct packet_control *control_make(const struct link_options *l,
     return packet_control_grpc(&o, why);
 }
 
-enum packet_control_step door_check(const struct link_options *link, uint32_t ms,
+enum packet_control_step door_check(const struct link_options *link, bool kernel, uint32_t ms,
                                     char why[PACKET_CLIENT_WHY])
 {
     uint64_t now, end = clock_monotonic_ns(clock_os()) + ms * UINT64_C(1000000);
@@ -211,7 +211,7 @@ enum packet_control_step door_check(const struct link_options *link, uint32_t ms
     } while ((step == PACKET_CONTROL_WAITING || step == PACKET_CONTROL_AWAY) && now < end);
     if (step == PACKET_CONTROL_OPENED) {
         c->close(c, grant.session);
-        if (!t->connect(t, grant.door, grant.port)) {
+        if (kernel && !t->connect(t, grant.door, grant.port)) {
             snprintf(why, PACKET_CLIENT_WHY, "the door %.60s can't be reached from here",
                      grant.door);
             step = PACKET_CONTROL_REFUSED;
@@ -238,6 +238,7 @@ enum hf_status door_create(const struct door_options *o, struct door **out,
     }
     d->o = *o;
     d->o.link = NULL;
+    d->o.wire = NULL;
     d->entries = entries;
     struct packet_client_options c = {.items_max = ITEMS_MAX,
                                       .frame_items = o->frame_items,
@@ -249,7 +250,7 @@ enum hf_status door_create(const struct door_options *o, struct door **out,
                                       .done = done,
                                       .ctx = d};
     if (c.control)
-        c.transport = packet_transport_udp(NULL, why);
+        c.transport = o->wire ? wire_transport(o->wire, why) : packet_transport_udp(NULL, why);
     if (c.transport && packet_client_create(&c, &d->client, why) == PACKET_CLIENT_OK) {
         *out = d;
         return HF_OK;

@@ -9,12 +9,13 @@
 #include "load/cells.h"
 #include "load/link.h"
 #include "load/op.h"
-
+#include "load/wire.h"
 #include "packet_client/packet_client.h"
 
 struct door_options {
     const struct link_options *link; // where sessions come from; borrowed during door_create
     const struct cells *cells;       // borrowed
+    const struct wire_options *wire; // borrowed; NULL: over the kernel's UDP
     uint32_t frame_items;
     uint32_t try_ms, again_ms; // see packet_client.h
     uint32_t give_up_ms;       // then it is `settled` as not known
@@ -30,9 +31,9 @@ struct door;
 enum hf_status door_create(const struct door_options *o, struct door **out,
                            char why[PACKET_CLIENT_WHY]) HF_CHECKED;
 void door_destroy(struct door *d); // what is open is not settled
-// Opens a session and closes it, so that a server that takes no packets is found before a run.
-// Blocking, at most about `ms`.
-enum packet_control_step door_check(const struct link_options *link, uint32_t ms,
+// Opens a session and closes it, so that a server that takes no packets is found before a run; and,
+// with `kernel`, looks whether the kernel has a way to its door. Blocking, at most about `ms`.
+enum packet_control_step door_check(const struct link_options *link, bool kernel, uint32_t ms,
                                     char why[PACKET_CLIENT_WHY]);
 
 // Whether packets have this.

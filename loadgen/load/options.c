@@ -164,6 +164,8 @@ static bool texts_read(struct options *o, char why[200])
         bad = "--transport: grpc, packet or mixed";
     else if (o->way != SENDER_GRPC && o->by_name)
         bad = "packets carry handles, not names: no --by-name";
+    else if (o->packet_eal && (o->way == SENDER_GRPC || o->threads > 1 || !o->packet_local))
+        bad = "--packet-eal: with --transport packet or mixed, --packet-local, and one thread";
     else if (o->retry_ms > o->retry_ms_max)
         bad = "--retry-wait is longer than --retry-wait-max";
     if (bad)

@@ -47,6 +47,10 @@ enum options_exit {
     X(frame_items, COUNT, "frame-items", "N", NULL, "32", 1, 59, "requests of a frame, at most")   \
     X(packet_try_ms, SPAN, "packet-try", "SPAN", NULL, "100ms", 1, 60000,                          \
       "no answer for so long: a new frame with the same ids; doubling")                            \
+    X(packet_eal, TEXT, "packet-eal", "ARGS", NULL, NULL, 0, 0,                                    \
+      "past the kernel: DPDK's arguments, its first device; one thread")                           \
+    X(packet_local, TEXT, "packet-local", "IPV4:PORT", NULL, NULL, 0, 0,                           \
+      "this side's address there, which no kernel has")                                            \
     G("Connections")                                                                               \
     X(threads, COUNT, "threads", "N", NULL, "1", 1, 32, "each with its own connections")           \
     X(connections, COUNT, "connections", "N", NULL, "4", 1, 64, "of each thread")                  \

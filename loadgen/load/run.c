@@ -191,6 +191,7 @@ static struct sender_options sender_of(const struct run *r, uint32_t thread)
                                    .transport = o->way,
                                    .frame_items = (uint32_t)o->frame_items,
                                    .packet_try_ms = (uint32_t)o->packet_try_ms,
+                                   .wire = {o->packet_eal, o->packet_local},
                                    .stream = o->stream,
                                    .batch_max = (uint32_t)o->batch,
                                    .window = (uint32_t)o->window,
@@ -376,7 +377,8 @@ static enum options_exit packets_prepare(struct run *r)
     char why[PACKET_CLIENT_WHY] = "";
     if (r->o->way == SENDER_GRPC)
         return EXIT_OK;
-    enum packet_control_step step = door_check(&r->link, r->asker.give_up_ms, why);
+    enum packet_control_step step =
+        door_check(&r->link, !r->o->packet_eal, r->asker.give_up_ms, why);
     if (step == PACKET_CONTROL_OPENED)
         return EXIT_OK;
     return fail(r, step == PACKET_CONTROL_REFUSED ? EXIT_FORBIDDEN : EXIT_UNREACHED,

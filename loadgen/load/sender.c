@@ -373,6 +373,7 @@ static enum hf_status door_make(struct sender *s, char why[200])
     static_assert(PACKET_CLIENT_WHY == 200, "one length of why");
     struct door_options o = {.link = &s->o.link,
                              .cells = s->o.cells,
+                             .wire = s->o.wire.eal ? &s->o.wire : NULL,
                              .frame_items = s->o.frame_items,
                              .try_ms = s->o.packet_try_ms,
                              .again_ms = s->o.wait_ms_min,

@@ -25,6 +25,7 @@ struct sender_options {
     struct link_options link;
     enum sender_transport transport;
     uint32_t frame_items, packet_try_ms; // packets
+    struct wire_options wire;            // packets; eal NULL: over the kernel's UDP
     bool stream;
     uint32_t batch_max;   // stream: operations of a message, 1..1,024
     uint32_t window;      // stream: messages without all their results, each connection
