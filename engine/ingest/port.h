@@ -14,7 +14,7 @@
 struct ingest_frame {
     uint8_t *payload;
     void *cookie;    // the port's
-    uint64_t ticket; // the loop's: may be answered once durable >= ticket
+    uint64_t ticket; // the loop's: may be answered once durable >= ticket; the port says 0
     uint32_t bytes;
     uint32_t unused;
 };
