@@ -24,7 +24,7 @@ static const char ids_more[] =
     "The id is printed before the request is sent. When no answer came, the same command with\n"
     "that id asks again, and acts once.\n";
 static const char release_more[] =
-    "Without lines the whole hold ends. The server takes no reason for a release yet.\n";
+    "Without lines the whole hold ends. The reason is journaled and archived with the decision.\n";
 static const char holds_more[] =
     "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
     "quantity, deadline, channel and reference, and the sum.\n";
@@ -35,6 +35,13 @@ static const char session_more[] =
     "For programs that send packets. The key is shown once; whoever has it can order.\n"
     "--ttl: how long the session lives, at most as long as the server lets it, the default.\n";
 
+static const char discard_more[] =
+    "A sale leaves on hand and committed together, so nothing comes back for sale; the ERP keeps\n"
+    "what it was never told of, and reconciliation counts the discard as the reason. Asked again\n"
+    "with the operation's id, it acts once.\n";
+static const char trace_more[] =
+    "Every record of the reservation and, of each movement, its batch, the ERP's document and the\n"
+    "acknowledgement, as far back as the archive reaches. A reference names all that carried it.\n";
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
     "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
@@ -65,7 +72,7 @@ const struct ctl_command ctl_commands[] = {
     {"commit", "ID [LINE...]", "sells a hold, whole or these lines", NULL, 1, LINES + 1, B(RETAKE),
      false, ctl_commit},
     {"release", "ID [LINE...]", "gives a hold back, whole or these lines", release_more, 1,
-     LINES + 1, B(OPERATION_ID), false, ctl_release},
+     LINES + 1, B(OPERATION_ID) | B(REASON), false, ctl_release},
     {"extend", "ID", "moves a hold's deadline to --ttl from now", ids_more, 1, 1,
      B(OPERATION_ID) | B(TTL), false, ctl_extend},
     {"cancel", "ID LINE...", "takes back a sale before shipment", ids_more, 2, LINES + 1,
@@ -87,6 +94,20 @@ const struct ctl_command ctl_commands[] = {
     {"session list", "", "sessions that are open: the key's own, or all", NULL, 0, 0, 0, false,
      ctl_session_list},
     {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
+    {"posting", "", "how far posting to the ERP is", NULL, 0, 0, 0, false, ctl_posting},
+    {"deadletter list", "", "what could not be posted, oldest first", NULL, 0, 0, B(LIMIT), false,
+     ctl_deadletter_list},
+    {"deadletter show", "ID", "one of them, or its discard", NULL, 1, 1, 0, false,
+     ctl_deadletter_show},
+    {"deadletter retry", "ID", "sends it again, in a new batch", NULL, 1, 1, 0, false,
+     ctl_deadletter_retry},
+    {"deadletter discard", "ID", "the ERP will never be told; books the counter-entry",
+     discard_more, 1, 1, B(REASON) | B(ACTOR) | B(OPERATION_ID), false, ctl_deadletter_discard},
+    {"batch list", "", "batches on their way to the ERP", NULL, 0, 0, 0, false, ctl_batch_list},
+    {"batch show", "BATCH", "a batch by number or name; --orders: what is behind it", NULL, 1, 1,
+     B(ORDERS), false, ctl_batch_show},
+    {"trace", "ID-OR-REFERENCE", "a reservation's way into the ERP", trace_more, 1, 1, 0, false,
+     ctl_trace},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
      1, B(ROLES), true, ctl_key_make},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,

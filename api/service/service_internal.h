@@ -86,6 +86,11 @@ void packet_list_handles(void *ctx, void *local, struct rpc_call *call);
 void packet_open(void *ctx, void *local, struct rpc_call *call);
 void packet_close(void *ctx, void *local, struct rpc_call *call);
 void packet_list(void *ctx, void *local, struct rpc_call *call);
+#define SERVICE_ERP_TABLE(X)                                                                       \
+    X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)
+#define X(name) void erp_##name(void *ctx, void *local, struct rpc_call *call);
+SERVICE_ERP_TABLE(X)
+#undef X
 // Streams: opened, received, half_closed, sent, woken, closed of each.
 #define SERVICE_STREAM_TABLE(X) X(reserve_stream) X(watch_stock) X(health_watch) X(reflection)
 #define X(name)                                                                                    \

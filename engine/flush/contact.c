@@ -4,12 +4,35 @@
 #include "flush/flush_internal.h"
 
 #include "base/log.h"
+#include "flush/action.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define PRODUCTS_AT_ONCE 500
+
+void odoo_call(struct flush *f, const char *model, const char *method, json_t *args,
+               struct odoo_answer *a)
+{
+    odoo_ask(&f->odoo, model, method, args, a);
+    flush_count(&f->metrics.calls, 1);
+    if (a->class == ODOO_OK)
+        f->failures = 0;
+    else
+        flush_count(&f->metrics.calls_failed, 1);
+}
+
+void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms)
+{
+    static const enum flush_pause pauses[] = {
+        [ODOO_OK] = FLUSH_PAUSE_SCHEMA, // an answer, but not of the form that was expected
+        [ODOO_RETRY] = FLUSH_PAUSE_ODOO_AWAY, [ODOO_KEY] = FLUSH_PAUSE_KEY,
+        [ODOO_RIGHTS] = FLUSH_PAUSE_RIGHTS,   [ODOO_REFUSED] = FLUSH_PAUSE_SCHEMA,
+        [ODOO_MISSING] = FLUSH_PAUSE_SCHEMA,  [ODOO_SCHEMA] = FLUSH_PAUSE_SCHEMA,
+    };
+    flush_hold(f, pauses[a->class], now_ms, a->words);
+}
 
 static uint32_t id_of(const json_t *row, const char *field)
 {
@@ -32,7 +55,26 @@ static json_t *rows_get(struct flush *f, const char *model, json_t *domain, json
 
 // ------------------------------------------------------------------------------- the database
 
-static bool database_check(struct flush *f, uint64_t now_ms)
+// The database's UUID: told by the action, else a parameter that only administrators may read.
+static bool uuid_from_action(struct flush *f, uint64_t now_ms)
+{
+    struct odoo_answer a;
+    odoo_call(f, "ir.actions.server", "run",
+              json_pack("{s:[I]}", "ids", (json_int_t)f->options.action_id), &a);
+    const char *text = json_string_value(json_object_get(a.result, "uuid"));
+    json_int_t version = json_integer_value(json_object_get(a.result, "holdfast"));
+    bool known = a.class == ODOO_OK && text && version == FLUSH_ACTION_VERSION;
+    snprintf(f->database, sizeof f->database, "%s", text ? text : "");
+    if (a.class != ODOO_OK)
+        odoo_failed(f, &a, now_ms);
+    else if (!known)
+        flush_hold(f, FLUSH_PAUSE_SCHEMA, now_ms,
+                   "the server action is another version: holdfastctl odoo install-action");
+    json_decref(a.result);
+    return known;
+}
+
+static bool uuid_from_parameter(struct flush *f, uint64_t now_ms)
 {
     json_t *rows =
         rows_get(f, "ir.config_parameter", json_pack("[[s,s,s]]", "key", "=", "database.uuid"),
@@ -40,10 +82,17 @@ static bool database_check(struct flush *f, uint64_t now_ms)
     if (!rows)
         return false;
     const char *text = json_string_value(json_object_get(json_array_get(rows, 0), "value"));
-    struct hf_uuid uuid;
-    bool known = text && hf_uuid_parse(text, &uuid);
+    snprintf(f->database, sizeof f->database, "%s", text ? text : "");
     json_decref(rows);
-    if (!known) {
+    return true;
+}
+
+static bool database_check(struct flush *f, uint64_t now_ms)
+{
+    struct hf_uuid uuid;
+    if (!(f->options.action_id ? uuid_from_action(f, now_ms) : uuid_from_parameter(f, now_ms)))
+        return false;
+    if (!hf_uuid_parse(f->database, &uuid)) {
         flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, "no database.uuid");
         return false;
     }

@@ -1,8 +1,4 @@
-// Odoo's JSON-2 API: one call, and what kind of answer it was. Errors are told apart by HTTP
-// status and exception name, never by their text, which is translated.
-#include "flush/flush_internal.h"
-
-#include "base/log.h"
+#include "flush/odoo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +51,7 @@ static void answer_read(const struct http_answer *h, struct odoo_answer *a)
 {
     char status[16];
     snprintf(status, sizeof status, "HTTP %d", h->status);
+    a->status = h->status;
     bool json = strncmp(h->content_type, "application/json", 16) == 0;
     json_t *body = json ? json_loadb(h->body, h->body_bytes, JSON_DECODE_ANY, NULL) : NULL;
     if (h->status == 200 && body) {
@@ -70,8 +67,8 @@ static void answer_read(const struct http_answer *h, struct odoo_answer *a)
     json_decref(body);
 }
 
-void odoo_call(struct flush *f, const char *model, const char *method, json_t *args,
-               struct odoo_answer *a)
+void odoo_ask(struct odoo *o, const char *model, const char *method, json_t *args,
+              struct odoo_answer *a)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "/json/2/%s/%s", model, method);
@@ -84,34 +81,41 @@ void odoo_call(struct flush *f, const char *model, const char *method, json_t *a
     }
     struct http_request r = {
         .path = path,
-        .headers = {f->key_header, f->database_header, "Content-Type: application/json"},
+        .headers = {o->key_header, o->database_header, "Content-Type: application/json"},
         .body = body,
         .body_bytes = strlen(body),
-        .timeout_ms = f->options.timeout_ms,
+        .timeout_ms = o->timeout_ms,
     };
-    struct http_answer h = {.body = f->answer, .body_capacity = FLUSH_ANSWER_BYTES};
-    enum http_outcome o = http_call(f->options.http, &r, &h);
-    if (o == HTTP_ANSWERED)
+    struct http_answer h = {.body = o->body, .body_capacity = ODOO_ANSWER_BYTES};
+    enum http_outcome outcome = http_call(o->http, &r, &h);
+    if (outcome == HTTP_ANSWERED)
         answer_read(&h, a);
     else
-        words_set(a, http_outcome_name(o), h.why);
+        words_set(a, http_outcome_name(outcome), h.why);
     free(body);
-    flush_count(&f->metrics.calls, 1);
-    if (a->class == ODOO_OK)
-        f->failures = 0;
-    else
-        flush_count(&f->metrics.calls_failed, 1);
 }
 
-void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms)
+bool odoo_init(struct odoo *o, struct http *http, const char *database, const char *key,
+               uint32_t timeout_ms)
 {
-    static const enum flush_pause pauses[] = {
-        [ODOO_OK] = FLUSH_PAUSE_SCHEMA, // an answer, but not of the form that was expected
-        [ODOO_RETRY] = FLUSH_PAUSE_ODOO_AWAY, [ODOO_KEY] = FLUSH_PAUSE_KEY,
-        [ODOO_RIGHTS] = FLUSH_PAUSE_RIGHTS,   [ODOO_REFUSED] = FLUSH_PAUSE_SCHEMA,
-        [ODOO_MISSING] = FLUSH_PAUSE_SCHEMA,  [ODOO_SCHEMA] = FLUSH_PAUSE_SCHEMA,
-    };
-    flush_hold(f, pauses[a->class], now_ms, a->words);
+    *o = (struct odoo){.http = http, .timeout_ms = timeout_ms};
+    snprintf(o->database_header, sizeof o->database_header, "X-Odoo-Database: %s", database);
+    odoo_key_set(o, key);
+    o->body = malloc(ODOO_ANSWER_BYTES);
+    return o->body != NULL;
+}
+
+void odoo_fini(struct odoo *o)
+{
+    free(o->body);
+    o->body = NULL;
+    explicit_bzero(o->key_header, sizeof o->key_header);
+}
+
+void odoo_key_set(struct odoo *o, const char *key)
+{
+    snprintf(o->key_header, sizeof o->key_header, "Authorization: Bearer %.*s", ODOO_KEY_BYTES_MAX,
+             key);
 }
 
 json_t *odoo_quantity(int64_t quantity, uint8_t scale)

@@ -22,11 +22,13 @@
 
 #include "base/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FAILURES_HOLD 3 // calls failed in a row: Odoo is away
 #define BUSY_MS       100
+#define SPAN_BYTES    56
 
 static void wait_on(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
@@ -87,13 +89,15 @@ static json_t *lines_json(const struct flush_batch *b, bool commands)
     for (uint32_t i = 0; i < b->line_count; i++) {
         const struct flush_line *l = &b->lines[i];
         json_t *q = odoo_quantity(b->back ? -l->quantity : l->quantity, l->scale);
+        char span[SPAN_BYTES];
+        snprintf(span, sizeof span, "LSN %" PRIu64 "..%" PRIu64, l->first_lsn, l->last_lsn);
         json_t *line =
-            commands
-                ? json_pack("[i,i,{s:I,s:I,s:O,s:o,s:b,s:I,s:I}]", 0, 0, "product_id",
-                            (json_int_t)l->product, "product_uom", (json_int_t)l->uom,
-                            "product_uom_qty", q, "quantity", q, "picked", 1, "location_id",
-                            (json_int_t)b->source, "location_dest_id", (json_int_t)b->destination)
-                : json_pack("[I,I,o]", (json_int_t)l->product, (json_int_t)l->uom, q);
+            commands ? json_pack("[i,i,{s:I,s:I,s:O,s:o,s:b,s:s,s:I,s:I}]", 0, 0, "product_id",
+                                 (json_int_t)l->product, "product_uom", (json_int_t)l->uom,
+                                 "product_uom_qty", q, "quantity", q, "picked", 1, "origin", span,
+                                 "location_id", (json_int_t)b->source, "location_dest_id",
+                                 (json_int_t)b->destination)
+                     : json_pack("[I,I,o,s]", (json_int_t)l->product, (json_int_t)l->uom, q, span);
         json_array_append_new(list, line);
     }
     return list;
@@ -131,11 +135,18 @@ static void create(struct flush *f, struct flush_batch *b, bool burn, uint64_t n
 
 static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
+    struct hf_uuid op_id =
+        b->kind == FLUSH_SALE ? flush_op_id(f, b->number, now_ms) : (struct hf_uuid){0, 0};
+    if (!history_note(f, b, op_id, now_ms)) { // it stays booked in Odoo, and is read back again
+        b->step = FLUSH_STEP_LOOKUP;
+        wait_on(f, b, now_ms);
+        return;
+    }
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
         b->state = FLUSH_POSTED;
-        b->op_id = flush_op_id(f, b->number, now_ms);
+        b->op_id = op_id;
         b->step = FLUSH_STEP_ACK;
         f->must_save = true; // E4
         return;
@@ -144,25 +155,34 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     f->stale = true;
 }
 
-static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+static json_t *action_args(struct flush *f, const struct flush_batch *b)
 {
     char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES];
-    struct odoo_answer a;
     batch_name(f, b->number, name);
     batch_origin(f, b, origin);
-    odoo_call(f, "ir.actions.server", "run",
-              json_pack("{s:[I],s:{s:{s:s,s:s,s:I,s:I,s:I,s:I,s:o}}}", "ids",
-                        (json_int_t)f->options.action_id, "context", "hf_batch", "name", name,
-                        "origin", origin, "company_id", (json_int_t)b->company, "type",
-                        (json_int_t)b->type, "src", (json_int_t)b->source, "dst",
-                        (json_int_t)b->destination, "lines", lines_json(b, false)),
-              &a);
+    return json_pack("{s:[I],s:{s:{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o}}}", "ids",
+                     (json_int_t)f->options.action_id, "context", "hf_batch", "uuid", f->database,
+                     "name", name, "origin", origin, "company_id", (json_int_t)b->company, "type",
+                     (json_int_t)b->type, "src", (json_int_t)b->source, "dst",
+                     (json_int_t)b->destination, "lines", lines_json(b, false));
+}
+
+static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    char ours[FLUSH_NAME_BYTES];
+    struct odoo_answer a;
+    batch_origin(f, b, ours);
+    odoo_call(f, "ir.actions.server", "run", action_args(f, b), &a);
     const char *state = json_string_value(json_object_get(a.result, "state"));
-    bool fresh = json_is_false(json_object_get(a.result, "dup"));
-    if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && fresh) {
+    const char *origin = json_string_value(json_object_get(a.result, "origin"));
+    if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
+        strcmp(origin, ours) == 0) {
+        b->picking = (uint32_t)json_integer_value(json_object_get(a.result, "id"));
         posted(f, b, now_ms);
     } else if (a.class == ODOO_OK && state) {
-        b->step = FLUSH_STEP_LOOKUP; // it was there before: with which content is read back
+        b->step = FLUSH_STEP_LOOKUP; // another's, cancelled, or not validated
+    } else if (a.class == ODOO_OK && json_object_get(a.result, "holdfast")) {
+        f->contacted = false; // another database: contact finds it out
     } else {
         if (a.class == ODOO_OK)
             a.class = ODOO_RETRY;

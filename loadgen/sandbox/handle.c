@@ -49,6 +49,7 @@ static void run(struct sandbox *s, const struct call *c, const json_t *args, uin
                 struct outcome *o)
 {
     bool picking = strcmp(c->model, "stock.picking") == 0;
+    bool action = strcmp(c->model, "ir.actions.server") == 0;
     if (!search_knows(c->model))
         outcome_fail(o, 404, "werkzeug.exceptions.NotFound", "the model '%s' does not exist",
                      c->model);
@@ -64,8 +65,12 @@ static void run(struct sandbox *s, const struct call *c, const json_t *args, uin
         picking_cancel(s, args, now_ms, o);
     else if (picking && strcmp(c->method, "write") == 0)
         picking_write(s, args, now_ms, o);
-    else if (strcmp(c->model, "ir.actions.server") == 0 && strcmp(c->method, "run") == 0)
+    else if (action && strcmp(c->method, "run") == 0)
         action_run(s, args, now_ms, o);
+    else if (action && strcmp(c->method, "create") == 0)
+        action_create(s, args, o);
+    else if (action && strcmp(c->method, "write") == 0)
+        action_write(s, args, o);
     else
         outcome_fail(o, 404, "werkzeug.exceptions.NotFound",
                      "the method '%s' does not exist on the model '%s'", c->method, c->model);

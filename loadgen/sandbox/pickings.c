@@ -5,6 +5,7 @@
 #include "sandbox/sandbox_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -106,6 +107,8 @@ static bool move_create(struct sandbox *s, struct picking *p, const json_t *comm
         outcome_fail(o, 500, VALUE, "a quantity is no number, or out of range");
         return false;
     }
+    const char *origin = json_string_value(json_object_get(vals, "origin"));
+    snprintf(m->origin, sizeof m->origin, "%s", origin ? origin : "");
     return ids_read(s, vals, &m->source, &m->destination, o);
 }
 
@@ -390,11 +393,11 @@ static json_t *vals_of(const json_t *batch)
     json_array_foreach((json_t *)lines, i, line)
     {
         json_t *qty = json_array_get(line, 2);
-        json_array_append_new(moves, json_pack("[i,i,{s:O,s:O,s:O,s:O,s:b,s:O,s:O}]", 0, 0,
-                                               "product_id", json_array_get(line, 0), "product_uom",
-                                               json_array_get(line, 1), "product_uom_qty", qty,
-                                               "quantity", qty, "picked", 1, "location_id", src,
-                                               "location_dest_id", dst));
+        json_array_append_new(
+            moves, json_pack("[i,i,{s:O,s:O,s:O,s:O,s:b,s:O,s:O,s:O}]", 0, 0, "product_id",
+                             json_array_get(line, 0), "product_uom", json_array_get(line, 1),
+                             "product_uom_qty", qty, "quantity", qty, "picked", 1, "origin",
+                             json_array_get(line, 3), "location_id", src, "location_dest_id", dst));
     }
     return json_pack("{s:O,s:O,s:O,s:O,s:O,s:o}", "name", json_object_get(batch, "name"), "origin",
                      origin ? origin : json_object_get(batch, "name"), "picking_type_id",
@@ -402,51 +405,108 @@ static json_t *vals_of(const json_t *batch)
                      "move_ids", moves);
 }
 
+// ------------------------------------------------------------------------------- the action
+
+static bool action_take(struct sandbox *s, const json_t *vals, struct outcome *o)
+{
+    static const char *const known[] = {"name", "state", "code", "model_id", NULL};
+    const char *code = json_string_value(json_object_get(vals, "code"));
+    if (!fields_known(vals, "ir.actions.server", known, o))
+        return false;
+    char *copy = code && strncmp(code, "# Holdfast", 10) == 0 ? strdup(code) : NULL;
+    if (!copy) {
+        outcome_fail(o, 422, VALIDATION, "only the one-call action is known here");
+        return false;
+    }
+    free(s->action_code);
+    s->action_code = copy;
+    return true;
+}
+
+void action_create(struct sandbox *s, const json_t *args, struct outcome *o)
+{
+    if (action_take(s, json_array_get(json_object_get(args, "vals_list"), 0), o))
+        o->result = json_pack("[i]", BASE_ACTION);
+}
+
+void action_write(struct sandbox *s, const json_t *args, struct outcome *o)
+{
+    if (action_take(s, json_object_get(args, "vals"), o))
+        o->result = json_true();
+}
+
+static const char *const state_texts[] = {"draft", "assigned", "done", "cancel"};
+
+static void action_tell(struct sandbox *s, const struct picking *p, bool dup, struct outcome *o)
+{
+    o->result =
+        json_pack("{s:I,s:s,s:s,s:b,s:o}", "id", (json_int_t)(BASE_PICKING + (p - s->pickings)),
+                  "state", state_texts[p->state], "origin", p->origin, "dup", (int)dup, "date",
+                  *p->date_done ? json_string(p->date_done) : json_false());
+}
+
+static struct picking *action_make(struct sandbox *s, const json_t *batch, uint64_t now_ms,
+                                   struct outcome *o)
+{
+    json_t *vals = vals_of(batch);
+    struct picking *p = NULL;
+    if (vals)
+        p = create_one(s, vals, now_ms, o);
+    else
+        outcome_fail(o, 500, VALUE, "hf_batch lacks a value");
+    json_decref(vals);
+    // Inside an action the refusal of bad data comes out as an error of the code.
+    if (o->error && strcmp(o->error, VALIDATION) == 0)
+        outcome_fail(o, 500, VALUE, "%s while evaluating the action", VALIDATION);
+    return o->status ? NULL : p;
+}
+
+static bool action_validate(struct sandbox *s, struct picking *p, const json_t *batch,
+                            uint64_t now_ms, struct outcome *o)
+{
+    const char *date = json_string_value(json_object_get(batch, "date"));
+    json_t *context = json_pack("{s:b,s:[I]}", "skip_backorder", 1, "picking_ids_not_to_backorder",
+                                (json_int_t)(BASE_PICKING + (p - s->pickings)));
+    json_decref(validate_one(s, p, context, now_ms, o));
+    json_decref(context);
+    if (!o->status && date && p->state == PICKING_DONE)
+        snprintf(p->date_done, sizeof p->date_done, "%s", date);
+    return !o->status;
+}
+
 // What the action does in one transaction: look the name up, create, validate.
 void action_run(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o)
 {
-    const json_t *context = json_object_get(args, "context");
-    const json_t *batch = json_object_get(context, "hf_batch");
+    const json_t *batch = json_object_get(json_object_get(args, "context"), "hf_batch");
     const char *name = json_string_value(json_object_get(batch, "name"));
+    const char *origin = json_string_value(json_object_get(batch, "origin"));
+    const char *uuid = json_string_value(json_object_get(batch, "uuid"));
     uint32_t company = (uint32_t)json_integer_value(json_object_get(batch, "company_id"));
     uint32_t pickings = s->picking_count, moves = s->move_count;
-    if (!s->options.server_action ||
+    if (!s->action_code ||
         json_integer_value(json_array_get(json_object_get(args, "ids"), 0)) != BASE_ACTION) {
         outcome_fail(o, 404, MISSING, "Record does not exist or has been deleted.");
         return;
     }
-    if (!name || !json_is_array(json_object_get(batch, "lines"))) {
-        outcome_fail(o, 500, VALUE, "hf_batch lacks its name or lines");
+    if (!batch || (uuid && strcmp(uuid, s->uuid) != 0)) {
+        o->result = json_pack("{s:i,s:s}", "holdfast", SANDBOX_ACTION_VERSION, "uuid", s->uuid);
+        return;
+    }
+    if (!name || !origin || !json_is_array(json_object_get(batch, "lines"))) {
+        outcome_fail(o, 500, VALUE, "hf_batch lacks its name, origin or lines");
         return;
     }
     struct picking *p = picking_find(s, name, company);
     bool dup = p != NULL;
-    if (!p) {
-        json_t *vals = vals_of(batch);
-        if (vals)
-            p = create_one(s, vals, now_ms, o);
-        else
-            outcome_fail(o, 500, VALUE, "hf_batch lacks a value");
-        json_decref(vals);
-        if (p)
-            reserve(s, p, 1);
-        // Inside an action the refusal of bad data comes out as an error of the code.
-        if (o->error && strcmp(o->error, VALIDATION) == 0)
-            outcome_fail(o, 500, VALUE, "%s while evaluating the action", VALIDATION);
-    }
-    json_t *told =
-        json_pack("{s:{s:b,s:[I]}}", "c", "skip_backorder", 1, "picking_ids_not_to_backorder",
-                  (json_int_t)(BASE_PICKING + (p ? p - s->pickings : 0)));
-    json_t *done =
-        p && !o->status ? validate_one(s, p, json_object_get(told, "c"), now_ms, o) : NULL;
-    json_decref(told);
-    if (o->status) {
-        if (p && !dup)
-            reserve(s, p, -1);
-        store_rewind(s, pickings, moves);
+    if (!p && (p = action_make(s, batch, now_ms, o)))
+        reserve(s, p, 1);
+    bool ours = p && strcmp(p->origin, origin) == 0;
+    bool open = ours && (p->state == PICKING_DRAFT || p->state == PICKING_ASSIGNED);
+    if (!o->status && (!open || action_validate(s, p, batch, now_ms, o))) {
+        action_tell(s, p, dup, o);
         return;
     }
-    json_decref(done);
-    o->result = json_pack("{s:I,s:s,s:b}", "id", (json_int_t)(BASE_PICKING + (p - s->pickings)),
-                          "state", "done", "dup", (int)dup);
+    if (p && !dup)
+        reserve(s, p, -1);
+    store_rewind(s, pickings, moves);
 }

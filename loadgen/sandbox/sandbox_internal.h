@@ -8,11 +8,15 @@
 
 #define SANDBOX_NAME_BYTES   96
 #define SANDBOX_TEXT_BYTES   160
+#define SANDBOX_ORIGIN_BYTES 56 // of a move
 #define SANDBOX_FAULTS_MAX   64
-#define SANDBOX_WAREHOUSES   64
-#define SANDBOX_LOCATIONS    512
-#define SANDBOX_MILLION      INT64_C(1000000)
-#define SANDBOX_QUANTITY_MAX (INT64_C(9000000000000) * SANDBOX_MILLION)
+// Of the server action that it imitates.
+#define SANDBOX_ACTION_VERSION 1
+#define SANDBOX_ACTION_NAME    "Holdfast: post a batch"
+#define SANDBOX_WAREHOUSES     64
+#define SANDBOX_LOCATIONS      512
+#define SANDBOX_MILLION        INT64_C(1000000)
+#define SANDBOX_QUANTITY_MAX   (INT64_C(9000000000000) * SANDBOX_MILLION)
 
 // Ids of a model are its base + index, so that an id of one model is never one of another.
 enum sandbox_base {
@@ -57,6 +61,7 @@ struct move {
     uint32_t picking, product, uom_id, source, destination;
     bool picked;
     int64_t demand, quantity; // millionths
+    char origin[SANDBOX_ORIGIN_BYTES];
 };
 
 // Chained buckets over an array of records that have `next`.
@@ -115,6 +120,7 @@ struct sandbox {
     struct fault faults[SANDBOX_FAULTS_MAX];
     uint32_t fault_count;
     uint64_t random, calls, struck, duplicates, name_sequence;
+    char *action_code; // NULL: no server action
 };
 
 // What a call comes to: a result, or an error in Odoo's words.
@@ -150,6 +156,9 @@ void picking_create(struct sandbox *s, const json_t *args, uint64_t now_ms, stru
 void picking_validate(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_cancel(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
+// Of ir.actions.server: only the one-call action can be made, and its code is kept but not run.
+void action_create(struct sandbox *s, const json_t *args, struct outcome *o);
+void action_write(struct sandbox *s, const json_t *args, struct outcome *o);
 void action_run(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 
 // ------------------------------------------------------------------- search.c

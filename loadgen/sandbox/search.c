@@ -188,6 +188,8 @@ static json_t *move_field(struct sandbox *s, uint32_t i, const char *name)
         return json_boolean(m->picked);
     if (IS("reference"))
         return json_string(s->pickings[m->picking].name);
+    if (IS("origin"))
+        return text_or_false(m->origin);
     if (IS("lot_id"))
         return json_false();
     if (IS("state") || IS("write_date") || IS("company_id"))
@@ -212,16 +214,17 @@ static json_t *parameter_field(struct sandbox *s, uint32_t i, const char *name)
 
 static uint32_t action_total(const struct sandbox *s)
 {
-    return s->options.server_action ? 1 : 0;
+    return s->action_code ? 1 : 0;
 }
 static json_t *action_field(struct sandbox *s, uint32_t i, const char *name)
 {
-    (void)s;
     (void)i;
     if (IS("id"))
         return json_integer(BASE_ACTION);
     if (IS("name") || IS("display_name"))
-        return json_string("Holdfast: post a batch");
+        return json_string(SANDBOX_ACTION_NAME);
+    if (IS("code"))
+        return json_string(s->action_code);
     if (IS("model_name"))
         return json_string("stock.picking");
     return IS("state") ? json_string("code") : NULL;

@@ -280,6 +280,8 @@ struct sandbox *sandbox_create(const struct sandbox_options *o)
     pthread_mutex_init(&s->mutex, NULL);
     s->locations = calloc(SANDBOX_LOCATIONS, sizeof *s->locations);
     s->warehouses = calloc(SANDBOX_WAREHOUSES, sizeof *s->warehouses);
+    if (s->options.server_action)
+        s->action_code = strdup("# Holdfast, the stand-in's own\n");
     if (!s->locations || !s->warehouses || !warehouse_get(s, "WH", 1)) {
         sandbox_destroy(s);
         return NULL;
@@ -298,6 +300,7 @@ void sandbox_destroy(struct sandbox *s)
     free(s->quants);
     free(s->pickings);
     free(s->moves);
+    free(s->action_code);
     free(s->by_code.buckets);
     free(s->by_place.buckets);
     free(s->by_name.buckets);

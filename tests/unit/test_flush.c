@@ -1,6 +1,9 @@
 // The flusher against a fake Odoo: what it posts, how it nets, what it does with refusals.
 #include "flush_world.h"
 
+#include <inttypes.h>
+#include <jansson.h>
+
 static int set_up(void **state)
 {
     struct flush_world *fw = malloc(sizeof *fw);
@@ -101,13 +104,18 @@ static void random_work_comes_out_as_the_oracle_says(void **state)
     assert_int_equal(metrics(fw).dead_letters, 0);
 }
 
-static void the_server_action_posts_in_one_call(void **state)
+static void with_action(struct flush_world *fw)
 {
-    struct flush_world *fw = *state;
     fworld_close(fw);
     fake_storage_restart(fw->w.disk);
     fw->options.action_id = 13000000;
     fworld_open(fw);
+}
+
+static void the_server_action_posts_in_one_call(void **state)
+{
+    struct flush_world *fw = *state;
+    with_action(fw);
     fault(fw, "{\"kind\":\"commit_504\",\"method\":\"run\"}");
     for (int i = 0; i < 200; i++)
         fworld_work(fw);
@@ -115,6 +123,81 @@ static void the_server_action_posts_in_one_call(void **state)
     fworld_check(fw);
     assert_true(sandbox_pickings(fw->sandbox, "done") > 3);
     assert_int_equal(sandbox_pickings(fw->sandbox, "cancel"), 0);
+}
+
+// A real Odoo tells its UUID to administrators only.
+static void with_the_action_the_key_needs_no_administrators_rights(void **state)
+{
+    struct flush_world *fw = *state;
+    with_action(fw);
+    fault(fw, "{\"kind\":\"access\",\"model\":\"ir.config_parameter\",\"count\":-1}");
+    fworld_sell(fw, 0, 3, false);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void the_action_posts_into_no_other_database(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    with_action(fw);
+    fworld_sell(fw, 0, 3, false);
+    assert_true(fworld_run(fw));
+    // Exchanged behind the address between contact and posting.
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "POST",
+                                .path = "/sandbox/database",
+                                .body = "{\"uuid\":\"5ca1ab1e-0000-4000-8000-0000000000ff\"}"};
+    r.body_bytes = strlen(r.body);
+    sandbox_handle(fw->sandbox, &r, &a);
+    assert_int_equal(a.status, 200);
+    free(a.body);
+    fworld_sell(fw, 0, 2, false);
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did));
+        if (!did)
+            fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 1);
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_FOREIGN_DATABASE);
+}
+
+static json_t *read_back(struct flush_world *fw, const char *model, const char *body)
+{
+    char path[96];
+    struct sandbox_answer a;
+    snprintf(path, sizeof path, "/json/2/%s/search_read", model);
+    struct sandbox_request r = {.method = "POST",
+                                .path = path,
+                                .authorization = "Bearer sandbox",
+                                .database = "odoo",
+                                .content_type = "application/json",
+                                .body = body,
+                                .body_bytes = strlen(body)};
+    sandbox_handle(fw->sandbox, &r, &a);
+    assert_int_equal(a.status, 200);
+    json_t *rows = json_loadb(a.body, a.body_bytes, 0, NULL);
+    free(a.body);
+    return rows;
+}
+
+static void each_line_names_its_lsn_span(void **state)
+{
+    struct flush_world *fw = *state;
+    for (int way = 0; way < 2; way++) {
+        char want[64];
+        uint64_t first = journal_appended(core_journal(fw->w.core)) + 1;
+        fworld_sell(fw, 2, 3, false);
+        fworld_sell(fw, 2, 1, false);
+        snprintf(want, sizeof want, "LSN %" PRIu64 "..%" PRIu64, first, first + 1);
+        assert_true(fworld_run(fw));
+        json_t *rows = read_back(fw, "stock.move",
+                                 "{\"domain\":[],\"fields\":[\"origin\"],\"order\":\"id desc\"}");
+        assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "origin")),
+                            want);
+        json_decref(rows);
+        with_action(fw);
+    }
 }
 
 static void pages_and_errors_that_pass_are_waited_out(void **state)
@@ -172,9 +255,10 @@ static void a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted(void **s
     struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
     sandbox_handle(fw->sandbox, &r, &a);
     free(a.body);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id + 7), HF_NOT_FOUND);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_OK);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_NOT_FOUND); // not twice
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id + 7, core_now(fw->w.core)), HF_NOT_FOUND);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)),
+                     HF_OK); // asked again, it acts once
     assert_true(fworld_run(fw));
     assert_int_equal(flush_dead_list(fw->f, 0, d, 4), 0);
     fworld_check(fw);
@@ -217,7 +301,7 @@ static void what_odoo_does_not_know_is_told_line_by_line(void **state)
     catalogue(fw, "{\"products\":[{\"default_code\":\"ghost\"}]}"); // a person has mended it
     for (int k = 0; k < 4; k++)
         if (d[k].handle == handles[0])
-            assert_int_equal(flush_dead_retry(fw->f, d[k].id), HF_OK);
+            assert_int_equal(flush_dead_retry(fw->f, d[k].id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     assert_int_equal(sandbox_quantity(fw->sandbox, "ghost", CUSTOMERS), 1000000);
     assert_int_equal(flush_dead_list(fw->f, 0, d, 8), 3);
@@ -301,10 +385,10 @@ static void dead_letters_without_room_hold_the_flusher(void **state)
     struct flush_dead_letter d;
     assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
     fake_clock_advance_ms(&fw->w.clock, 120000);
-    assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     while (flush_dead_list(fw->f, 0, &d, 1)) {
-        assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+        assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
         assert_true(fworld_run(fw));
     }
     fworld_check(fw);
@@ -463,7 +547,7 @@ static void a_document_cancelled_by_a_person_is_a_dead_letter(void **state)
     struct flush_dead_letter d[2];
     assert_int_equal(flush_dead_list(fw->f, 0, d, 2), 1);
     assert_int_equal(d[0].cause, FLUSH_CAUSE_CANCELLED);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     fworld_check(fw);
 }
@@ -596,6 +680,9 @@ int main(void)
         EACH(every_kind_goes_its_way),
         EACH(random_work_comes_out_as_the_oracle_says),
         EACH(the_server_action_posts_in_one_call),
+        EACH(with_the_action_the_key_needs_no_administrators_rights),
+        EACH(the_action_posts_into_no_other_database),
+        EACH(each_line_names_its_lsn_span),
         EACH(pages_and_errors_that_pass_are_waited_out),
         EACH(a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted),
         EACH(what_odoo_does_not_know_is_told_line_by_line),

@@ -86,10 +86,12 @@ static int validate(struct fixture *f, json_int_t id)
 
 static int run(struct fixture *f, const char *name, int product, double quantity)
 {
-    return call(f, RUN,
-                "{\"ids\":[13000000],\"context\":{\"hf_batch\":{\"name\":\"%s\",\"company_id\":1,"
-                "\"type\":12000000,\"src\":10000004,\"dst\":10000000,\"lines\":[[%d,1,%g]]}}}",
-                name, product, quantity);
+    return call(
+        f, RUN,
+        "{\"ids\":[13000000],\"context\":{\"hf_batch\":{\"name\":\"%s\",\"origin\":\"%s x\","
+        "\"company_id\":1,\"type\":12000000,\"src\":10000004,\"dst\":10000000,"
+        "\"lines\":[[%d,1,%g,\"LSN 7..9\"]]}}}",
+        name, name, product, quantity);
 }
 
 static const char *state_of(struct fixture *f, const char *name)
@@ -164,7 +166,8 @@ static void a_name_is_taken_once_even_when_cancelled(void **state)
     assert_int_equal(call(f, "stock.picking/action_cancel", "{\"ids\":[%lld]}", (long long)id),
                      200);
     assert_int_equal(create(f, "N1", A_3), 422);
-    assert_int_equal(run(f, "N1", 1000, 1), 422); // cannot be validated any more
+    assert_int_equal(run(f, "N1", 1000, 1), 200); // told, not validated
+    assert_string_equal(json_string_value(json_object_get(f->body, "state")), "cancel");
     assert_string_equal(state_of(f, "N1"), "cancel");
     assert_int_equal(sandbox_quantity(f->s, "A", STOCK), 10000000);
 }
@@ -226,6 +229,30 @@ static void bad_input_is_told_as_odoo_tells_it(void **state)
     assert_int_equal(a.status, 404);
     assert_non_null(strstr(a.content_type, "text/html"));
     free(a.body);
+}
+
+static void the_action_tells_its_database_and_leaves_another_alone(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(call(f, RUN, "{\"ids\":[13000000]}"), 200);
+    assert_int_equal(json_integer_value(json_object_get(f->body, "holdfast")), 1);
+    assert_int_equal(call(f, RUN,
+                          "{\"ids\":[13000000],\"context\":{\"hf_batch\":{\"uuid\":\"x\","
+                          "\"name\":\"U\",\"origin\":\"U x\",\"company_id\":1,\"lines\":[]}}}"),
+                     200);
+    assert_null(json_object_get(f->body, "state"));
+    assert_string_equal(state_of(f, "U"), "absent");
+}
+
+static void a_document_of_another_content_is_not_validated(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(
+        create(f, "V", "\"product_id\":1000,\"product_uom_qty\":2,\"quantity\":2,\"picked\":true"),
+        200);
+    assert_int_equal(run(f, "V", 1000, 2), 200);
+    assert_string_equal(json_string_value(json_object_get(f->body, "state")), "assigned");
+    assert_string_equal(state_of(f, "V"), "assigned");
 }
 
 static void one_call_posts_once(void **state)
@@ -357,6 +384,8 @@ int main(void)
         EACH(a_name_is_taken_once_even_when_cancelled),
         EACH(wizards_and_refusals_post_nothing),
         EACH(bad_input_is_told_as_odoo_tells_it),
+        EACH(the_action_tells_its_database_and_leaves_another_alone),
+        EACH(a_document_of_another_content_is_not_validated),
         EACH(one_call_posts_once),
         EACH(reads_filter_sort_and_page),
         EACH(faults_strike_before_or_after_the_commit),
