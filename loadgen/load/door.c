@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ITEMS_MAX 65536
+#define ITEMS_MAX   65536
+#define OPEN_MS_MAX 500 // a server that was killed is soon asked again
 
 // An operation on its way.
 struct entry {
@@ -245,6 +246,7 @@ enum hf_status door_create(const struct door_options *o, struct door **out,
                                       .try_ms = o->try_ms,
                                       .again_ms = o->again_ms,
                                       .give_up_ms = o->give_up_ms,
+                                      .open_ms_max = OPEN_MS_MAX,
                                       .seed = o->seed,
                                       .control = control_make(o->link, why),
                                       .done = done,

@@ -38,10 +38,11 @@ class Case(unittest.TestCase):
         with open(os.path.join(self.server.folder.name, name), encoding="utf-8") as f:
             return [json.loads(line) for line in f]
 
-    def kill_meanwhile(self, *args):
+    def kill_meanwhile(self, *args, before=lambda process: time.sleep(1)):
+        """Two kills in the middle of a run; `before` says when."""
         process = subprocess.Popen(self.command(*args), stderr=subprocess.PIPE, text=True)
         for _ in range(2):
-            time.sleep(1)
+            before(process)
             self.server.kill()
         self.assertIsNone(process.poll(), "it ended before the second kill")
         error = process.communicate(timeout=200)[1]
@@ -204,12 +205,20 @@ class Packets(Case):
         self.assertGreater(result["tries"], 1000)  # over gRPC
         self.assertGreater(result["verbs"]["ORDER"]["CONFLICT"], 100)
 
+    def answered(self, process):
+        """Waits until the server has answered some frames in its present life."""
+        least, until = self.relay.answers + 150, time.monotonic() + 100
+        while self.relay.answers < least and process.poll() is None:
+            self.assertLess(time.monotonic(), until, "no answers")
+            time.sleep(0.005)
+
     def worst_of_networks(self, transport):
         self.serve_packets(relayed=True)
         result = self.kill_meanwhile(
             "--make-catalogue", "300x1", "--stock", "2000", "--lines", "1-8", "--mix", EVERYTHING,
-            "--duration", "3s", "--ttl", "700ms", "--audit", "--outstanding", "100", "--transport",
-            transport, "--packet-try", "50ms", "--frame-items", "4")
+            "--customers", "6000", "--duration", "0", "--ttl", "700ms", "--audit", "--outstanding",
+            "100", "--transport", transport, "--packet-try", "50ms", "--frame-items", "4",
+            before=self.answered)
         for what, count in self.relay.counts.items():
             self.assertGreater(count, 0, what)
         packets = result["packets"]

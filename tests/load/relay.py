@@ -24,6 +24,7 @@ class Relay:
         self.chances = (drop, copy, late, damage)
         self.random = random.Random(seed)
         self.counts = {"passed": 0, "dropped": 0, "copied": 0, "late": 0, "damaged": 0}
+        self.answers = 0  # that came from the server
         self.selector = selectors.DefaultSelector()
         self.front = self.open(None)
         self.front.bind(("127.0.0.1", 0))
@@ -69,6 +70,7 @@ class Relay:
             except OSError:  # the server's port is closed: it is being killed
                 continue
             if client is not None:
+                self.answers += 1
                 self.treat(self.front, client, data)
                 continue
             if address not in self.paths:
