@@ -132,6 +132,9 @@ static void packets_check(const struct config *c, struct config_errors *e)
         config_wrong(e,
                      "packet_eal: packet_listen must be an IPv4 address of the device's own, and a "
                      "port");
+    if (!c->packet_tags && !c->insecure && !config_loopback(c->packet_listen))
+        config_wrong(e, "packet_tags: off outside loopback, where anybody could order: turn them "
+                        "on, or say insecure for a network that nobody else can reach");
     if (c->packet_cores[strspn(c->packet_cores, "0123456789,")])
         config_wrong(e, "packet_cores: must be numbers, such as 2,3");
 }

@@ -105,6 +105,7 @@ struct op {
     uint64_t submitted_ns, due_ns;
     struct op *next;
     uint32_t lane, slot;
+    bool by_grpc; // packets don't have it any more
 };
 
 const char *op_verb_name(enum op_verb v);

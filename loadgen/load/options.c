@@ -128,6 +128,17 @@ static bool argument_take(struct options *o, int argc, char **argv, int *at, cha
     return value_set(o, r, value, why);
 }
 
+static bool transport_read(const char *text, enum sender_transport *out)
+{
+    static const char *const names[] = {"grpc", "packet", "mixed"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(names[i], text) == 0) {
+            *out = (enum sender_transport)i;
+            return true;
+        }
+    return false;
+}
+
 static bool texts_read(struct options *o, char why[200])
 {
     const char *bad = NULL;
@@ -149,6 +160,12 @@ static bool texts_read(struct options *o, char why[200])
         bad = "--handles knows no names and no stock: no --audit, --make-catalogue or --by-name";
     else if (o->replay && (o->handles || o->make_catalogue))
         bad = "--replay makes its own cells: no --handles or --make-catalogue";
+    else if (!transport_read(o->transport, &o->way))
+        bad = "--transport: grpc, packet or mixed";
+    else if (o->way != SENDER_GRPC && o->by_name)
+        bad = "packets carry handles, not names: no --by-name";
+    else if (o->packet_eal && (o->way == SENDER_GRPC || o->threads > 1 || !o->packet_local))
+        bad = "--packet-eal: with --transport packet or mixed, --packet-local, and one thread";
     else if (o->retry_ms > o->retry_ms_max)
         bad = "--retry-wait is longer than --retry-wait-max";
     if (bad)

@@ -3,6 +3,7 @@
 #define HOLDFAST_LOADGEN_OPTIONS_H
 
 #include "load/plan.h"
+#include "load/sender.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
     X(1, DIFFERS, "the audit found a difference, or an answer contradicts another")                \
     X(2, USAGE, "the command line or a file given to it is wrong; nothing was sent")               \
     X(5, UNKNOWN, "the outcome of some operations stayed unknown; each is in --history")           \
-    X(6, FORBIDDEN, "the API key is missing or unknown, or may not do this")                       \
+    X(6, FORBIDDEN, "the API key is missing or unknown, or may not do this; or no packets here")   \
     X(7, UNREACHED, "the server can't be reached, at the start or for the audit")                  \
     X(9, FAILED, "something failed here, or inside the server")
 enum options_exit {
@@ -40,6 +41,16 @@ enum options_exit {
       "API key, first line; or in HOLDFAST_KEY")                                                   \
     X(insecure, FLAG, "insecure", NULL, NULL, NULL, 0, 0,                                          \
       "in clear, key included, beyond this machine")                                               \
+    G("Packets")                                                                                   \
+    X(transport, TEXT, "transport", "HOW", NULL, "grpc", 0, 0,                                     \
+      "grpc; packet: UDP frames for what they have, gRPC for the rest; mixed: each try by chance") \
+    X(frame_items, COUNT, "frame-items", "N", NULL, "32", 1, 59, "requests of a frame, at most")   \
+    X(packet_try_ms, SPAN, "packet-try", "SPAN", NULL, "100ms", 1, 60000,                          \
+      "no answer for so long: a new frame with the same ids; doubling")                            \
+    X(packet_eal, TEXT, "packet-eal", "ARGS", NULL, NULL, 0, 0,                                    \
+      "past the kernel: DPDK's arguments, its first device; one thread")                           \
+    X(packet_local, TEXT, "packet-local", "IPV4:PORT", NULL, NULL, 0, 0,                           \
+      "this side's address there, which no kernel has")                                            \
     G("Connections")                                                                               \
     X(threads, COUNT, "threads", "N", NULL, "1", 1, 32, "each with its own connections")           \
     X(connections, COUNT, "connections", "N", NULL, "4", 1, 64, "of each thread")                  \
@@ -124,6 +135,7 @@ struct options {
     // Read out of the texts.
     struct plan_options plan;
     uint32_t skus, locations; // of make_catalogue
+    enum sender_transport way;
 };
 
 // Texts point into argv, the environment or the table. False: `why` says what is wrong.

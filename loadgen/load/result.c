@@ -11,6 +11,9 @@ void result_merge_sender(struct sender_counts *into, const struct sender_counts 
     into->breaks += from->breaks;
     for (int i = 0; i < LINK_CODE_COUNT; i++)
         into->again[i] += from->again[i];
+#define X(name, help) into->packets.name += from->packets.name;
+    PACKET_CLIENT_COUNT_TABLE(X)
+#undef X
 }
 
 void result_merge_replay(struct replay_counts *into, const struct replay_counts *from)
@@ -88,6 +91,20 @@ static void again_rows(FILE *out, const struct result *r)
     fputc('\n', out);
 }
 
+static void packet_rows(FILE *out, const struct result *r)
+{
+    const struct packet_client_counts *p = &r->sender.packets;
+    if (r->options->way == SENDER_GRPC)
+        return;
+    fprintf(out, "\n  packets:");
+#define X(name, help)                                                                              \
+    if (p->name)                                                                                   \
+        fprintf(out, " %s %llu", #name, (unsigned long long)p->name);
+    PACKET_CLIENT_COUNT_TABLE(X)
+#undef X
+    fputc('\n', out);
+}
+
 static void replay_rows(FILE *out, const struct result *r)
 {
     const struct replay_counts *p = &r->replay;
@@ -134,6 +151,7 @@ void result_table(FILE *out, const struct result *r)
             (unsigned long long)r->seed);
     verb_rows(out, r);
     again_rows(out, r);
+    packet_rows(out, r);
     if (r->trace)
         replay_rows(out, r);
     if (r->unknown) {
@@ -206,6 +224,20 @@ static void json_again(FILE *out, const struct result *r)
     fputc('}', out);
 }
 
+static void json_packets(FILE *out, const struct result *r)
+{
+    const char *comma = "";
+    if (r->options->way == SENDER_GRPC)
+        return;
+    fprintf(out, ",\n  \"packets\": {");
+#define X(name, help)                                                                              \
+    fprintf(out, "%s\"%s\": %llu", comma, #name, (unsigned long long)r->sender.packets.name);      \
+    comma = ", ";
+    PACKET_CLIENT_COUNT_TABLE(X)
+#undef X
+    fputc('}', out);
+}
+
 static void json_audit(FILE *out, const struct result *r)
 {
     const char *comma = "";
@@ -233,6 +265,7 @@ void result_json(FILE *out, const struct result *r)
             per_second(r, requests), (unsigned long long)r->tally.customers, r->options->rate);
     json_verbs(out, r);
     json_again(out, r);
+    json_packets(out, r);
     fprintf(out, ",\n  \"unknown\": %llu, \"contradictions\": %llu", (unsigned long long)r->unknown,
             (unsigned long long)r->tally.contradictions);
     if (r->tally.contradictions) {

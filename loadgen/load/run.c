@@ -188,6 +188,10 @@ static struct sender_options sender_of(const struct run *r, uint32_t thread)
 {
     const struct options *o = r->o;
     return (struct sender_options){.link = r->link,
+                                   .transport = o->way,
+                                   .frame_items = (uint32_t)o->frame_items,
+                                   .packet_try_ms = (uint32_t)o->packet_try_ms,
+                                   .wire = {o->packet_eal, o->packet_local},
                                    .stream = o->stream,
                                    .batch_max = (uint32_t)o->batch,
                                    .window = (uint32_t)o->window,
@@ -367,9 +371,25 @@ static enum options_exit report(struct run *r)
     return e;
 }
 
+// A server without packets is found before the run.
+static enum options_exit packets_prepare(struct run *r)
+{
+    char why[PACKET_CLIENT_WHY] = "";
+    if (r->o->way == SENDER_GRPC)
+        return EXIT_OK;
+    enum packet_control_step step =
+        door_check(&r->link, !r->o->packet_eal, r->asker.give_up_ms, why);
+    if (step == PACKET_CONTROL_OPENED)
+        return EXIT_OK;
+    return fail(r, step == PACKET_CONTROL_REFUSED ? EXIT_FORBIDDEN : EXIT_UNREACHED,
+                "a session for packets: %s", why);
+}
+
 static enum options_exit run_all(struct run *r)
 {
     enum options_exit e = link_prepare(r);
+    if (e == EXIT_OK)
+        e = packets_prepare(r);
     if (e == EXIT_OK)
         e = cells_prepare(r);
     if (e != EXIT_OK)

@@ -6,6 +6,7 @@
 #include "load/encode.h"
 #include "sys/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@
 #define REOPEN_MS_MIN   20
 #define REOPEN_MS_MAX   1000
 #define WINDOW_MAX      64
+#define FULL_NS         1000000 // until an operation that found no room is tried again
+#define BOTH_NS         300000  // how long one way is waited for while both have something open
+#define MIXED_MS        500     // mixed: packets try so long, then the way is chosen anew
 #define METHOD_STREAM   "ReservationService/ReserveStream"
 
 // A message on a stream whose results are not all there.
@@ -37,6 +41,7 @@ struct lane {
 struct sender {
     struct sender_options o;
     struct link *link;
+    struct door *door; // NULL: no packets
     struct encoder *encoder;
     struct prng random;
     struct due waiting;     // for their next try
@@ -64,7 +69,7 @@ static void op_finish(struct sender *s, struct op *op)
 static void op_again(struct sender *s, struct op *op)
 {
     uint64_t now = now_ns();
-    uint32_t doublings = op->tries < 16 ? op->tries - 1 : 15;
+    uint32_t doublings = op->tries == 0 ? 0 : op->tries < 16 ? op->tries - 1 : 15;
     uint64_t wait_ms = (uint64_t)s->o.wait_ms_min << doublings;
     if (wait_ms > s->o.wait_ms_max)
         wait_ms = s->o.wait_ms_max;
@@ -116,8 +121,35 @@ static void call_send(struct sender *s, struct op *op)
               s->o.deadline_ms, call_done, a);
 }
 
+// ------------------------------------------------------------------------------- packets
+
+static void op_send(struct sender *s, struct op *op);
+
+static void door_settled(void *ctx, struct op *op, bool known, bool elsewhere)
+{
+    struct sender *s = ctx;
+    op->by_grpc = op->by_grpc || elsewhere;
+    if (elsewhere)
+        op_send(s, op);
+    else
+        op_settle(s, op, known);
+}
+
+// True: it is on its way by packet, or will be as soon as there is room.
+static bool packet_send(struct sender *s, struct op *op)
+{
+    if (!s->door || op->by_grpc || !door_takes(s->door, op) ||
+        (s->o.transport == SENDER_MIXED && prng_below(&s->random, 2)))
+        return false;
+    if (!door_submit(s->door, op))
+        due_push(&s->waiting, now_ns() + FULL_NS, op);
+    return true;
+}
+
 static void op_send(struct sender *s, struct op *op)
 {
+    if (packet_send(s, op))
+        return;
     if (!s->o.stream || op->verb == OP_ADJUST) {
         call_send(s, op);
         return;
@@ -134,6 +166,7 @@ void sender_submit(struct sender *s, struct op *op)
 {
     s->open++;
     op->submitted_ns = now_ns();
+    op->by_grpc = false;
     op->invoke_ns = op->tries ? op->invoke_ns : op->submitted_ns;
     op_send(s, op);
 }
@@ -292,6 +325,25 @@ static uint64_t idle_until(struct sender *s, uint64_t until_ns, uint64_t now)
     return s->o.stream && watch < until_ns ? watch : until_ns;
 }
 
+// Packets and gRPC wait for different things: where both have something open, each gets its turn.
+static void poll_both(struct sender *s, uint64_t until_ns)
+{
+    uint32_t by_packet = door_open(s->door);
+    bool calls = s->open > by_packet + s->waiting.count;
+    uint64_t now = now_ns();
+    if (until_ns && calls && until_ns > now + BOTH_NS)
+        until_ns = now + BOTH_NS;
+    if (calls && by_packet == 0) {
+        door_poll(s->door, 0);
+        link_poll(s->link, until_ns, POLL_MOST);
+    } else {
+        door_poll(s->door, until_ns);
+        link_poll(s->link, 0, POLL_MOST);
+    }
+    if (s->o.stream)
+        lanes_send(s);
+}
+
 void sender_poll(struct sender *s, uint64_t until_ns)
 {
     uint64_t now = now_ns();
@@ -301,7 +353,10 @@ void sender_poll(struct sender *s, uint64_t until_ns)
             lane_watch(&s->lanes[i], now);
         lanes_send(s);
     }
-    if (link_poll(s->link, until_ns ? idle_until(s, until_ns, now) : 0, POLL_MOST) && s->o.stream)
+    if (s->door)
+        poll_both(s, until_ns ? idle_until(s, until_ns, now) : 0);
+    else if (link_poll(s->link, until_ns ? idle_until(s, until_ns, now) : 0, POLL_MOST) &&
+             s->o.stream)
         lanes_send(s);
 }
 
@@ -311,6 +366,27 @@ static bool options_ok(const struct sender_options *o)
 {
     return o->batch_max >= 1 && o->batch_max <= HF_BATCH_MAX && o->window >= 1 &&
            o->window <= WINDOW_MAX && o->wait_ms_min >= 1;
+}
+
+static enum hf_status door_make(struct sender *s, char why[200])
+{
+    static_assert(PACKET_CLIENT_WHY == 200, "one length of why");
+    struct door_options o = {.link = &s->o.link,
+                             .cells = s->o.cells,
+                             .wire = s->o.wire.eal ? &s->o.wire : NULL,
+                             .frame_items = s->o.frame_items,
+                             .try_ms = s->o.packet_try_ms,
+                             .again_ms = s->o.wait_ms_min,
+                             .give_up_ms = s->o.give_up_ms,
+                             .seed = s->o.seed,
+                             .settled = door_settled,
+                             .ctx = s};
+    if (s->o.transport == SENDER_MIXED && o.give_up_ms > MIXED_MS)
+        o.give_up_ms = MIXED_MS;
+    enum hf_status status = door_create(&o, &s->door, why);
+    if (status != HF_OK)
+        s->door = NULL;
+    return status;
 }
 
 enum hf_status sender_create(const struct sender_options *o, struct sender **out, char why[200])
@@ -335,6 +411,8 @@ enum hf_status sender_create(const struct sender_options *o, struct sender **out
     }
     if (status == HF_OK)
         status = link_create(&o->link, &s->link, why);
+    if (status == HF_OK && o->transport != SENDER_GRPC)
+        status = door_make(s, why);
     if (status != HF_OK)
         sender_destroy(s);
     else
@@ -344,6 +422,8 @@ enum hf_status sender_create(const struct sender_options *o, struct sender **out
 
 void sender_destroy(struct sender *s)
 {
+    if (s->door)
+        door_destroy(s->door);
     if (s->link)
         link_destroy(s->link);
     for (uint32_t i = 0; s->lanes && i < s->o.link.connections; i++)
@@ -361,8 +441,10 @@ uint32_t sender_open(const struct sender *s)
     return s->open;
 }
 
-const struct sender_counts *sender_counts(const struct sender *s)
+const struct sender_counts *sender_counts(struct sender *s)
 {
+    if (s->door)
+        s->counts.packets = *door_counts(s->door);
     return &s->counts;
 }
 

@@ -7,14 +7,17 @@ import sys
 import time
 import unittest
 
+from relay import Relay, free_port
 from server import Server
 
 LOAD, DAEMON = sys.argv[1], sys.argv[2]
+EVERYTHING = ("order=9,commit=9,release=5,abandon=5,extend=5,partial=5,cancel=5,return=5,scrap=5,"
+              "repeat=5,twice=5,conflict=5,record=1")
 
 
-class Load(unittest.TestCase):
-    def setUp(self):
-        self.server = Server(DAEMON)
+class Case(unittest.TestCase):
+    def serve(self, *options):
+        self.server = Server(DAEMON, *options)
         self.addCleanup(self.server.stop)
 
     def command(self, *args):
@@ -35,11 +38,30 @@ class Load(unittest.TestCase):
         with open(os.path.join(self.server.folder.name, name), encoding="utf-8") as f:
             return [json.loads(line) for line in f]
 
+    def kill_meanwhile(self, *args, before=lambda process: time.sleep(1)):
+        """Two kills in the middle of a run; `before` says when."""
+        process = subprocess.Popen(self.command(*args), stderr=subprocess.PIPE, text=True)
+        for _ in range(2):
+            before(process)
+            self.server.kill()
+        self.assertIsNone(process.poll(), "it ended before the second kill")
+        error = process.communicate(timeout=200)[1]
+        with open(self.json, encoding="utf-8") as f:
+            result = json.load(f)
+        self.assertEqual(process.returncode, 0, f"{error}\n{result}\n{self.server.tail()}")
+        self.assertGreater(sum(result["asked_again"].values()), 0)
+        self.assertEqual(result["unknown"], 0)
+        return result
+
+
+class Load(Case):
+    def setUp(self):
+        self.serve()
+
     def test_every_scenario_is_exact(self):
         path = os.path.join(self.server.folder.name, "h")
         result = self.load("--make-catalogue", "50x2", "--stock", "100", "--lines", "1-6", "--mix",
-                           "order=9,commit=9,release=5,abandon=5,extend=5,partial=5,cancel=5,"
-                           "return=5,scrap=5,repeat=5,twice=5,conflict=5,record=1", "--customers",
+                           EVERYTHING, "--customers",
                            "4000", "--duration", "0", "--ttl", "500ms", "--audit", "--history",
                            path, "--quantity", "1-3")
         self.assertEqual(result["customers"], 4000)
@@ -116,19 +138,6 @@ class Load(unittest.TestCase):
         self.assertEqual(one, self.first_requests("b", 5))
         self.assertNotEqual(one, self.first_requests("c", 6))
 
-    def kill_meanwhile(self, *args):
-        process = subprocess.Popen(self.command(*args), stderr=subprocess.PIPE, text=True)
-        for _ in range(2):
-            time.sleep(1)
-            self.server.kill()
-        self.assertIsNone(process.poll(), "it ended before the second kill")
-        error = process.communicate(timeout=200)[1]
-        with open(self.json, encoding="utf-8") as f:
-            result = json.load(f)
-        self.assertEqual(process.returncode, 0, f"{error}\n{result}\n{self.server.tail()}")
-        self.assertGreater(sum(result["asked_again"].values()), 0)
-        self.assertEqual(result["unknown"], 0)
-
     def test_kills_leave_the_audit_exact(self):
         self.kill_meanwhile("--make-catalogue", "300x1", "--lines", "1-8", "--duration", "4s",
                             "--ttl", "700ms", "--audit", "--outstanding", "100")
@@ -156,6 +165,79 @@ class Load(unittest.TestCase):
         self.load("--rate", "x", expect=2)
         self.load("--customers", "1", expect=2)  # no cells yet
         self.load("--address", self.server.address + "-not", "--give-up", "500ms", expect=7)
+
+
+class Packets(Case):
+    """The same by UDP frames, straight and through a network that does its worst."""
+
+    def serve_packets(self, relayed=False):
+        port = free_port()
+        options = ["--packet-listen", f"127.0.0.1:{port}"]
+        if relayed:
+            self.relay = Relay(port)
+            self.addCleanup(self.relay.close)
+            options += ["--packet-advertise", f"127.0.0.1:{self.relay.port}"]
+        self.serve(*options)
+
+    def test_every_scenario_is_exact_by_packet(self):
+        self.serve_packets()
+        path = os.path.join(self.server.folder.name, "h")
+        result = self.load("--make-catalogue", "50x2", "--stock", "100", "--lines", "1-6", "--mix",
+                           EVERYTHING, "--customers", "3000", "--duration", "0", "--ttl", "500ms",
+                           "--audit", "--history", path, "--transport", "packet")
+        self.assertGreater(result["packets"]["answered"], 4000)
+        self.assertEqual(result["packets"]["forged"] + result["packets"]["foreign"], 0)
+        self.assertLess(result["packets"]["frames"], result["packets"]["tries"])  # they share them
+        self.assertGreater(result["verbs"]["ORDER"]["CONFLICT"], 0)
+        self.assertGreater(result["verbs"]["ORDER"].get("REFUSED", 0), 0)  # it sells out
+        ops = [x for x in self.history("h") if "op" in x]
+        self.assertEqual(len(ops), result["requests"])
+        done = [x for x in ops if x["outcome"] == "DONE"]
+        self.assertTrue(all(x["durable"] for x in done))
+
+    # A repeat, another body and an end are asked at either door, whichever took the stock.
+    def test_an_id_is_one_at_both_doors(self):
+        self.serve_packets()
+        result = self.load("--make-catalogue", "20x2", "--stock", "5000", "--lines", "1-3", "--mix",
+                           "repeat=2,twice=2,conflict=2,commit=2,release=1", "--customers", "2000",
+                           "--duration", "0", "--audit", "--transport", "mixed")
+        self.assertGreater(result["packets"]["answered"], 1000)
+        self.assertGreater(result["tries"], 1000)  # over gRPC
+        self.assertGreater(result["verbs"]["ORDER"]["CONFLICT"], 100)
+
+    def answered(self, process):
+        """Waits until the server has answered some frames in its present life."""
+        least, until = self.relay.answers + 150, time.monotonic() + 100
+        while self.relay.answers < least and process.poll() is None:
+            self.assertLess(time.monotonic(), until, "no answers")
+            time.sleep(0.005)
+
+    def worst_of_networks(self, transport):
+        self.serve_packets(relayed=True)
+        result = self.kill_meanwhile(
+            "--make-catalogue", "300x1", "--stock", "2000", "--lines", "1-8", "--mix", EVERYTHING,
+            "--customers", "6000", "--duration", "0", "--ttl", "700ms", "--audit", "--outstanding",
+            "100", "--transport", transport, "--packet-try", "50ms", "--frame-items", "4",
+            before=self.answered)
+        for what, count in self.relay.counts.items():
+            self.assertGreater(count, 0, what)
+        packets = result["packets"]
+        self.assertGreaterEqual(packets["sessions"], 3)  # one for each life of the server
+        self.assertGreater(packets["lost"], 0)
+        self.assertGreater(packets["late"] + packets["foreign"] + packets["forged"], 0)
+        self.assertEqual(result["contradictions"], 0)
+
+    def test_kills_on_the_worst_of_networks_leave_the_audit_exact(self):
+        self.worst_of_networks("packet")
+
+    def test_kills_under_both_doors_leave_the_audit_exact(self):
+        self.worst_of_networks("mixed")
+
+    def test_a_server_without_packets_is_found_before_the_run(self):
+        self.serve()
+        self.load("--make-catalogue", "2x1", "--transport", "packet", expect=6)
+        self.load("--transport", "pigeon", expect=2)
+        self.load("--transport", "packet", "--by-name", expect=2)
 
 
 if __name__ == "__main__":

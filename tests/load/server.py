@@ -9,8 +9,8 @@ import time
 
 
 class Server:
-    def __init__(self, daemon):
-        self.daemon = daemon
+    def __init__(self, daemon, *options):
+        self.daemon, self.options = daemon, options
         self.folder = tempfile.TemporaryDirectory(prefix="holdfast-load-")
         self.path = os.path.join(self.folder.name, "s")
         self.address = "unix:" + self.path
@@ -22,7 +22,7 @@ class Server:
         self.process = subprocess.Popen(
             [self.daemon, "--listen", self.address, "--admin-listen", "", "--data-folder",
              os.path.join(self.folder.name, "data"), "--listener-check", "0", "--cells-max",
-             "40000", "--ids-max", "1000000"], stdout=self.log, stderr=self.log)
+             "40000", "--ids-max", "1000000", *self.options], stdout=self.log, stderr=self.log)
         end = time.monotonic() + 60
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -368,6 +368,13 @@ static void outside_loopback_needs_tls_and_known_callers(void **state)
         {{"--admin-listen=unix:/x"}, false},
         {{"--admin-listen="}, true},
         {{"--admin-timeout=1500ms"}, false},
+        {{"--packet-listen=10.0.0.2:1"}, true},
+        {{"--packet-listen=10.0.0.2:1", "--no-packet-tags"}, false},
+        {{"--packet-listen=10.0.0.2:1", "--no-packet-tags", "--insecure"}, true},
+        {{"--packet-listen=127.0.0.1:1", "--no-packet-tags"}, true},
+        {{"--packet-listen=0.0.0.0:1"}, false},
+        {{"--packet-listen=0.0.0.0:1", "--packet-advertise=10.0.0.2:1"}, true},
+        {{"--packet-listen=unix:/x"}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (load(cases[i].args, NULL) != cases[i].good)
