@@ -25,6 +25,8 @@ enum ctl_exit ctl_holds(struct ctl *c);
 enum ctl_exit ctl_watch(struct ctl *c);
 enum ctl_exit ctl_health(struct ctl *c);
 enum ctl_exit ctl_key_make(struct ctl *c);
+enum ctl_exit ctl_odoo_check(struct ctl *c);
+enum ctl_exit ctl_odoo_install_action(struct ctl *c);
 enum ctl_exit ctl_journal_inspect(struct ctl *c);
 enum ctl_exit ctl_journal_verify(struct ctl *c);
 enum ctl_exit ctl_journal_export(struct ctl *c);
