@@ -32,6 +32,13 @@ static const char holds_more[] =
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
+static const char discard_more[] =
+    "A sale leaves on hand and committed together, so nothing comes back for sale; the ERP keeps\n"
+    "what it was never told of, and reconciliation counts the discard as the reason. Asked again\n"
+    "with the operation's id, it acts once.\n";
+static const char trace_more[] =
+    "Every record of the reservation and, of each movement, its batch, the ERP's document and the\n"
+    "acknowledgement, as far back as the archive reaches. A reference names all that carried it.\n";
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
     "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
@@ -85,6 +92,20 @@ const struct ctl_command ctl_commands[] = {
     {"watch", "[SKU@LOCATION...]", "availability as it changes", watch_more, 0, CELLS,
      B(INTERVAL) | B(COUNT) | B(FOR) | B(ONCE), false, ctl_watch},
     {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
+    {"posting", "", "how far posting to the ERP is", NULL, 0, 0, 0, false, ctl_posting},
+    {"deadletter list", "", "what could not be posted, oldest first", NULL, 0, 0, B(LIMIT), false,
+     ctl_deadletter_list},
+    {"deadletter show", "ID", "one of them, or its discard", NULL, 1, 1, 0, false,
+     ctl_deadletter_show},
+    {"deadletter retry", "ID", "sends it again, in a new batch", NULL, 1, 1, 0, false,
+     ctl_deadletter_retry},
+    {"deadletter discard", "ID", "the ERP will never be told; books the counter-entry",
+     discard_more, 1, 1, B(REASON) | B(ACTOR) | B(OPERATION_ID), false, ctl_deadletter_discard},
+    {"batch list", "", "batches on their way to the ERP", NULL, 0, 0, 0, false, ctl_batch_list},
+    {"batch show", "BATCH", "a batch by number or name; --orders: what is behind it", NULL, 1, 1,
+     B(ORDERS), false, ctl_batch_show},
+    {"trace", "ID-OR-REFERENCE", "a reservation's way into the ERP", trace_more, 1, 1, 0, false,
+     ctl_trace},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
      1, B(ROLES), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,

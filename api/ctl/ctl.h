@@ -52,6 +52,8 @@
     X(SCRAP, "scrap", NULL, NULL, "the goods can't be sold again")                                 \
     X(EXPECT, "expect", "VALUE", NULL, "only if the present value is this one")                    \
     X(REASON, "reason", "TEXT", NULL, "for the audit trail, at most 64 bytes")                     \
+    X(ACTOR, "actor", "NAME", NULL, "who decides so; default: the user of this shell")             \
+    X(ORDERS, "orders", NULL, NULL, "the orders behind each line too")                             \
     X(UNIT_SCALE, "unit-scale", "N", NULL, "decimal places of the unit, 0..6; default 0")          \
     X(INTERVAL, "interval", "SPAN", NULL, "gather changes so long; default 250ms")                 \
     X(COUNT, "count", "N", NULL, "end after so many lines")                                        \
@@ -153,6 +155,8 @@ bool ctl_number(struct ctl *c, enum ctl_option o, uint64_t least, uint64_t most,
 bool ctl_span(struct ctl *c, enum ctl_option o, uint32_t *ms);
 // The id given by the option, else a new one, which is told on `err` before anything is sent.
 bool ctl_id(struct ctl *c, enum ctl_option o, const char *what, char text[HF_UUID_TEXT_BYTES]);
+// --actor, or whose shell it is; "" when neither is known.
+const char *ctl_actor(const struct ctl *c);
 bool ctl_new_id(struct ctl *c, struct hf_uuid *id);
 
 #endif

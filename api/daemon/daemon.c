@@ -201,6 +201,7 @@ static enum exit_code service_start(struct daemon *d)
     struct service_options o = {.core = node_core(d->node),
                                 .auth = d->auth,
                                 .hub = node_hub(d->node),
+                                .desk = d->poster ? poster_desk(d->poster) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
                                 .watchers_max = (uint32_t)d->config->watchers_max};
     if (service_create(&o, &d->service) == HF_OK)

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define NODE_THREADS_MAX 6
-#define MS_NS        UINT64_C(1000000)
+#define MS_NS            UINT64_C(1000000)
 
 // The writer: quiet after this long without a push, then it sleeps longer.
 #define QUIET_MS 5

@@ -1,5 +1,7 @@
 #include "daemon/poster.h"
 
+#include "daemon/poster_desk.h"
+
 #include "base/atomics.h"
 #include "base/log.h"
 #include "flush/odoo.h"
@@ -32,6 +34,7 @@ struct poster {
     bool started;
     uint32_t stopping, reload, status; // atomic; enum hf_status
     struct park park;
+    struct poster_desk desk;
 };
 
 static enum hf_status fail(char why[200], enum hf_status s, const char *option, const char *text)
@@ -110,7 +113,7 @@ static void key_reload(struct poster *p)
 static void rest(struct poster *p, uint32_t ms)
 {
     uint32_t key = park_prepare(&p->park);
-    if (hf_load_acquire(&p->stopping))
+    if (hf_load_acquire(&p->stopping) || poster_desk_asked(&p->desk))
         park_cancel(&p->park);
     else
         park_wait(&p->park, key, ms);
@@ -126,6 +129,7 @@ static void *poster_run(void *ctx)
         uint64_t now_ms = core_now(p->core);
         if (hf_exchange(&p->reload, 0u))
             key_reload(p);
+        poster_desk_serve(&p->desk, w, now_ms);
         s = flush_step(p->flush, w, now_ms);
         if (s == HF_AGAIN)
             rest(p, flush_wait_ms(p->flush, now_ms, IDLE_MS));
@@ -135,6 +139,7 @@ static void *poster_run(void *ctx)
                "status=%s note=\"nothing is posted until the next start\"", hf_status_name(s));
         hf_store_release(&p->status, (uint32_t)s);
     }
+    poster_desk_close(&p->desk);
     if (w)
         core_worker_destroy(w);
     return NULL;
@@ -157,6 +162,7 @@ static enum hf_status poster_fill(struct poster *p, char why[200])
     if (s == HF_OK)
         s = flusher_open(p, why);
     if (s == HF_OK) {
+        poster_desk_open(&p->desk, p->flush, &p->park);
         p->started = pthread_create(&p->thread, NULL, poster_run, p) == 0;
         s = p->started ? HF_OK : fail(why, HF_NO_MEMORY, "odoo_url", "no thread for the flusher");
     }
@@ -209,6 +215,11 @@ void poster_reload(struct poster *p)
 enum hf_status poster_status(const struct poster *p)
 {
     return (enum hf_status)hf_load_acquire(&p->status);
+}
+
+struct flush_desk *poster_desk(struct poster *p)
+{
+    return &p->desk.base;
 }
 
 void poster_metrics(const struct poster *p, struct flush_metrics *out)

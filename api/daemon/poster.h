@@ -3,6 +3,7 @@
 #define HOLDFAST_API_POSTER_H
 
 #include "daemon/config.h"
+#include "flush/desk.h"
 #include "flush/flush.h"
 
 struct poster;
@@ -19,6 +20,8 @@ void poster_destroy(struct poster *p);
 void poster_reload(struct poster *p);
 // HF_OK, or why the flusher has ended; decisions are not concerned. Any thread, wait-free.
 enum hf_status poster_status(const struct poster *p);
+// For others to ask the flusher; lives as long as the poster.
+struct flush_desk *poster_desk(struct poster *p);
 void poster_metrics(const struct poster *p, struct flush_metrics *out); // any thread
 
 #endif

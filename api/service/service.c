@@ -5,6 +5,7 @@
 #include "base/atomics.h"
 
 #include "grpc/reflection/v1/reflection.pb-c.h"
+#include "holdfast/v1/erp.pb-c.h"
 
 #include <stdlib.h>
 
@@ -27,7 +28,8 @@
         .path = PREFIX service "/" name, .kind = RPC_FAST, .role = (role_),                        \
         .request = &holdfast__v1__##type##_request__descriptor, .posted = 16                       \
     }
-#define OPEN_TO_ALL 0
+#define ERP(name, type, function) SLOW("ErpService", name, AUTH_OPERATOR, type, function)
+#define OPEN_TO_ALL               0
 #define REFLECTION(version)                                                                        \
     STREAM("/grpc.reflection." version ".ServerReflection/ServerReflectionInfo", OPEN_TO_ALL,      \
            grpc__reflection__v1__server_reflection_request__descriptor, reflection)
@@ -66,6 +68,15 @@ static const struct rpc_method methods[] = {
     SLOW("StockAdminService", "AdjustStock", AUTH_STOCK_ADMIN, adjust_stock, admin_adjust),
     SLOW("StockAdminService", "ImportStock", AUTH_STOCK_ADMIN, import_stock, admin_import),
     SLOW("StockAdminService", "CreateChannel", AUTH_STOCK_ADMIN, create_channel, admin_channel),
+    ERP("GetPostingStatus", get_posting_status, erp_status),
+    ERP("ListDeadLetters", list_dead_letters, erp_letters),
+    ERP("GetDeadLetter", get_dead_letter, erp_letter),
+    ERP("RetryDeadLetter", retry_dead_letter, erp_retry),
+    ERP("DiscardDeadLetter", discard_dead_letter, erp_discard),
+    ERP("ListDiscards", list_discards, erp_discards),
+    ERP("ListBatches", list_batches, erp_batches),
+    ERP("GetBatch", get_batch, erp_batch),
+    ERP("Trace", trace, erp_trace),
     // Load balancers and tools come without a key.
     {.path = "/grpc.health.v1.Health/Check",
      .kind = RPC_FAST,

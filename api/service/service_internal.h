@@ -68,6 +68,11 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call);
 void admin_import(void *ctx, void *local, struct rpc_call *call);
 void admin_channel(void *ctx, void *local, struct rpc_call *call);
 void reservation_list(void *ctx, void *local, struct rpc_call *call);
+#define SERVICE_ERP_TABLE(X)                                                                       \
+    X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)
+#define X(name) void erp_##name(void *ctx, void *local, struct rpc_call *call);
+SERVICE_ERP_TABLE(X)
+#undef X
 // Streams: opened, received, half_closed, sent, woken, closed of each.
 #define SERVICE_STREAM_TABLE(X) X(reserve_stream) X(watch_stock) X(health_watch) X(reflection)
 #define X(name)                                                                                    \

@@ -42,7 +42,8 @@ void flush_options_default(struct flush_options *o)
                                 .retry_max_ms = 60000,
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
-                                .timeout_ms = 120000};
+                                .timeout_ms = 120000,
+                                .history_days = 400};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -201,6 +202,9 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
     else
         s = state_begin(f, why);
+    history_init(&f->history, o->storage, journal_engine_id(core_journal(o->core)));
+    if (s == HF_OK)
+        s = discards_load(f, why);
     if (s != HF_OK) {
         flush_close(f);
         return s;
@@ -221,6 +225,8 @@ void flush_close(struct flush *f)
     free(f->batches);
     free(f->dead);
     free(f->retrying);
+    free(f->discards);
+    history_fini(&f->history);
     odoo_fini(&f->odoo);
     free(f);
 }
@@ -270,6 +276,9 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     }
     if (f->must_save)
         return read;
+    enum hf_status letters = deadletter_step(f, w, now_ms);
+    if (letters != HF_AGAIN)
+        return letters;
     struct flush_batch *b = batch_next(f, now_ms, held);
     enum hf_status s = b ? post_one(f, w, b, now_ms) : held ? HF_AGAIN : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
@@ -299,6 +308,8 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
+    hf_store_relaxed(&m->discards, f->discard_count);
+    hf_store_relaxed(&m->discards_open, f->discards_open);
     bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
     hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
 }
@@ -331,50 +342,4 @@ void flush_metrics(const struct flush *f, struct flush_metrics *out)
     uint64_t *to = (uint64_t *)out;
     for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
         to[i] = hf_load_relaxed(&from[i]);
-}
-
-// ------------------------------------------------------------------------------- dead letters
-
-uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dead_letter *out,
-                         uint32_t max)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->dead_count && n < max; i++) { // ids ascend
-        const struct flush_dead *d = &f->dead[i];
-        if (d->id <= after)
-            continue;
-        out[n] = (struct flush_dead_letter){.id = d->id,
-                                            .handle = d->line.handle,
-                                            .kind = (enum flush_kind)d->line.kind,
-                                            .cause = (enum flush_cause)d->cause,
-                                            .quantity = d->line.quantity,
-                                            .movements = d->line.movements,
-                                            .first_lsn = d->line.first_lsn,
-                                            .last_lsn = d->line.last_lsn,
-                                            .since_ms = d->line.since_ms,
-                                            .dead_ms = d->dead_ms,
-                                            .batch = d->batch};
-        memcpy(out[n++].why, d->why, sizeof d->why);
-    }
-    return n;
-}
-
-enum hf_status flush_dead_retry(struct flush *f, uint64_t id)
-{
-    for (uint32_t i = 0; i < f->dead_count; i++) {
-        if (f->dead[i].id != id || f->retrying[i])
-            continue;
-        struct flush_line l = f->dead[i].line;
-        int64_t total = l.quantity < 0 ? -l.quantity : l.quantity;
-        if (!window_fits(&f->window, 1, total))
-            return HF_BUSY;
-        l.product = l.uom = 0; // looked up again
-        if (f->window.movements == 0)
-            f->window.opened_ms = 0; // due at once
-        window_add(&f->window, &l);
-        f->close_at_ms = 0;
-        f->retrying[i] = true;
-        return HF_OK;
-    }
-    return HF_NOT_FOUND;
 }

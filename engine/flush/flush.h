@@ -132,6 +132,7 @@ struct flush_options {
     uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
     uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
     uint32_t timeout_ms;   // of a call that posts. default 120,000
+    uint32_t history_days; // what was posted is kept so long. default 400
 };
 void flush_options_default(struct flush_options *o);
 
@@ -156,6 +157,7 @@ uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
 void flush_key_set(struct flush *f, const char *key);
 
 // ------------------------------------------------------------------------------- dead letters
+// All in the flusher's thread; see desk.h for others.
 
 struct flush_dead_letter {
     uint64_t id;
@@ -168,13 +170,42 @@ struct flush_dead_letter {
     uint64_t since_ms, dead_ms;   // oldest movement; when it was given up. Engine time
     uint64_t batch;               // 0: it was in none
     char why[FLUSH_WHY_BYTES];    // Odoo's words
+    bool retrying;
 };
-// Up to max of those with an id above `after`, ascending. Returns how many. The flusher's thread.
+// Up to max of those with an id above `after`, ascending. Returns how many.
 uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dead_letter *out,
                          uint32_t max);
-// Puts its movement back into the window; it stays a dead letter until the window is closed.
-// HF_NOT_FOUND; HF_BUSY: the window has no room now. The flusher's thread.
-enum hf_status flush_dead_retry(struct flush *f, uint64_t id);
+// Its movement goes out again in a new batch, under a new name; the wish is durable when it
+// returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
+// HF_NOT_FOUND; HF_BUSY: the disk is full.
+enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
+
+#define FLUSH_ACTOR_BYTES  48
+#define FLUSH_REASON_BYTES 160
+#define FLUSH_DISCARDS_MAX 16384
+struct flush_discarding {
+    uint64_t letter;
+    struct hf_uuid request_id; // of the operator's request
+    const char *actor, *reason;
+};
+// Odoo will never be told of it: the cell is treated as if Odoo had been, and Odoo differs by it
+// from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
+// again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
+// used for another letter; HF_BUSY: it is being retried, or the disk is full; HF_FULL:
+// FLUSH_DISCARDS_MAX.
+enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
+                                  uint64_t now_ms) HF_CHECKED;
+
+struct flush_discarded {
+    struct flush_dead_letter letter;
+    struct hf_uuid request_id, op_id; // op_id: of its record in the journal
+    uint64_t time_ms;
+    bool booked; // that record is durable
+    char actor[FLUSH_ACTOR_BYTES], reason[FLUSH_REASON_BYTES];
+};
+// Oldest first, from the from-th on.
+uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_discarded *out,
+                            uint32_t max);
 
 // ------------------------------------------------------------------------------- metrics
 
@@ -195,8 +226,8 @@ struct flush_metrics {
     uint64_t window_lines, window_movements;
     uint64_t open_batches, open_movements; // formed and not acknowledged
     uint64_t oldest_ms;                    // engine time of the oldest unposted movement, 0: none
-    uint64_t dead_letters;
-    uint64_t pause; // enum flush_pause
+    uint64_t dead_letters, discards, discards_open; // open: not in the journal yet
+    uint64_t pause;                                 // enum flush_pause
 };
 void flush_metrics(const struct flush *f, struct flush_metrics *out); // any thread
 

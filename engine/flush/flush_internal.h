@@ -2,14 +2,17 @@
 #ifndef HOLDFAST_FLUSH_INTERNAL_H
 #define HOLDFAST_FLUSH_INTERNAL_H
 
+#include "core/record.h"
+#include "flush/fate.h"
 #include "flush/flush.h"
+#include "flush/history.h"
 #include "flush/odoo.h"
 
 #define FLUSH_STATE_NAME    "flush.hfs"
 #define FLUSH_STATE_KIND    "HFFLUSH"
 #define FLUSH_STATE_VERSION 1
-#define FLUSH_NAME_BYTES    96
-#define FLUSH_SHARD         0
+
+#define FLUSH_SHARD 0
 
 // A netted movement. The layout is the file's.
 struct flush_line {
@@ -67,11 +70,28 @@ struct flush_batch {
 struct flush_dead {
     struct flush_line line;
     uint64_t id, batch, dead_ms;
-    uint8_t cause, zero[7];
+    uint8_t cause;
+    uint8_t retry; // 1: it is wanted
+    uint8_t zero[6];
     char why[FLUSH_WHY_BYTES];
 };
 static_assert(sizeof(struct flush_dead) == 208, "dead letter");
 static_assert(FLUSH_WHY_BYTES == ODOO_WORDS_BYTES, "Odoo's words are kept whole");
+
+enum flush_discard_state { FLUSH_DISCARD_INTENT, FLUSH_DISCARD_APPENDED, FLUSH_DISCARD_BOOKED };
+
+struct flush_discard {
+    struct hf_uuid request_id, op_id;
+    struct flush_line line;
+    uint64_t letter, batch, dead_ms, time_ms;
+    uint64_t after_lsn; // its record is past it
+    uint64_t ticket;    // APPENDED
+    uint8_t cause, state;
+    uint8_t fresh; // made, or looked up, by this process
+    uint8_t zero[5];
+    char why[FLUSH_WHY_BYTES], actor[FLUSH_ACTOR_BYTES], reason[FLUSH_REASON_BYTES];
+};
+static_assert(sizeof(struct flush_discard) == 472, "discard");
 
 struct flush_window {
     struct flush_line *lines;
@@ -104,7 +124,12 @@ struct flush {
     uint32_t batch_count;
     struct flush_dead *dead;
     uint32_t dead_count;
-    bool *retrying; // beside dead
+    bool *retrying;                 // beside dead: it is in the window
+    struct flush_discard *discards; // FLUSH_DISCARDS_MAX; a file of their own
+    uint32_t discard_count, discards_open;
+    bool discards_stale;
+    uint64_t discards_at_ms; // the next not before
+    struct history history;
     // Not durable:
     struct flush_window window;
     struct journal_reader *reader;
@@ -138,6 +163,8 @@ void window_clear(struct flush_window *w);
 // Whether a record of `lines` lines that move `total` in all is sure to fit.
 bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total);
 void window_add(struct flush_window *w, const struct flush_line *l);
+// As a line of its own: nothing is ever netted with it.
+void window_add_alone(struct flush_window *w, const struct flush_line *l);
 
 // ------------------------------------------------------------------- outbox.c
 // Reads on, from the archive or the journal. HF_AGAIN: nothing more, or the window is full.
@@ -145,7 +172,14 @@ enum hf_status outbox_step(struct flush *f, uint64_t now_ms);
 // Whether the journal or the archive holds this acknowledgement, past what was taken.
 enum hf_status outbox_find(struct flush *f, struct hf_uuid op_id, bool *found);
 void outbox_close(struct flush *f);
+// The same past another LSN.
+enum hf_status outbox_find_after(struct flush *f, struct hf_uuid op_id, uint64_t after,
+                                 bool *found);
 struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_ms);
+struct hf_uuid flush_discard_op_id(const struct flush *f, uint64_t letter, uint64_t now_ms);
+// What Odoo must hear of a record's line. False: nothing.
+bool outbox_movement(const struct core_record_line *l, const struct core_record_parts *p,
+                     struct flush_line *out);
 
 // ------------------------------------------------------------------- batch.c
 // "HF/<engine>/<incarnation>/<shard>/<batch>"
@@ -162,6 +196,16 @@ bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // ------------------------------------------------------------------- state.c
 enum hf_status state_load(struct flush *f, char why[200]);
 enum hf_status state_save(struct flush *f, uint64_t now_ms);
+
+// ------------------------------------------------------------------- history.c
+// A batch that Odoo has booked. False: not written now; the flusher is held, or has failed.
+bool history_note(struct flush *f, const struct flush_batch *b, struct hf_uuid op_id,
+                  uint64_t now_ms);
+
+// ------------------------------------------------------------------- deadletter.c
+enum hf_status discards_load(struct flush *f, char why[200]);
+// Takes what is to be retried into the window; brings discards on. HF_AGAIN: nothing to do.
+enum hf_status deadletter_step(struct flush *f, struct core_worker *w, uint64_t now_ms);
 
 // ------------------------------------------------------------------- contact.c
 // A call of the flusher's own thread, counted.

@@ -9,7 +9,6 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "core/record.h"
 
 #include <string.h>
 
@@ -25,6 +24,7 @@ struct reading {
 // ------------------------------------------------------------------------------- operation ids
 
 #define OP_BATCH_BITS 40
+#define OP_DISCARD    (UINT64_C(1) << (OP_BATCH_BITS - 1)) // of a dead letter, not of a batch
 
 static uint64_t incarnation_tag(const struct flush *f)
 {
@@ -36,6 +36,11 @@ struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_m
     uint64_t tag = incarnation_tag(f), low = batch & ((UINT64_C(1) << OP_BATCH_BITS) - 1);
     uint64_t middle = (tag >> 12 & 0x3fffff) << OP_BATCH_BITS;
     return hf_uuid_v7(now_ms, tag & 0xfff, (middle | low) << 2);
+}
+
+struct hf_uuid flush_discard_op_id(const struct flush *f, uint64_t letter, uint64_t now_ms)
+{
+    return flush_op_id(f, letter | OP_DISCARD, now_ms);
 }
 
 // False: another's. *batch is the batch that it acknowledges.
@@ -52,6 +57,10 @@ static enum hf_status acknowledgement_check(struct flush *f, struct hf_uuid id)
         return flush_fail(f, HF_FOREIGN,
                           "another flusher has acknowledged postings here: the "
                           "state file was lost or exchanged");
+    if (batch & OP_DISCARD)
+        return (batch & ~OP_DISCARD) < f->next_dead
+                   ? HF_OK
+                   : flush_fail(f, HF_DAMAGED, "the state file is older than the journal");
     for (uint32_t i = 0; i < f->batch_count; i++)
         if (f->batches[i].number == batch &&
             (f->batches[i].state != FLUSH_POSTED || !hf_uuid_equal(f->batches[i].op_id, id)))
@@ -68,9 +77,8 @@ static bool starts_with(const char *text, uint32_t bytes, const char *prefix)
     return bytes >= strlen(prefix) && memcmp(text, prefix, strlen(prefix)) == 0;
 }
 
-// False: the line moves nothing that Odoo must hear of.
-static bool movement_of(const struct core_record_line *l, const struct core_record_parts *p,
-                        struct flush_line *out)
+bool outbox_movement(const struct core_record_line *l, const struct core_record_parts *p,
+                     struct flush_line *out)
 {
     out->handle = l->handle;
     out->movements = 1;
@@ -108,7 +116,7 @@ static enum hf_status record_take(struct reading *r, uint64_t lsn, const struct 
         .first_lsn = lsn, .last_lsn = lsn, .since_ms = core_record_time(rec)};
     int64_t total = 0;
     for (uint32_t i = 0; i < rec->line_count; i++)
-        if (movement_of(&rec->lines[i], p, &moved))
+        if (outbox_movement(&rec->lines[i], p, &moved))
             total += moved.quantity < 0 ? -moved.quantity : moved.quantity;
     if (!window_fits(&f->window, rec->line_count, total)) {
         f->window.full = true;
@@ -118,7 +126,7 @@ static enum hf_status record_take(struct reading *r, uint64_t lsn, const struct 
         f->window.opened_ms = r->now_ms;
     uint32_t movements = 0;
     for (uint32_t i = 0; i < rec->line_count; i++)
-        if (movement_of(&rec->lines[i], p, &moved)) {
+        if (outbox_movement(&rec->lines[i], p, &moved)) {
             window_add(&f->window, &moved);
             movements++;
         }
@@ -211,18 +219,23 @@ static enum hf_status finding_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     return HF_OK;
 }
 
-enum hf_status outbox_find(struct flush *f, struct hf_uuid op_id, bool *found)
+enum hf_status outbox_find_after(struct flush *f, struct hf_uuid op_id, uint64_t after, bool *found)
 {
     struct archive *a = core_archive(f->options.core);
     struct finding k = {op_id, false};
     // Before the archive is asked, so that nothing falls between the two.
-    uint64_t after = a ? archive_lsn(a) : f->taken_lsn;
+    uint64_t archived = a ? archive_lsn(a) : 0;
     struct journal_reader *reader;
     enum hf_status s = a ? archive_find_id(a, op_id, finding_visit, &k) : HF_OK;
     if (s != HF_OK && s != HF_NOT_FOUND)
         return s;
-    if (after < f->taken_lsn)
-        after = f->taken_lsn; // it was appended after the state that names it was written
+    if (after < archived)
+        after = archived;
+    // Without an archive what was taken may have gone with its segment; then the engine's memory of
+    // ids is the guard.
+    uint64_t oldest = journal_oldest_lsn(core_journal(f->options.core));
+    if (!a && after + 1 < oldest)
+        after = oldest - 1;
     s = k.found ? HF_AGAIN : journal_reader_create(core_journal(f->options.core), after, &reader);
     if (s == HF_OK) {
         while ((s = journal_reader_step(reader, GROUPS_AT_ONCE, finding_visit, &k)) == HF_OK)
@@ -231,4 +244,10 @@ enum hf_status outbox_find(struct flush *f, struct hf_uuid op_id, bool *found)
     }
     *found = k.found;
     return s == HF_AGAIN ? HF_OK : s;
+}
+
+enum hf_status outbox_find(struct flush *f, struct hf_uuid op_id, bool *found)
+{
+    // It was appended after the state that names it was written.
+    return outbox_find_after(f, op_id, f->taken_lsn, found);
 }

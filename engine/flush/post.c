@@ -135,11 +135,18 @@ static void create(struct flush *f, struct flush_batch *b, bool burn, uint64_t n
 
 static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
+    struct hf_uuid op_id =
+        b->kind == FLUSH_SALE ? flush_op_id(f, b->number, now_ms) : (struct hf_uuid){0, 0};
+    if (!history_note(f, b, op_id, now_ms)) { // it stays booked in Odoo, and is read back again
+        b->step = FLUSH_STEP_LOOKUP;
+        wait_on(f, b, now_ms);
+        return;
+    }
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
         b->state = FLUSH_POSTED;
-        b->op_id = flush_op_id(f, b->number, now_ms);
+        b->op_id = op_id;
         b->step = FLUSH_STEP_ACK;
         f->must_save = true; // E4
         return;
@@ -170,6 +177,7 @@ static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     const char *origin = json_string_value(json_object_get(a.result, "origin"));
     if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
         strcmp(origin, ours) == 0) {
+        b->picking = (uint32_t)json_integer_value(json_object_get(a.result, "id"));
         posted(f, b, now_ms);
     } else if (a.class == ODOO_OK && state) {
         b->step = FLUSH_STEP_LOOKUP; // another's, cancelled, or not validated

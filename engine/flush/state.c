@@ -173,7 +173,7 @@ static enum hf_status dead_read(struct chunkfile_reader *r, struct flush *f, uin
     for (uint32_t i = 0; i < count && s == HF_OK; i++) {
         const struct flush_dead *d = &f->dead[i];
         if (!line_sound(f, &d->line) || d->cause == 0 || d->cause >= FLUSH_CAUSE_COUNT ||
-            d->id >= f->next_dead || !zeros(d->zero, sizeof d->zero) ||
+            d->id >= f->next_dead || d->retry > 1 || !zeros(d->zero, sizeof d->zero) ||
             d->why[sizeof d->why - 1] != '\0')
             s = HF_DAMAGED;
     }

@@ -73,3 +73,10 @@ void window_add(struct flush_window *w, const struct flush_line *l)
         have->since_ms = l->since_ms;
     w->movements += l->movements;
 }
+
+void window_add_alone(struct flush_window *w, const struct flush_line *l)
+{
+    HF_ASSERT(w->count < w->max);
+    w->lines[w->count++] = *l; // in no table: it is never found again
+    w->movements += l->movements;
+}

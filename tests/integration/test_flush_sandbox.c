@@ -323,7 +323,8 @@ static void dead_letters_retry(struct rig *r)
         pthread_join(r->thread, NULL);
         uint32_t n = flush_dead_list(r->flush, 0, d, 64);
         for (uint32_t i = 0; i < n; i++)
-            assert_int_equal(flush_dead_retry(r->flush, d[i].id), HF_OK);
+            assert_int_equal(flush_dead_retry(r->flush, d[i].id, core_now(node_core(r->node))),
+                             HF_OK);
         atomic_store(&r->stopping, false);
         assert_int_equal(pthread_create(&r->thread, NULL, flush_run, r), 0);
         settle(r);

@@ -255,9 +255,10 @@ static void a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted(void **s
     struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
     sandbox_handle(fw->sandbox, &r, &a);
     free(a.body);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id + 7), HF_NOT_FOUND);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_OK);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_NOT_FOUND); // not twice
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id + 7, core_now(fw->w.core)), HF_NOT_FOUND);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)),
+                     HF_OK); // asked again, it acts once
     assert_true(fworld_run(fw));
     assert_int_equal(flush_dead_list(fw->f, 0, d, 4), 0);
     fworld_check(fw);
@@ -300,7 +301,7 @@ static void what_odoo_does_not_know_is_told_line_by_line(void **state)
     catalogue(fw, "{\"products\":[{\"default_code\":\"ghost\"}]}"); // a person has mended it
     for (int k = 0; k < 4; k++)
         if (d[k].handle == handles[0])
-            assert_int_equal(flush_dead_retry(fw->f, d[k].id), HF_OK);
+            assert_int_equal(flush_dead_retry(fw->f, d[k].id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     assert_int_equal(sandbox_quantity(fw->sandbox, "ghost", CUSTOMERS), 1000000);
     assert_int_equal(flush_dead_list(fw->f, 0, d, 8), 3);
@@ -384,10 +385,10 @@ static void dead_letters_without_room_hold_the_flusher(void **state)
     struct flush_dead_letter d;
     assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
     fake_clock_advance_ms(&fw->w.clock, 120000);
-    assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     while (flush_dead_list(fw->f, 0, &d, 1)) {
-        assert_int_equal(flush_dead_retry(fw->f, d.id), HF_OK);
+        assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
         assert_true(fworld_run(fw));
     }
     fworld_check(fw);
@@ -546,7 +547,7 @@ static void a_document_cancelled_by_a_person_is_a_dead_letter(void **state)
     struct flush_dead_letter d[2];
     assert_int_equal(flush_dead_list(fw->f, 0, d, 2), 1);
     assert_int_equal(d[0].cause, FLUSH_CAUSE_CANCELLED);
-    assert_int_equal(flush_dead_retry(fw->f, d[0].id), HF_OK);
+    assert_int_equal(flush_dead_retry(fw->f, d[0].id, core_now(fw->w.core)), HF_OK);
     assert_true(fworld_run(fw));
     fworld_check(fw);
 }

@@ -55,7 +55,7 @@ static void dead_letters_retry(struct flush_world *fw)
         if (n == 0)
             return;
         for (uint32_t i = 0; i < n; i++)
-            assert_int_equal(flush_dead_retry(fw->f, d[i].id), HF_OK);
+            assert_int_equal(flush_dead_retry(fw->f, d[i].id, core_now(fw->w.core)), HF_OK);
         assert_true(fworld_run(fw));
     }
     fail_msg("dead letters keep coming");
@@ -154,6 +154,117 @@ static void an_acknowledgement_months_late_acts_once(void **state)
     }
 }
 
+// What was discarded is in the engine's stock as if Odoo had it, once, and in Odoo not at all.
+static void discards_check(struct flush_world *fw)
+{
+    struct flush_discarded d[8];
+    uint32_t n = flush_discard_list(fw->f, 0, d, 8);
+    int64_t apart[CELLS] = {0};
+    for (uint32_t k = 0; k < n; k++) {
+        assert_true(d[k].booked);
+        assert_string_equal(d[k].actor, "ann");
+        for (uint32_t i = 0; i < CELLS; i++)
+            if (d[k].letter.handle == fw->cells[i])
+                apart[i] +=
+                    d[k].letter.kind == FLUSH_SALE ? -d[k].letter.quantity : d[k].letter.quantity;
+    }
+    for (uint32_t i = 0; i < CELLS; i++) {
+        struct core_cell c = world_read(&fw->w, fw->cells[i]);
+        int64_t odoo = sandbox_quantity(fw->sandbox, sku_of(i), stock_of(i));
+        assert_int_equal(c.committed, 0);
+        assert_int_equal(c.available, c.on_hand);
+        if (millionths(fw, i, c.on_hand - apart[i]) != odoo)
+            fail_msg("%s in %s: on hand %lld, discarded %lld, Odoo %lld millionths", sku_of(i),
+                     stock_of(i), (long long)c.on_hand, (long long)apart[i], (long long)odoo);
+    }
+}
+
+// A sale and a correction that Odoo refuses for good, and an operator who discards both and asks
+// again after each power loss.
+static bool discard_both(struct flush_world *fw, const struct hf_uuid ids[2])
+{
+    for (int i = 0; i < 2; i++) {
+        struct flush_discarding k = {(uint64_t)i + 1, ids[i], "ann", "the product is gone"};
+        enum hf_status s = flush_dead_discard(fw->f, &k, core_now(fw->w.core));
+        if (fw->w.disk->crashed)
+            return false;
+        assert_int_equal(s, HF_OK);
+        if (!fworld_run(fw))
+            return false;
+    }
+    for (int i = 0; i < 50; i++) {
+        bool did;
+        if (!fworld_pump(fw, &did) || fw->w.disk->crashed)
+            return false;
+    }
+    return true;
+}
+
+static void p7_p8_power_fails_while_a_dead_letter_is_discarded(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        uint64_t crashes = 0;
+        for (uint64_t at = 1, through = 0; !through; at++) {
+            struct flush_world *fw = malloc(sizeof *fw);
+            fworld_init(fw, 8);
+            fw->options.action_id = variants[v].action ? 13000000 : 0;
+            fw->w.options.archive = variants[v].archive;
+            fworld_restart(fw);
+            faults_post(fw, "POST", "{\"kind\":\"user_error\",\"product\":\"tea\",\"count\":-1}");
+            fworld_sell(fw, 0, 5, false);
+            fworld_change(fw, 1, -4, "counted");
+            fworld_sell(fw, 2, 1, false);
+            assert_true(fworld_run(fw));
+            struct flush_dead_letter d[4];
+            assert_int_equal(flush_dead_list(fw->f, 0, d, 4), 2);
+            const struct hf_uuid ids[2] = {world_id(&fw->w), world_id(&fw->w)};
+            fw->w.disk->faults.crash_in = at;
+            through = discard_both(fw, ids);
+            if (!through) {
+                crashes++;
+                fworld_restart(fw);
+                fw->w.disk->faults.crash_in = 0;
+                assert_true(discard_both(fw, ids));
+            }
+            fw->w.disk->faults.crash_in = 0;
+            fworld_restart(fw); // and what is done is not done again
+            assert_true(discard_both(fw, ids));
+            assert_int_equal(flush_dead_list(fw->f, 0, d, 4), 0);
+            discards_check(fw);
+            world_free(fw);
+        }
+        printf("%s: %llu power losses\n", variants[v].name, (unsigned long long)crashes);
+        assert_true(crashes > 15);
+    }
+}
+
+// The wish to retry is durable: whoever was told so does not ask again.
+static void p8_a_retry_survives_a_power_loss(void **state)
+{
+    (void)state;
+    for (uint64_t at = 1, through = 0; !through; at++) {
+        struct flush_world *fw = malloc(sizeof *fw);
+        fworld_init(fw, 9);
+        faults_post(fw, "POST", "{\"kind\":\"user_error\",\"product\":\"tea\",\"count\":-1}");
+        fworld_sell(fw, 0, 5, false);
+        assert_true(fworld_run(fw));
+        faults_post(fw, "DELETE", "");
+        assert_int_equal(flush_dead_retry(fw->f, 1, core_now(fw->w.core)), HF_OK);
+        fw->w.disk->faults.crash_in = at;
+        through = fworld_run(fw);
+        fw->w.disk->faults.crash_in = 0;
+        if (!through)
+            fworld_restart(fw);
+        assert_true(fworld_run(fw));
+        struct flush_metrics m;
+        flush_metrics(fw->f, &m);
+        assert_int_equal(m.dead_letters, 0);
+        fworld_check(fw);
+        world_free(fw);
+    }
+}
+
 static const char *const mishaps[] = {
     "close",      "commit_close",  "commit_hang", "http_502",      "http_503",
     "commit_504", "database_down", "html_200",    "serialization", "operational",
@@ -221,6 +332,8 @@ int main(void)
         cmocka_unit_test(p7_p8_power_fails_at_every_storage_call),
         cmocka_unit_test(p7_p8_power_fails_at_every_call_to_odoo),
         cmocka_unit_test(an_acknowledgement_months_late_acts_once),
+        cmocka_unit_test(p7_p8_power_fails_while_a_dead_letter_is_discarded),
+        cmocka_unit_test(p8_a_retry_survives_a_power_loss),
         cmocka_unit_test(p7_p8_whatever_happens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

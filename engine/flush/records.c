@@ -1,0 +1,91 @@
+#include "flush/records.h"
+
+#include "core/record.h"
+
+#define GROUPS_AT_ONCE 64
+#define TRIES          8
+
+struct walking {
+    journal_visit visit;
+    void *ctx;
+    uint64_t last, upto;
+    struct hf_uuid id; // nil: all
+    bool ended;        // past upto, or the visitor wanted no more
+};
+
+static enum hf_status walk_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                 const struct journal_record *r)
+{
+    struct walking *k = ctx;
+    if (lsn <= k->last)
+        return HF_OK;
+    if (lsn > k->upto) {
+        k->ended = true;
+        return HF_STOPPED;
+    }
+    enum hf_status s = HF_OK;
+    if (hf_uuid_is_nil(k->id) || hf_uuid_equal(k->id, r->id))
+        s = k->visit(k->ctx, lsn, time_ms, r);
+    if (s == HF_OK)
+        k->last = lsn;
+    else
+        k->ended = true;
+    return s;
+}
+
+static enum hf_status journal_walk(struct core *c, struct walking *k)
+{
+    struct journal_reader *reader;
+    enum hf_status s = journal_reader_create(core_journal(c), k->last, &reader);
+    if (s != HF_OK)
+        return s;
+    while (!k->ended && (s = journal_reader_step(reader, GROUPS_AT_ONCE, walk_visit, k)) == HF_OK)
+        ;
+    journal_reader_destroy(reader);
+    return s;
+}
+
+static enum hf_status walk(struct core *c, struct walking *k)
+{
+    struct archive *a = core_archive(c);
+    enum hf_status s = HF_BUSY;
+    for (int tries = 0; tries < TRIES; tries++) {
+        s = journal_walk(c, k);
+        if (k->ended)
+            return k->last >= k->upto || s == HF_STOPPED ? HF_OK : s;
+        if (s == HF_AGAIN)
+            return HF_OK; // nothing more is durable
+        if (s != HF_NOT_FOUND)
+            return s;
+        uint64_t before = k->last;
+        s = a ? archive_walk(a, k->last, walk_visit, k) : HF_NOT_FOUND;
+        if (k->ended)
+            return s == HF_STOPPED ? HF_OK : s;
+        if (s != HF_OK)
+            return s;
+        if (k->last == before)
+            s = HF_BUSY;
+    }
+    return s;
+}
+
+enum hf_status records_walk(struct core *c, uint64_t after, uint64_t upto, journal_visit visit,
+                            void *ctx)
+{
+    struct walking k = {.visit = visit, .ctx = ctx, .last = after, .upto = upto};
+    return walk(c, &k);
+}
+
+enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit, void *ctx)
+{
+    struct archive *a = core_archive(c);
+    struct walking k = {.visit = visit, .ctx = ctx, .id = id, .upto = UINT64_MAX};
+    // Before the archive is asked, so that nothing falls between the two.
+    uint64_t archived = a ? archive_lsn(a) : journal_oldest_lsn(core_journal(c)) - 1;
+    enum hf_status s = a ? archive_find_id(a, id, walk_visit, &k) : HF_OK;
+    if (k.ended || (s != HF_OK && s != HF_NOT_FOUND))
+        return s;
+    if (k.last < archived)
+        k.last = archived;
+    return walk(c, &k);
+}

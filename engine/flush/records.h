@@ -1,0 +1,17 @@
+// Records that were journaled, wherever they are now.
+#ifndef HOLDFAST_FLUSH_RECORDS_H
+#define HOLDFAST_FLUSH_RECORDS_H
+
+#include "core/core.h"
+
+// Visits the durable records with after < lsn <= upto, in order, out of the archive and then the
+// journal. Any thread; blocking. What visit answers other than HF_OK ends it, and is the answer.
+// HF_NOT_FOUND: some have expired; HF_BUSY: segments moved too fast, ask again; HF_DAMAGED, HF_IO,
+// HF_NO_MEMORY.
+enum hf_status records_walk(struct core *c, uint64_t after, uint64_t upto, journal_visit visit,
+                            void *ctx);
+
+// Every durable record of a reservation, in order; also those of operations on it. As above.
+enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit, void *ctx);
+
+#endif
