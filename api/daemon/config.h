@@ -162,7 +162,8 @@
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
       "this engine's name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life")        \
     X(odoo_locations, "odoo_locations", TEXT, "", 0, 4095,                                         \
-      "LOCATION=WAREHOUSE,...: Holdfast's locations and the codes of Odoo's warehouses")           \
+      "LOCATION=WAREHOUSE[:MODE[:ZONE]],...: Holdfast's locations, Odoo's warehouses, "             \
+      "see OPERATIONS.md")                                                                         \
     X(odoo_action_id, "odoo_action_id", COUNT, "0", 0, 4294967295,                                 \
       "server action that posts a batch in one call; 0: two calls")                                \
     X(odoo_window_ms, "odoo_window", SPAN, "1s", 10, CONFIG_H,                                     \

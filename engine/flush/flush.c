@@ -150,6 +150,10 @@ static const char *places_fill(struct flush *f)
         snprintf(p->name, sizeof p->name, "%s", l->name);
         snprintf(p->warehouse, sizeof p->warehouse, "%s", l->warehouse);
         p->location_option = l->location_id;
+        p->mode = l->mode;
+        p->zone = l->zone ? zone_create(l->zone) : NULL;
+        if (l->zone && !p->zone)
+            return "a location's time zone is not known: wants a name such as Europe/Berlin";
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(f->places[k].name, p->name) == 0)
                 return "a location is named twice";
@@ -227,6 +231,8 @@ void flush_close(struct flush *f)
     free(f->retrying);
     free(f->discards);
     history_fini(&f->history);
+    for (uint32_t i = 0; i < f->place_count; i++)
+        zone_destroy(f->places[i].zone);
     odoo_fini(&f->odoo);
     free(f);
 }

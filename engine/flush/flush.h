@@ -103,10 +103,11 @@ struct flush_location {
     const char *warehouse; // code of Odoo's warehouse: its company and picking types
     uint32_t location_id;  // of Odoo's location; 0: the warehouse's stock location
     enum flush_mode mode;
+    const char *zone; // of its company's accounting days, as "Europe/Berlin"; NULL: UTC
 };
 
-// "LOCATION=WAREHOUSE[:MODE],..." into up to FLUSH_LOCATIONS_MAX of `out`, whose texts are the text
-// cut in place. NULL, or what is wrong: static text.
+// "LOCATION=WAREHOUSE[:MODE[:ZONE]],..." into up to FLUSH_LOCATIONS_MAX of `out`, whose texts are
+// the text cut in place. NULL, or what is wrong: static text.
 const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count);
 
 struct flush_options {

@@ -7,6 +7,7 @@
 #include "flush/flush.h"
 #include "flush/history.h"
 #include "flush/odoo.h"
+#include "sys/zone.h"
 
 #define FLUSH_STATE_NAME    "flush.hfs"
 #define FLUSH_STATE_KIND    "HFFLUSH"
@@ -23,7 +24,8 @@ struct flush_line {
     uint64_t since_ms;     // engine time of the oldest movement
     uint32_t product, uom; // Odoo's; 0: not looked up
     uint8_t kind, scale;
-    uint8_t zero[6];
+    uint16_t day; // accounting day, since 1970 in the company's time zone; 0: today's, as it comes
+    uint8_t zero[4];
 };
 static_assert(sizeof(struct flush_line) == 56, "line");
 
@@ -34,6 +36,7 @@ enum flush_batch_step {
     FLUSH_STEP_SEND,
     FLUSH_STEP_LOOKUP,
     FLUSH_STEP_VALIDATE,
+    FLUSH_STEP_DATE,
     FLUSH_STEP_CANCEL,
     FLUSH_STEP_BURN,
     FLUSH_STEP_ACK_FIND,
@@ -58,6 +61,7 @@ struct flush_batch {
     // From here on memory only:
     enum flush_batch_step step;
     uint32_t picking;  // Odoo's id, when known
+    uint32_t dated;    // times that its date was set
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
     uint64_t retry_at_ms;
@@ -108,6 +112,9 @@ struct flush_place { // a location of Holdfast and what it means in Odoo
     uint32_t location_option;
     uint32_t location, company, type_out, type_in, type_internal;
     uint32_t customer, supplier, inventory, scrap;
+    uint32_t sold; // mode stage
+    enum flush_mode mode;
+    struct zone *zone; // NULL: UTC
 };
 
 struct flush {
@@ -220,6 +227,8 @@ bool contact_make(struct flush *f, uint64_t now_ms);
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms);
 const struct flush_place *place_of(const struct flush *f, uint32_t handle);
+// The accounting day of a moment there; NULL: no place, UTC.
+uint16_t place_day(const struct flush_place *p, uint64_t ms);
 
 // ------------------------------------------------------------------- post.c
 enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_batch *b,

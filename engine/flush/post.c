@@ -1,6 +1,7 @@
 // One batch, posted exactly once.
 //
 //   SEND -> [VALIDATE ->] LOOKUP -> done: POSTED -> ACK -> ACK_WAIT -> gone
+//     ^                     |-- done on another day: DATE, and LOOKUP again
 //     ^                     |-- absent: SEND again
 //     |                     |-- draft or assigned: VALIDATE
 //     |                     |-- doomed: BURN (absent), CANCEL (open), give up (cancelled)
@@ -155,16 +156,69 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     f->stale = true;
 }
 
-static json_t *action_args(struct flush *f, const struct flush_batch *b)
+// ------------------------------------------------------------------------------- its day
+
+// When its oldest movement was made: a moment of the batch's accounting day.
+static uint64_t made_ms(const struct flush_batch *b)
 {
-    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES];
+    uint64_t oldest = b->lines[0].since_ms;
+    for (uint32_t i = 1; i < b->line_count; i++)
+        if (b->lines[i].since_ms < oldest)
+            oldest = b->lines[i].since_ms;
+    return oldest;
+}
+
+static bool on_its_day(const struct flush *f, const struct flush_batch *b, uint64_t ms)
+{
+    return !b->lines[0].day || place_day(place_of(f, b->lines[0].handle), ms) == b->lines[0].day;
+}
+
+// Done in Odoo: on its accounting day, or to be dated.
+static void done(struct flush *f, struct flush_batch *b, const char *date, uint64_t now_ms)
+{
+    uint64_t ms;
+    if (odoo_time_parse(date, &ms) && on_its_day(f, b, ms))
+        posted(f, b, now_ms);
+    else
+        b->step = FLUSH_STEP_DATE;
+}
+
+static void set_date(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES], date[ODOO_TIME_BYTES];
+    struct odoo_answer a;
+    batch_name(f, b->number, name);
+    odoo_call(f, "stock.picking", "write",
+              json_pack("{s:[I],s:{s:s}}", "ids", (json_int_t)b->picking, "vals", "date_done",
+                        odoo_time_format(made_ms(b), date)),
+              &a);
+    bool again = b->dated++ > 0;
+    if (a.class == ODOO_OK && !again) {
+        b->step = FLUSH_STEP_LOOKUP;
+    } else {
+        // It is booked, on a wrong day: a closed period, say. A person's, at the slowest pace.
+        hf_log(HF_LOG_ERROR, "flush_date", "batch=%s date=\"%s\" odoo=\"%s\"", name, date, a.words);
+        if (a.class == ODOO_OK)
+            b->step = FLUSH_STEP_LOOKUP;
+        else
+            failed(f, b, &a, now_ms);
+        b->retry_at_ms = now_ms + f->options.retry_max_ms;
+    }
+    json_decref(a.result);
+}
+
+static json_t *action_args(struct flush *f, const struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES], date[ODOO_TIME_BYTES];
     batch_name(f, b->number, name);
     batch_origin(f, b, origin);
-    return json_pack("{s:[I],s:{s:{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o}}}", "ids",
+    return json_pack("{s:[I],s:{s:{s:s,s:s,s:s,s:s*,s:I,s:I,s:I,s:I,s:o}}}", "ids",
                      (json_int_t)f->options.action_id, "context", "hf_batch", "uuid", f->database,
-                     "name", name, "origin", origin, "company_id", (json_int_t)b->company, "type",
-                     (json_int_t)b->type, "src", (json_int_t)b->source, "dst",
-                     (json_int_t)b->destination, "lines", lines_json(b, false));
+                     "name", name, "origin", origin, "date",
+                     on_its_day(f, b, now_ms) ? NULL : odoo_time_format(made_ms(b), date),
+                     "company_id", (json_int_t)b->company, "type", (json_int_t)b->type, "src",
+                     (json_int_t)b->source, "dst", (json_int_t)b->destination, "lines",
+                     lines_json(b, false));
 }
 
 static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
@@ -172,13 +226,13 @@ static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     char ours[FLUSH_NAME_BYTES];
     struct odoo_answer a;
     batch_origin(f, b, ours);
-    odoo_call(f, "ir.actions.server", "run", action_args(f, b), &a);
+    odoo_call(f, "ir.actions.server", "run", action_args(f, b, now_ms), &a);
     const char *state = json_string_value(json_object_get(a.result, "state"));
     const char *origin = json_string_value(json_object_get(a.result, "origin"));
     if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
         strcmp(origin, ours) == 0) {
         b->picking = (uint32_t)json_integer_value(json_object_get(a.result, "id"));
-        posted(f, b, now_ms);
+        done(f, b, json_string_value(json_object_get(a.result, "date")), now_ms);
     } else if (a.class == ODOO_OK && state) {
         b->step = FLUSH_STEP_LOOKUP; // another's, cancelled, or not validated
     } else if (a.class == ODOO_OK && json_object_get(a.result, "holdfast")) {
@@ -263,7 +317,7 @@ static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const
                           "content");
     }
     if (strcmp(state, "done") == 0 && !burnt) {
-        posted(f, b, now_ms);
+        done(f, b, json_string_value(json_object_get(row, "date_done")), now_ms);
     } else if (strcmp(state, "cancel") == 0) {
         if (!b->doom) {
             why_set(b, "");
@@ -287,7 +341,7 @@ static enum hf_status look_up(struct flush *f, struct flush_batch *b, uint64_t n
     odoo_call(f, "stock.picking", "search_read",
               odoo_search(json_pack("[[s,s,s],[s,s,I]]", "name", "=", name, "company_id", "=",
                                     (json_int_t)b->company),
-                          json_pack("[s,s]", "state", "origin")),
+                          json_pack("[s,s,s]", "state", "origin", "date_done")),
               &a);
     enum hf_status s = HF_OK;
     if (a.class != ODOO_OK || !json_is_array(a.result)) {
@@ -364,6 +418,9 @@ enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_ba
         return look_up(f, b, now_ms);
     case FLUSH_STEP_VALIDATE:
         validate(f, b, now_ms);
+        return HF_OK;
+    case FLUSH_STEP_DATE:
+        set_date(f, b, now_ms);
         return HF_OK;
     case FLUSH_STEP_CANCEL:
         cancel(f, b, now_ms);

@@ -1,6 +1,8 @@
 // The flusher against a fake Odoo: what it posts, how it nets, what it does with refusals.
 #include "flush_world.h"
 
+#include "flush/odoo.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -198,6 +200,131 @@ static void each_line_names_its_lsn_span(void **state)
         json_decref(rows);
         with_action(fw);
     }
+}
+
+// ------------------------------------------------------------------------------- modes
+
+static void reopen(struct flush_world *fw)
+{
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+}
+
+static void a_staged_sale_stays_owned_until_odoo_ships_it(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].mode = FLUSH_MODE_STAGE;
+    reopen(fw);
+    fworld_sell(fw, 0, 10, false);
+    bool did;
+    for (int i = 0; i < 20; i++) { // without its location nothing is posted, and that is told
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_CONFIG);
+    catalogue(fw, "{\"locations\":[{\"complete_name\":\"WH/Sold\",\"company_id\":1}]}");
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 10000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    struct core_cell c = world_read(&fw->w, fw->cells[0]);
+    assert_int_equal(c.on_hand, START - 10);
+    assert_int_equal(c.committed, 0);
+    fworld_take_back(fw, &fw->sold[0], CORE_CANCEL, 0, 4); // before shipment: back to the stock
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 6000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Stock"), (START - 6) * 1000000);
+    fworld_take_back(fw, &fw->sold[0], CORE_RETURN, 0, 1); // after it: from the customer
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 6000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), -1000000);
+}
+
+static void where_an_order_of_odoo_ships_no_sale_is_posted(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].mode = FLUSH_MODE_EXTERNAL;
+    reopen(fw);
+    fworld_sell(fw, 0, 10, false);
+    fworld_sell(fw, 2, 4, true);
+    fworld_take_back(fw, &fw->sold[0], CORE_CANCEL, 0, 3);
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0);
+    struct core_cell c = world_read(&fw->w, fw->cells[0]);
+    assert_int_equal(c.committed, 7); // until its order's done move comes in
+    assert_int_equal(c.on_hand, START);
+    // What only Holdfast knows is told.
+    fworld_change(fw, 0, 5, FLUSH_REASON_RECEIPT);
+    fworld_change(fw, 0, -2, "counted");
+    fworld_sell(fw, 1, 6, false); // the other place ships
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Stock"), (START + 3) * 1000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 6000000);
+}
+
+// ------------------------------------------------------------------------------- days
+
+#define DAY_MS  (UINT64_C(24) * 3600 * 1000)
+#define HOUR_MS (UINT64_C(3600) * 1000)
+
+static void until(struct flush_world *fw, uint64_t ms)
+{
+    while (core_now(fw->w.core) < ms) {
+        fake_clock_advance_ms(&fw->w.clock, 1000);
+        world_settle(&fw->w);
+    }
+}
+
+// Midnight in Tokyo, which has no summer time, is at 15:00 UTC.
+static void documents_are_of_the_sales_day(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].zone = "Asia/Tokyo";
+    for (int way = 0; way < 2; way++) {
+        reopen(fw);
+        uint64_t now = core_now(fw->w.core);
+        uint64_t midnight = (now / DAY_MS + 2) * DAY_MS + 15 * HOUR_MS;
+        // No steps of hours: a process that slept so long ends itself.
+        fake_clock_advance_ms(&fw->w.clock, midnight - 20000 - now);
+        reopen(fw);
+        fw->odoo.away = true;
+        fworld_sell(fw, 0, 3, false);
+        fworld_sell(fw, 4, 1, false);
+        world_settle(&fw->w);
+        until(fw, midnight + 5000);
+        fworld_sell(fw, 0, 2, false);
+        world_settle(&fw->w);
+        fw->odoo.away = false;
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+        json_t *rows = read_back(fw, "stock.picking",
+                                 "{\"domain\":[],\"fields\":[\"date_done\",\"id\"],"
+                                 "\"order\":\"id desc\",\"limit\":2}");
+        uint64_t later, sooner;
+        assert_true(odoo_time_parse(
+            json_string_value(json_object_get(json_array_get(rows, 0), "date_done")), &later));
+        assert_true(odoo_time_parse(
+            json_string_value(json_object_get(json_array_get(rows, 1), "date_done")), &sooner));
+        json_decref(rows);
+        assert_true(sooner >= midnight - 20000 && sooner < midnight);
+        assert_true(later >= midnight && later < midnight + DAY_MS);
+        fw->options.action_id = 13000000;
+    }
+}
+
+static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
+{
+    struct flush_world *fw = *state;
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fw->places[1].zone = "Mars/Olympus";
+    assert_int_equal(fworld_try_open(fw), HF_INVALID);
+    assert_non_null(strstr(fw->why, "time zone"));
+    fw->f = NULL;
+    fw->places[1].zone = NULL;
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
 }
 
 static void pages_and_errors_that_pass_are_waited_out(void **state)
@@ -683,6 +810,10 @@ int main(void)
         EACH(with_the_action_the_key_needs_no_administrators_rights),
         EACH(the_action_posts_into_no_other_database),
         EACH(each_line_names_its_lsn_span),
+        EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
+        EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
+        EACH(documents_are_of_the_sales_day),
+        EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(pages_and_errors_that_pass_are_waited_out),
         EACH(a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted),
         EACH(what_odoo_does_not_know_is_told_line_by_line),
