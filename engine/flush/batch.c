@@ -178,6 +178,7 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
     b->hash = batch_hash(b);
     f->next_batch++;
     f->batch_count++;
+    f->claims_stale = true;
     flush_count(&f->metrics.batches_formed, 1);
     return true;
 }
@@ -248,6 +249,7 @@ void batch_remove(struct flush *f, struct flush_batch *b)
     free(b->lines);
     memmove(b, b + 1, (size_t)(f->batches + f->batch_count - (b + 1)) * sizeof *b);
     f->batch_count--;
+    f->claims_stale = true;
 }
 
 static bool halves(struct flush *f, struct flush_batch *b)

@@ -1,7 +1,7 @@
 // The flusher against a fake Odoo: what it posts, how it nets, what it does with refusals.
 #include "flush_world.h"
 
-#include "flush/odoo.h"
+#include "flush/flush_internal.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -325,6 +325,122 @@ static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
     fworld_close(fw);
     fake_storage_restart(fw->w.disk);
     fworld_open(fw);
+}
+
+// ------------------------------------------------------------------------------- pace
+
+// Posters that the test steps itself: what is handed out stays under way until it lets one go.
+static struct flush_poster *with_posters(struct flush_world *fw, uint32_t count)
+{
+    fw->options.posters = count;
+    reopen(fw);
+    struct flush_poster *p = flush_poster_create(fw->f, &fw->odoo.base);
+    assert_non_null(p);
+    return p;
+}
+
+static bool shares(const struct flush_batch *a, const struct flush_batch *b)
+{
+    for (uint32_t i = 0; i < a->line_count; i++)
+        for (uint32_t k = 0; k < b->line_count; k++)
+            if (a->lines[i].product == b->lines[k].product)
+                return true;
+    return false;
+}
+
+// A batch that was sent once may be on its way still; beside it none of its products is sent.
+static void one_batch_a_product(const struct flush *f)
+{
+    for (uint32_t i = 0; i < f->batch_count; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            const struct flush_batch *a = &f->batches[i], *b = &f->batches[k];
+            bool both = a->state == FLUSH_FORMED && b->state == FLUSH_FORMED;
+            bool sent_a = a->calling || a->waits, sent_b = b->calling || b->waits;
+            if (both && sent_a && sent_b && shares(a, b))
+                fail_msg("batches %llu and %llu share a product", (unsigned long long)b->number,
+                         (unsigned long long)a->number);
+        }
+}
+
+// Until all is posted; *most is how many calls were under way at once.
+static void run_posters(struct flush_world *fw, struct flush_poster *p, uint64_t *most)
+{
+    *most = 0;
+    for (int i = 0; i < 100000; i++) {
+        bool did;
+        assert_true(fworld_pump(fw, &did));
+        one_batch_a_product(fw->f);
+        uint64_t out = metrics(fw).calling;
+        *most = out > *most ? out : *most;
+        if (did)
+            continue;
+        if (out)
+            flush_poster_step(p, 0);
+        else if (fworld_idle(fw))
+            return;
+        else
+            fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void several_batches_are_under_way_but_one_a_product(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t most;
+    fw->options.batch_lines = 1;
+    struct flush_poster *p = with_posters(fw, 3);
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 20; i++)
+            fworld_work(fw);
+        if (round % 3 == 0) {
+            fault(fw, "{\"kind\":\"commit_504\",\"method\":\"create\"}");
+            fault(fw, "{\"kind\":\"close\",\"method\":\"button_validate\",\"skip\":1}");
+            fault(fw, "{\"kind\":\"serialization\",\"method\":\"search_read\"}");
+        }
+        run_posters(fw, p, &most);
+        fworld_check(fw);
+    }
+    flush_poster_destroy(p);
+}
+
+static void calls_at_once_grow_with_successes_and_are_halved_by_failures(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t most;
+    fw->options.batch_lines = 1;
+    struct flush_poster *p = with_posters(fw, 4);
+    for (uint32_t i = 0; i < 5; i++)
+        fworld_sell(fw, 2 * i, 1, false); // five products
+    run_posters(fw, p, &most);
+    assert_true(most >= 2);
+    for (uint32_t i = 0; i < 6; i++)
+        fworld_sell(fw, 2 * i, 1, false);
+    run_posters(fw, p, &most);
+    assert_int_equal(most, 4);
+    assert_int_equal(metrics(fw).pace_cuts, 0);
+    fault(fw, "{\"kind\":\"http_503\",\"model\":\"stock.picking\",\"count\":2}");
+    for (uint32_t i = 0; i < 6; i++)
+        fworld_sell(fw, 2 * i, 1, false);
+    run_posters(fw, p, &most);
+    assert_int_equal(metrics(fw).pace_cuts, 2);
+    fworld_check(fw);
+    flush_poster_destroy(p);
+}
+
+static void lines_are_posted_no_faster_than_asked(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->options.batch_lines = 1;
+    fw->options.lines_per_s = 2;
+    reopen(fw);
+    for (uint32_t i = 0; i < CELLS; i++)
+        fworld_sell(fw, i, 1, false);
+    uint64_t began = core_now(fw->w.core);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    // Four at once from the burst; the others as the credit comes.
+    assert_true(core_now(fw->w.core) - began >= (CELLS - 5) * 1000 / 2);
 }
 
 static void pages_and_errors_that_pass_are_waited_out(void **state)
@@ -813,6 +929,9 @@ int main(void)
         EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
         EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
         EACH(documents_are_of_the_sales_day),
+        EACH(several_batches_are_under_way_but_one_a_product),
+        EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
+        EACH(lines_are_posted_no_faster_than_asked),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(pages_and_errors_that_pass_are_waited_out),
         EACH(a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted),
