@@ -178,8 +178,8 @@ static enum hf_status answered(struct flush *f, struct flush_batch *b, struct od
 enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
     struct flush_call *c = f->calls;
-    while (f->options.posters && c->state != FLUSH_CALL_EMPTY)
-        c++;
+    while (f->options.posters && hf_load_relaxed(&c->state) != FLUSH_CALL_EMPTY)
+        c++; // only this thread makes one READY, so what is EMPTY stays so
     post_request(f, b, now_ms, c);
     if (b->step == FLUSH_STEP_SEND)
         f->credit -= (int64_t)b->line_count * CREDIT_UNIT;
@@ -208,7 +208,7 @@ enum hf_status pace_collect(struct flush *f, uint64_t now_ms)
         HF_ASSERT(b && b->calling);
         b->calling = false;
         f->calling--;
-        c->state = FLUSH_CALL_EMPTY;
+        hf_store_relaxed(&c->state, (uint32_t)FLUSH_CALL_EMPTY);
         s = answered(f, b, &c->answer, now_ms);
         if (s != HF_OK)
             return s;
