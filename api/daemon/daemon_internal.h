@@ -11,6 +11,7 @@
 
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING };
 
+struct packets;
 struct poster;
 
 struct daemon {
@@ -22,11 +23,13 @@ struct daemon {
     uint64_t tls_ends_s;     // since 1970, the certificate's end; 0: no TLS
     struct auth *auth;
     struct node *node;
-    struct poster *poster; // NULL: nothing is posted
+    struct poster *poster;   // NULL: nothing is posted
+    struct packets *packets; // NULL: none are taken
     struct service *service;
     struct rpc *rpc;
-    pthread_mutex_t told_lock; // the writer's thread tells the listener of each group
-    struct rpc *told;          // under told_lock; NULL: nobody to tell
+    pthread_mutex_t told_lock;    // the writer's thread tells the front doors of each group
+    struct rpc *told;             // under told_lock; NULL: nobody to tell
+    struct packets *told_packets; // the same
     struct admin_server *admin;
     struct self_check *self_check;
 };

@@ -189,6 +189,8 @@ const struct fault *fault_strike(struct sandbox *s, const char *model, const cha
 void fault_error(const struct fault *f, struct outcome *o); // those that are errors of Odoo
 
 // ------------------------------------------------------------------- admin.c
+#define SANDBOX_DOOR "sandbox" // in the log, where a model's name stands
+bool catalogue_take(struct sandbox *s, const json_t *body);
 void admin_handle(struct sandbox *s, const struct sandbox_request *r, struct sandbox_answer *a);
 
 void answer_json(struct sandbox_answer *a, int status, json_t *v); // takes v
