@@ -118,6 +118,12 @@ static bool product_take(struct sandbox *s, const json_t *v)
     return true;
 }
 
+static bool place_take(struct sandbox *s, const json_t *v)
+{
+    return location_make(s, text_of(v, "complete_name", ""), text_of(v, "usage", "internal"),
+                         (uint32_t)json_integer_value(json_object_get(v, "company_id")));
+}
+
 static bool stock_take(struct sandbox *s, const json_t *v)
 {
     const char *code = text_of(v, "product", ""), *where = text_of(v, "location", "WH/Stock");
@@ -149,6 +155,12 @@ static bool each(struct sandbox *s, const json_t *body, const char *key,
     return true;
 }
 
+bool catalogue_take(struct sandbox *s, const json_t *body)
+{
+    return each(s, body, "warehouses", warehouse_take) && each(s, body, "locations", place_take) &&
+           each(s, body, "products", product_take) && each(s, body, "stock", stock_take);
+}
+
 static bool is(const struct sandbox_request *r, const char *method, const char *path)
 {
     size_t n = strcspn(r->path, "?");
@@ -160,8 +172,7 @@ static void post(struct sandbox *s, const struct sandbox_request *r, struct sand
     json_t *body = json_loadb(r->body ? r->body : "", r->body_bytes, 0, NULL);
     bool known = true, ok = body != NULL;
     if (is(r, "POST", "/sandbox/catalogue"))
-        ok = ok && each(s, body, "warehouses", warehouse_take) &&
-             each(s, body, "products", product_take) && each(s, body, "stock", stock_take);
+        ok = ok && catalogue_take(s, body);
     else if (is(r, "POST", "/sandbox/faults") && json_is_true(json_object_get(body, "clear")))
         s->fault_count = 0;
     else if (is(r, "POST", "/sandbox/faults"))
@@ -170,6 +181,8 @@ static void post(struct sandbox *s, const struct sandbox_request *r, struct sand
         text_set(body, "uuid", s->uuid, sizeof s->uuid);
     else
         known = is(r, "POST", "/sandbox/database");
+    if (ok && is(r, "POST", "/sandbox/catalogue"))
+        log_append(s, SANDBOX_DOOR, "catalogue", body, r->now_ms);
     json_decref(body);
     if (!known)
         answer_json(a, 404, json_pack("{s:s}", "error", "no such door"));

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #define SANDBOX_NAME_BYTES   96
 #define SANDBOX_TEXT_BYTES   160
@@ -121,6 +122,7 @@ struct sandbox {
     uint32_t fault_count;
     uint64_t random, calls, struck, duplicates, name_sequence;
     char *action_code; // NULL: no server action
+    FILE *log;         // NULL: forgets everything at its end
 };
 
 // What a call comes to: a result, or an error in Odoo's words.
@@ -140,6 +142,7 @@ struct product *product_of(struct sandbox *s, json_int_t id);
 struct picking *picking_of(struct sandbox *s, json_int_t id);
 // Makes what is missing: the warehouse, its locations and types. NULL: no room.
 struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t company_id);
+bool location_make(struct sandbox *s, const char *complete, const char *usage, uint32_t company_id);
 struct product *product_add(struct sandbox *s, const char *code);
 struct product *product_find(struct sandbox *s, const char *code);
 struct picking *picking_find(struct sandbox *s, const char *name, uint32_t company_id);
@@ -167,6 +170,16 @@ bool search_run(struct sandbox *s, const char *model, const json_t *args, bool c
                 struct outcome *o);
 bool search_knows(const char *model);
 
+// ------------------------------------------------------------------- handle.c
+// One call of a model's method, without faults.
+void call_do(struct sandbox *s, const char *model, const char *method, const json_t *args,
+             uint64_t now_ms, struct outcome *o);
+
+// ------------------------------------------------------------------- log.c
+// A call that was done, to be done again at the next start.
+void log_append(struct sandbox *s, const char *model, const char *method, const json_t *args,
+                uint64_t now_ms);
+
 // ------------------------------------------------------------------- faults.c
 const char *fault_name(enum fault_kind k);
 bool fault_add(struct sandbox *s, const json_t *v); // false: not understood, or no room
@@ -176,6 +189,8 @@ const struct fault *fault_strike(struct sandbox *s, const char *model, const cha
 void fault_error(const struct fault *f, struct outcome *o); // those that are errors of Odoo
 
 // ------------------------------------------------------------------- admin.c
+#define SANDBOX_DOOR "sandbox" // in the log, where a model's name stands
+bool catalogue_take(struct sandbox *s, const json_t *body);
 void admin_handle(struct sandbox *s, const struct sandbox_request *r, struct sandbox_answer *a);
 
 void answer_json(struct sandbox_answer *a, int status, json_t *v); // takes v

@@ -32,7 +32,8 @@ ARROWS = {
     "api/daemon": ["*"],
     # Tools: the wire, never the engine behind it.
     "api/client": ["proto", "engine/base"],
-    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client", "api/auth"],
+    "api/ctl": ["proto", "engine/journal", "engine/core", "engine/flush", "api/client",
+                "api/auth"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "proto/packet_client", "engine/sys"],
     "bench": ["*"],
@@ -49,6 +50,7 @@ RESTRICTED = [
     (r"urcu", ["engine/rcu"]),
     (r"rte_", ["engine/ingest", "loadgen", "bench", "tests"]),
     (r"grpc/", ["api", "loadgen", "proto/packet_client", "bench", "tests"]),
+    (r"glib", ["engine/sys"]),
     (r"curl/", ["engine/sys", "loadgen", "tests"]),
     (r"(pthread|threads)\.h$", ["engine/sys", "engine/base/crc32c.c", "api", "loadgen", "bench",
                                 "tests"]),
