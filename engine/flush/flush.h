@@ -134,6 +134,10 @@ enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_m
 // How long nothing is due, at most `max_ms`.
 uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
 
+// Whether Odoo answers, and is the bound database; binds it at first contact. Calls Odoo unless
+// that was done a while ago. The flusher's thread.
+bool flush_contact(struct flush *f, uint64_t now_ms);
+
 // Another key from now on. The flusher's thread.
 void flush_key_set(struct flush *f, const char *key);
 
