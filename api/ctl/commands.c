@@ -6,6 +6,7 @@
 #define B(o)   (UINT64_C(1) << OPT_##o)
 #define NEW    (B(ID) | B(CHANNEL) | B(REFERENCE) | B(BUYER_KEY) | B(TRACEPARENT))
 #define CHANGE (B(OPERATION_ID) | B(REASON))
+#define ODOO   (B(ODOO_URL) | B(ODOO_DATABASE) | B(ODOO_KEY_FILE) | B(ODOO_CA_FILE) | B(TIMEOUT))
 #define LINES  1024
 #define CELLS  10000
 
@@ -41,6 +42,14 @@ static const char trace_more[] =
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
     "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
+
+static const char odoo_more[] =
+    "One line a check: ok, warn or FAIL, and what to do. The options are the server's, with the\n"
+    "same names in the environment, so that what is checked is what it will use.\n";
+static const char action_more[] =
+    "Needs the key of an administrator, once; the server's own key needs no more than Odoo's\n"
+    "Inventory / User then. Again after an update of Holdfast. Prints the action's id, which\n"
+    "goes into the server's option odoo_action_id.\n";
 
 const struct ctl_command ctl_commands[] = {
     {"stock import", "FILE.csv", "makes and sets cells from a file, exactly once", import_more, 1,
@@ -99,6 +108,10 @@ const struct ctl_command ctl_commands[] = {
      ctl_trace},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
      1, B(ROLES), true, ctl_key_make},
+    {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
+     ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
+    {"odoo install-action", "", "makes or renews the server action that posts in one call",
+     action_more, 0, 0, ODOO, true, ctl_odoo_install_action},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,
      true, ctl_journal_inspect},
     {"journal verify", "FOLDER", "offline: reads and checks everything", NULL, 1, 1, 0, true,

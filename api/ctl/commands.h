@@ -33,6 +33,8 @@ enum ctl_exit ctl_batch_list(struct ctl *c);
 enum ctl_exit ctl_batch_show(struct ctl *c);
 enum ctl_exit ctl_trace(struct ctl *c);
 enum ctl_exit ctl_key_make(struct ctl *c);
+enum ctl_exit ctl_odoo_check(struct ctl *c);
+enum ctl_exit ctl_odoo_install_action(struct ctl *c);
 enum ctl_exit ctl_journal_inspect(struct ctl *c);
 enum ctl_exit ctl_journal_verify(struct ctl *c);
 enum ctl_exit ctl_journal_export(struct ctl *c);

@@ -66,7 +66,16 @@
     X(SKIP_BAD, "skip-bad", NULL, NULL, "import the good rows of a file that has bad ones")        \
     X(DRY_RUN, "dry-run", NULL, NULL, "check the file, send nothing")                              \
     X(BATCH, "batch", "N", NULL, "rows a call, 1..1000; default 500")                              \
-    X(ROLES, "roles", "LIST", NULL, "of reader, storefront, stock_admin, operator, with commas")
+    X(ROLES, "roles", "LIST", NULL, "of reader, storefront, stock_admin, operator, with commas")   \
+    X(ODOO_URL, "odoo-url", "URL", "HOLDFAST_ODOO_URL", "Odoo's origin, as the server has it")     \
+    X(ODOO_DATABASE, "odoo-database", "NAME", "HOLDFAST_ODOO_DATABASE", "name of the database")    \
+    X(ODOO_KEY_FILE, "odoo-key-file", "FILE", "HOLDFAST_ODOO_KEY_FILE",                            \
+      "Odoo's key; or in HOLDFAST_ODOO_KEY")                                                       \
+    X(ODOO_CA_FILE, "odoo-ca-file", "FILE", "HOLDFAST_ODOO_CA_FILE", "authorities to trust (PEM)") \
+    X(ODOO_LOCATIONS, "odoo-locations", "LIST", "HOLDFAST_ODOO_LOCATIONS",                         \
+      "LOCATION=WAREHOUSE[:MODE],...")                                                             \
+    X(ODOO_ACTION_ID, "odoo-action-id", "N", "HOLDFAST_ODOO_ACTION_ID",                            \
+      "of the server action; 0: two calls")
 enum ctl_option {
 #define X(symbol, name, argument, variable, help) OPT_##symbol,
     CTL_OPTION_TABLE(X)

@@ -59,26 +59,14 @@ static enum hf_status key_read(const char *path, char **key, char why[200])
     return fail(why, HF_INVALID, "odoo_key_file", "its first line is empty or too long");
 }
 
-// "main=WH,berlin=WH2": Holdfast's location, the code of Odoo's warehouse.
+// "main=WH,berlin=WH2:stage": Holdfast's location, the code of Odoo's warehouse, the mode.
 static enum hf_status locations_read(struct poster *p, char why[200])
 {
     p->locations_text = strdup(p->config->odoo_locations);
     if (!p->locations_text)
         return HF_NO_MEMORY;
-    char *rest = p->locations_text, *pair;
-    while ((pair = strsep(&rest, ",")) != NULL) {
-        char *equals = strrchr(pair, '=');
-        if (!equals || equals == pair || equals[1] == 0)
-            return fail(why, HF_INVALID, "odoo_locations", "wants LOCATION=WAREHOUSE,...");
-        *equals = 0;
-        if (strlen(pair) > HF_LOCATION_BYTES_MAX || strlen(equals + 1) > FLUSH_WAREHOUSE_BYTES_MAX)
-            return fail(why, HF_INVALID, "odoo_locations", "a location or warehouse is too long");
-        if (p->location_count == FLUSH_LOCATIONS_MAX)
-            return fail(why, HF_INVALID, "odoo_locations", "at most 256");
-        p->locations[p->location_count++] =
-            (struct flush_location){.name = pair, .warehouse = equals + 1};
-    }
-    return HF_OK;
+    const char *wrong = flush_locations_parse(p->locations_text, p->locations, &p->location_count);
+    return wrong ? fail(why, HF_INVALID, "odoo_locations", wrong) : HF_OK;
 }
 
 static enum hf_status flusher_open(struct poster *p, char why[200])

@@ -83,12 +83,31 @@ const char *flush_cause_help(enum flush_cause c);
 const char *flush_pause_name(enum flush_pause p);
 const char *flush_pause_help(enum flush_pause p);
 
-// A location of Holdfast in fulfilment mode `ship`: a done transfer to the customer.
+// Who deducts what was sold. symbol, name, help
+#define FLUSH_MODE_TABLE(X)                                                                        \
+    X(SHIP, "ship", "a done transfer to the customer")                                             \
+    X(STAGE, "stage",                                                                              \
+      "a done transfer to a location for what is sold; Odoo's orders ship from it")                \
+    X(EXTERNAL, "external", "an order in Odoo ships; sales are not posted")
+enum flush_mode {
+#define X(symbol, name, help) FLUSH_MODE_##symbol,
+    FLUSH_MODE_TABLE(X)
+#undef X
+        FLUSH_MODE_COUNT
+};
+const char *flush_mode_name(enum flush_mode m); // static text
+
+// A location of Holdfast, and what it means in Odoo.
 struct flush_location {
     const char *name;      // Holdfast's
     const char *warehouse; // code of Odoo's warehouse: its company and picking types
     uint32_t location_id;  // of Odoo's location; 0: the warehouse's stock location
+    enum flush_mode mode;
 };
+
+// "LOCATION=WAREHOUSE[:MODE],..." into up to FLUSH_LOCATIONS_MAX of `out`, whose texts are the text
+// cut in place. NULL, or what is wrong: static text.
+const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count);
 
 struct flush_options {
     struct core *core;       // borrowed; opened with `outbox`

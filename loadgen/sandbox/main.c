@@ -166,12 +166,14 @@ static const char usage[] =
     "  --lookup-ms N         of everything else [0]; --measured: 50, 7 and 7\n"
     "  --no-action           the one-call server action is not installed\n"
     "  --keep-alive          keep connections; Odoo's prefork server does not\n"
+    "  --log FILE            survives kills: what changes is written there, and done again at "
+    "start\n"
     "  --pickings-max N, --moves-max N, --products-max N  bounds of its memory\n"
     "Ends on SIGTERM or SIGINT. Doors under /sandbox/ are in docs/sandbox.md.\n";
 
 struct arguments {
     struct sandbox_options options;
-    const char *listen, *catalogue;
+    const char *listen, *catalogue, *log;
     uint16_t port;
 };
 
@@ -191,6 +193,7 @@ enum choice {
     PICKINGS,
     MOVES,
     PRODUCTS,
+    LOG,
     HELP
 };
 
@@ -254,6 +257,9 @@ static void option_take(struct arguments *a, int which, const char *value)
     case PRODUCTS:
         o->products_max = number(value);
         break;
+    case LOG:
+        a->log = value;
+        break;
     case HELP:
         fputs(usage, stdout);
         exit(0);
@@ -283,6 +289,7 @@ static void parse(int argc, char **argv, struct arguments *a)
                 {"pickings-max", 1, PICKINGS},
                 {"moves-max", 1, MOVES},
                 {"products-max", 1, PRODUCTS},
+                {"log", 1, LOG},
                 {"help", 0, HELP}};
     struct option longs[sizeof rows / sizeof *rows + 1] = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -306,6 +313,10 @@ int main(int argc, char **argv)
     server.sandbox = sandbox_create(&a.options);
     if (!server.sandbox || (a.catalogue && seed(a.catalogue) != 0))
         return 1;
+    if (a.log && !sandbox_log(server.sandbox, a.log)) {
+        fprintf(stderr, "holdfast-odoo-sandbox: %s: cannot be opened, or not understood\n", a.log);
+        return 1;
+    }
     struct sigaction sa = {.sa_handler = on_signal};
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);

@@ -57,6 +57,10 @@ void sandbox_handle(struct sandbox *s, const struct sandbox_request *r, struct s
 // "default_code" is skipped. False: *line is the line that was not understood.
 bool sandbox_seed_csv(struct sandbox *s, const char *text, size_t bytes, uint32_t *line);
 
+// Does again what this file tells, and from now on writes down there what changes. Set-up, after
+// the catalogue. False: the file cannot be opened or was not understood.
+bool sandbox_log(struct sandbox *s, const char *path);
+
 // For tests in the same process. Quantities in millionths. Any thread.
 int64_t sandbox_quantity(struct sandbox *s, const char *default_code, const char *complete_name);
 uint64_t sandbox_pickings(struct sandbox *s, const char *state); // how many in this state

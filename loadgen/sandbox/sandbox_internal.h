@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #define SANDBOX_NAME_BYTES   96
 #define SANDBOX_TEXT_BYTES   160
@@ -121,6 +122,7 @@ struct sandbox {
     uint32_t fault_count;
     uint64_t random, calls, struck, duplicates, name_sequence;
     char *action_code; // NULL: no server action
+    FILE *log;         // NULL: forgets everything at its end
 };
 
 // What a call comes to: a result, or an error in Odoo's words.
@@ -166,6 +168,16 @@ void action_run(struct sandbox *s, const json_t *args, uint64_t now_ms, struct o
 bool search_run(struct sandbox *s, const char *model, const json_t *args, bool count,
                 struct outcome *o);
 bool search_knows(const char *model);
+
+// ------------------------------------------------------------------- handle.c
+// One call of a model's method, without faults.
+void call_do(struct sandbox *s, const char *model, const char *method, const json_t *args,
+             uint64_t now_ms, struct outcome *o);
+
+// ------------------------------------------------------------------- log.c
+// A call that was done, to be done again at the next start.
+void log_append(struct sandbox *s, const char *model, const char *method, const json_t *args,
+                uint64_t now_ms);
 
 // ------------------------------------------------------------------- faults.c
 const char *fault_name(enum fault_kind k);

@@ -201,6 +201,31 @@ static json_t *move_field(struct sandbox *s, uint32_t i, const char *name)
     return NULL;
 }
 
+// ir.model has what the one-call action hangs on, res.users.apikeys the one key.
+static uint32_t one(const struct sandbox *s)
+{
+    (void)s;
+    return 1;
+}
+static json_t *model_field(struct sandbox *s, uint32_t i, const char *name)
+{
+    (void)s;
+    (void)i;
+    if (IS("id"))
+        return json_integer(1);
+    return IS("model") ? json_string("stock.picking") : NULL;
+}
+static json_t *apikey_field(struct sandbox *s, uint32_t i, const char *name)
+{
+    (void)s;
+    (void)i;
+    if (IS("id"))
+        return json_integer(1);
+    if (IS("name"))
+        return json_string("sandbox");
+    return IS("expiration_date") ? json_false() : NULL;
+}
+
 static uint32_t parameter_total(const struct sandbox *s)
 {
     (void)s;
@@ -254,6 +279,8 @@ static const struct model models[] = {
     {"stock.move.line", BASE_MOVE, move_total, move_field, move_links},
     {"ir.config_parameter", (enum sandbox_base)1, parameter_total, parameter_field, no_links},
     {"ir.actions.server", BASE_ACTION, action_total, action_field, no_links},
+    {"ir.model", (enum sandbox_base)1, one, model_field, no_links},
+    {"res.users.apikeys", (enum sandbox_base)1, one, apikey_field, no_links},
 };
 
 static const struct model *model_find(const char *name)

@@ -301,6 +301,8 @@ void sandbox_destroy(struct sandbox *s)
     free(s->pickings);
     free(s->moves);
     free(s->action_code);
+    if (s->log)
+        fclose(s->log);
     free(s->by_code.buckets);
     free(s->by_place.buckets);
     free(s->by_name.buckets);

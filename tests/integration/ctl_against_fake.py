@@ -678,7 +678,7 @@ class Help(Case):
         self.assertGreater(len(commands), 20)
         for command in commands:
             self.assertTrue(f"`{command}`" in page, command)
-            words = re.match(r"([a-z]+)( [a-z]+)?", command).group().split()
+            words = re.match(r"([a-z]+)( [a-z-]+)?", command).group().split()
             told, _ = self.run_ctl(*words, "--help")
             self.assertTrue(told.startswith(f"usage: holdfastctl {command} "), told)
             for option in re.findall(r"(?m)^  --([a-z-]+)", told):

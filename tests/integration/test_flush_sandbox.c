@@ -137,7 +137,8 @@ static void *flush_run(void *ctx)
 
 static void flush_up(struct rig *r)
 {
-    static const struct flush_location places[] = {{"Store", "WH", 0}, {"Shop", "SHOP", 0}};
+    static const struct flush_location places[] = {{.name = "Store", .warehouse = "WH"},
+                                                   {.name = "Shop", .warehouse = "SHOP"}};
     struct http_os_options ho = {.origin = r->origin};
     struct flush_options o;
     char why[200];

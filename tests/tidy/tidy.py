@@ -30,7 +30,8 @@ ARROWS = {
     "api/daemon": ["*"],
     # Tools: the wire, never the engine behind it.
     "api/client": ["proto", "engine/base"],
-    "api/ctl": ["proto", "engine/journal", "engine/core", "api/client", "api/auth"],
+    "api/ctl": ["proto", "engine/journal", "engine/core", "engine/flush", "api/client",
+                "api/auth"],
     # Out of process: identifiers and the clock, never the engine.
     "loadgen": ["proto", "engine/sys"],
     "bench": ["*"],

@@ -187,8 +187,8 @@ static inline void fworld_init(struct flush_world *fw, uint64_t seed)
     uint32_t line;
     assert_true(sandbox_seed_csv(fw->sandbox, csv, strlen(csv), &line));
     fake_odoo_init(&fw->odoo, fw->sandbox, fw->w.disk, &fw->w.clock);
-    fw->places[0] = (struct flush_location){"Store", "WH", 0};
-    fw->places[1] = (struct flush_location){"Shop", "SHOP", 0};
+    fw->places[0] = (struct flush_location){.name = "Store", .warehouse = "WH"};
+    fw->places[1] = (struct flush_location){.name = "Shop", .warehouse = "SHOP"};
     flush_options_default(&fw->options);
     fw->options.storage = &fw->w.disk->base;
     fw->options.http = &fw->odoo.base;

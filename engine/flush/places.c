@@ -1,0 +1,56 @@
+// Which place in Odoo a location stands for, as people write it.
+#include "flush/flush.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_OF(name, text, help) text,
+static const char *const mode_names[] = {FLUSH_MODE_TABLE(NAME_OF)};
+
+const char *flush_mode_name(enum flush_mode m)
+{
+    return (unsigned)m < FLUSH_MODE_COUNT ? mode_names[m] : "unknown";
+}
+
+static bool mode_parse(const char *text, enum flush_mode *mode)
+{
+    for (unsigned i = 0; i < FLUSH_MODE_COUNT; i++)
+        if (strcmp(mode_names[i], text) == 0) {
+            *mode = (enum flush_mode)i;
+            return true;
+        }
+    return false;
+}
+
+// "LOCATION=WAREHOUSE" or "LOCATION=WAREHOUSE:MODE", cut in place.
+static const char *pair_parse(char *pair, struct flush_location *l)
+{
+    char *equals = strrchr(pair, '='), *colon = equals ? strchr(equals, ':') : NULL;
+    if (!equals || equals == pair || equals[1] == 0 || colon == equals + 1)
+        return "wants LOCATION=WAREHOUSE[:MODE],...";
+    *equals = 0;
+    if (colon)
+        *colon++ = 0;
+    *l = (struct flush_location){.name = pair, .warehouse = equals + 1};
+    if (colon && !mode_parse(colon, &l->mode))
+        return "a mode is ship, stage or external";
+    if (strlen(pair) > HF_LOCATION_BYTES_MAX || strlen(l->warehouse) > FLUSH_WAREHOUSE_BYTES_MAX)
+        return "a location or warehouse is too long";
+    return NULL;
+}
+
+const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count)
+{
+    char *pair;
+    for (*count = 0; (pair = strsep(&text, ",")) != NULL; ++*count) {
+        if (*count == FLUSH_LOCATIONS_MAX)
+            return "at most 256 locations";
+        const char *wrong = pair_parse(pair, &out[*count]);
+        if (wrong)
+            return wrong;
+        for (uint32_t i = 0; i < *count; i++)
+            if (strcmp(out[i].name, out[*count].name) == 0)
+                return "a location is there twice";
+    }
+    return NULL;
+}

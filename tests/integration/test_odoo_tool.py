@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""holdfastctl odoo check and install-action against the Odoo stand-in.
+
+Usage: test_odoo_tool.py HOLDFASTCTL HOLDFAST-ODOO-SANDBOX
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+
+CTL, SANDBOX = (os.path.abspath(p) for p in sys.argv[1:3])
+OK, REFUSED, USAGE, FORBIDDEN, UNREACHED = 0, 1, 2, 6, 7
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.key = os.path.join(folder.name, "key")
+        with open(self.key, "w", encoding="ascii") as f:
+            f.write("secret\n")
+        os.chmod(self.key, 0o600)
+        self.sandbox = subprocess.Popen([SANDBOX, "--port", "0", "--key", "secret", "--no-action"],
+                                        stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end)
+        self.url = self.sandbox.stdout.readline().split()[-1]
+        self.door("catalogue", {"products": [{"default_code": "tea"}], "stock": [
+            {"product": "tea", "location": "WH/Stock", "quantity": 5}]})
+
+    def end(self):
+        self.sandbox.terminate()
+        self.sandbox.wait(30)
+        self.sandbox.stdout.close()
+
+    def door(self, name, body):
+        with urllib.request.urlopen(f"{self.url}/sandbox/{name}", json.dumps(body).encode(),
+                                    timeout=30) as a:
+            return json.load(a)
+
+    def fault(self, **more):
+        self.door("faults", {"faults": [{"count": -1, **more}]})
+
+    def ctl(self, *args, key=None, **env):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
+        options = {"--odoo-url": self.url, "--odoo-database": "odoo",
+                   "--odoo-key-file": key or self.key}
+        given = [a for a in args if a.startswith("--")]
+        more = [x for k, v in options.items() if k not in given and v for x in (k, v)]
+        return subprocess.run([CTL, "odoo", *args, *more], capture_output=True, text=True,
+                              env={**clean, **env}, timeout=120, check=False)
+
+    def check(self, *args, code=OK, **more):
+        """Verdicts by point; of several the worst."""
+        out = self.ctl("check", "--json", *args, **more)
+        self.assertEqual(out.returncode, code, out.stdout + out.stderr)
+        worst, order = {}, ["ok", "warning", "failure"]
+        for line in map(json.loads, out.stdout.splitlines()):
+            before = worst.get(line["point"], "ok")
+            worst[line["point"]] = max(before, line["verdict"], key=order.index)
+        return worst
+
+    def install(self):
+        out = self.ctl("install-action", "--json")
+        self.assertEqual(out.returncode, OK, out.stderr)
+        return json.loads(out.stdout)
+
+    def test_the_action_is_made_once_and_renewed(self):
+        made = self.install()
+        self.assertEqual((made["was"], made["version"]), ("made", 1))
+        self.assertEqual(self.install()["was"], "is there")
+        request = urllib.request.Request(
+            f"{self.url}/json/2/ir.actions.server/write",
+            json.dumps({"ids": [made["id"]], "vals": {"code": "# Holdfast, version 0\n"}}).encode(),
+            {"Authorization": "Bearer secret", "X-Odoo-Database": "odoo",
+             "Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=30).close()
+        self.assertEqual(self.install(), {**made, "was": "renewed"})
+
+    def test_who_is_no_administrator_is_told(self):
+        self.fault(kind="access", model="ir.actions.server", method="search_read")
+        out = self.ctl("install-action")
+        self.assertEqual(out.returncode, FORBIDDEN)
+        self.assertIn("no administrator", out.stderr)
+
+    def test_all_is_well(self):
+        action = str(self.install()["id"])
+        points = self.check("--odoo-action-id", action, "--odoo-locations", "main=WH")
+        self.assertEqual(set(points.values()), {"ok"}, points)
+
+    def test_the_environment_is_the_servers(self):
+        points = self.check(HOLDFAST_ODOO_LOCATIONS="main=WH:stage")
+        self.assertEqual(points["location"], "ok")
+        self.assertEqual(points["action"], "warning")
+
+    def test_each_failure_is_told_at_its_point(self):
+        self.assertEqual(self.check("--odoo-locations", "main=NO", code=REFUSED)["location"],
+                         "failure")
+        self.assertEqual(self.check(code=REFUSED)["location"], "failure")
+        twice = self.check("--odoo-locations", "a=WH,b=WH", code=REFUSED)
+        self.assertEqual(twice["location"], "failure")
+        points = self.check("--odoo-action-id", "77", "--odoo-locations", "m=WH", code=REFUSED)
+        self.assertEqual(points["action"], "failure")
+        self.assertEqual(self.check("--odoo-database", "other", code=FORBIDDEN)["database"],
+                         "failure")
+        self.assertEqual(self.check("--odoo-url", "http://127.0.0.1:1", code=UNREACHED)["url"],
+                         "failure")
+        self.fault(kind="access", model="ir.config_parameter")
+        self.assertEqual(self.check("--odoo-locations", "m=WH", code=REFUSED)["uuid"], "failure")
+        self.fault(kind="unauthorized", model="res.users")
+        self.assertEqual(self.check(code=FORBIDDEN)["key"], "failure")
+
+    def test_products_that_cannot_be_posted_are_named(self):
+        self.door("catalogue", {"products": [{"default_code": "lot", "tracking": "lot"},
+                                             {"default_code": "tea", "duplicate": True}]})
+        out = self.ctl("check", "--odoo-locations", "m=WH")
+        self.assertEqual(out.returncode, REFUSED)
+        self.assertRegex(out.stdout, "FAIL +products +1 have a default_code of another.*: tea")
+        self.assertRegex(out.stdout, "warn +products +1 are tracked by lot.*: lot")
+
+    def test_no_key_is_told_before_anything_is_sent(self):
+        self.assertEqual(self.ctl("check", "--odoo-key-file", "/nonexistent").returncode, USAGE)
+        self.assertNotIn("secret", self.ctl("check", "--odoo-locations", "m=WH").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
