@@ -32,6 +32,12 @@ static const char holds_more[] =
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
+static const char reconcile_more[] =
+    "Odoo = on hand - unposted - in flight - booked - dead - discarded + difference. The server\n"
+    "compares while both sides go on; what sold all the while is told as MOVING. Without --all "
+    "only\n"
+    "cells that don't agree. With --fix the differences are added to stock on hand here, and Odoo\n"
+    "is not told; --dry-run shows them. It ends with 1 while there are differences.\n";
 static const char discard_more[] =
     "A sale leaves on hand and committed together, so nothing comes back for sale; the ERP keeps\n"
     "what it was never told of, and reconciliation counts the discard as the reason. Asked again\n"
@@ -110,6 +116,9 @@ const struct ctl_command ctl_commands[] = {
      1, B(ROLES), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
      ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
+    {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,
+     0, 0, B(ALL) | B(CSV) | B(FIX) | B(DRY_RUN) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
+     ctl_odoo_reconcile},
     {"odoo install-action", "", "makes or renews the server action that posts in one call",
      action_more, 0, 0, ODOO, true, ctl_odoo_install_action},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,

@@ -1,5 +1,6 @@
 #include "daemon/daemon_internal.h"
 
+#include "daemon/observer.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
 
@@ -161,8 +162,8 @@ static enum exit_code engine_start(struct daemon *d)
     struct core_report *report = calloc(1, sizeof *report);
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
-    // A worker for each poller, the slow lane and the flusher.
-    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 2, &o);
+    // A worker for each poller, the slow lane, the flusher and the observer.
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 3, &o);
     o.watch = true;
     o.on_failed = engine_failed;
     o.on_durable = tell_listener;
@@ -196,12 +197,26 @@ static enum exit_code poster_start(struct daemon *d)
                 "flusher", why[0] ? why : hf_status_help(s));
 }
 
+static enum exit_code observer_start(struct daemon *d)
+{
+    char why[200] = "";
+    if (!d->poster)
+        return EXIT_CODE_DONE;
+    enum hf_status s = observer_create(d->config, node_core(d->node), d->poster, &d->observer, why);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->observer = NULL;
+    return fail(s == HF_INVALID || s == HF_NOT_FOUND ? EXIT_CODE_CONFIG : exit_code_of(s),
+                "observer", why[0] ? why : hf_status_help(s));
+}
+
 static enum exit_code service_start(struct daemon *d)
 {
     struct service_options o = {.core = node_core(d->node),
                                 .auth = d->auth,
                                 .hub = node_hub(d->node),
                                 .desk = d->poster ? poster_desk(d->poster) : NULL,
+                                .observer = d->observer ? observer_ops(d->observer) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
                                 .watchers_max = (uint32_t)d->config->watchers_max};
     if (service_create(&o, &d->service) == HF_OK)
@@ -287,8 +302,8 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,     engine_start, poster_start,    service_start,
-        listener_start, admin_start,  self_check_start};
+        keys_start,    engine_start,   poster_start, observer_start,
+        service_start, listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
@@ -324,6 +339,8 @@ void daemon_reload(struct daemon *d)
     char why[200];
     if (d->poster)
         poster_reload(d->poster);
+    if (d->observer)
+        observer_reload(d->observer);
     enum hf_status s = auth_reload(d->auth, why);
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
@@ -362,6 +379,7 @@ void daemon_stop(struct daemon *d)
         rpc_destroy(d->rpc);
     if (d->service)
         service_destroy(d->service);
+    observer_destroy(d->observer);
     poster_destroy(d->poster);
     if (d->node)
         node_close(d->node);

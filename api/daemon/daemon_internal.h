@@ -11,6 +11,7 @@
 
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING };
 
+struct observer;
 struct poster;
 
 struct daemon {
@@ -22,7 +23,8 @@ struct daemon {
     uint64_t tls_ends_s;     // since 1970, the certificate's end; 0: no TLS
     struct auth *auth;
     struct node *node;
-    struct poster *poster; // NULL: nothing is posted
+    struct poster *poster;     // NULL: nothing is posted
+    struct observer *observer; // NULL: likewise
     struct service *service;
     struct rpc *rpc;
     pthread_mutex_t told_lock; // the writer's thread tells the listener of each group

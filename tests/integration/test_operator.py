@@ -191,6 +191,34 @@ def discarded(w):
     print("ok  a dead letter discarded, through kill -9", flush=True)
 
 
+def reconciled(w):
+    def rows(*args, code=OK):
+        out = w.ctl.text("odoo", "reconcile", "--json", *args, code=code)
+        return {r["sku"]: r for r in map(json.loads, out.splitlines())}
+    w.order("oil", 2)
+    w.settle()
+    found = rows("--all")
+    assert set(found) == {"tea", "oil", "rye", "fig"}, found
+    assert found["oil"]["cause"] == "AGREES" and found["oil"]["erp"] == 997, found
+    assert found["fig"]["cause"] == "EXPLAINED" and found["fig"]["discarded"] == -5, found
+    # Somebody sets a quantity behind everybody's back: no move tells of it.
+    w.sandbox.ask("/sandbox/catalogue", {"stock": [
+        {"product": "tea", "location": "WH/Stock", "quantity": 900}]})
+    drift = 900 - w.c.cell("tea").on_hand
+    found = rows(code=1)
+    assert found["tea"]["difference"] == drift != 0, found
+    args = ("--fix", "--reason", "count of today", "--actor", "ann")
+    w.ctl.text("odoo", "reconcile", *args, "--dry-run", code=1)
+    assert w.c.cell("tea").on_hand != 900
+    w.ctl.text("odoo", "reconcile", *args)
+    assert w.c.cell("tea").on_hand == 900
+    csv = w.ctl.text("odoo", "reconcile", "--all", "--csv").splitlines()
+    assert csv[0].startswith("sku,location,odoo,on_hand,") and len(csv) == 5, csv
+    w.settle()
+    assert w.odoo("tea") == 900  # Odoo was not told
+    print("ok  reconciled, and set right", flush=True)
+
+
 def main():
     with world.scratch() as folder:
         skus = ["tea", "oil", "rye", "fig"]
@@ -199,6 +227,7 @@ def main():
             posted_and_traced(w)
             retried(w)
             discarded(w)
+            reconciled(w)
     print("all passed")
 
 
