@@ -38,6 +38,14 @@ static const char reconcile_more[] =
     "only\n"
     "cells that don't agree. With --fix the differences are added to stock on hand here, and Odoo\n"
     "is not told; --dry-run shows them. It ends with 1 while there are differences.\n";
+static const char close_more[] =
+    "Sales that were decided on that day (this machine's), less cancellations, by location and\n"
+    "channel in smallest units of all SKUs together: committed = posted + in flight + waiting + "
+    "dead\n"
+    "+ discarded + netted. It ends with 1 while anything is in flight, waiting or dead.\n";
+static const char short_more[] = "Live holds, and sales that Odoo has not booked yet, oldest "
+                                 "first. It ends with 1 when any cell\n"
+                                 "is short.\n";
 static const char discard_more[] =
     "A sale leaves on hand and committed together, so nothing comes back for sale; the ERP keeps\n"
     "what it was never told of, and reconciliation counts the discard as the reason. Asked again\n"
@@ -119,6 +127,10 @@ const struct ctl_command ctl_commands[] = {
     {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,
      0, 0, B(ALL) | B(CSV) | B(FIX) | B(DRY_RUN) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
      ctl_odoo_reconcile},
+    {"odoo close", "", "control totals of a day, and its documents in Odoo", close_more, 0, 0,
+     B(DATE), false, ctl_close_day},
+    {"short", "", "cells below zero, and the orders affected", short_more, 0, 0, B(LOCATION), false,
+     ctl_short},
     {"odoo install-action", "", "makes or renews the server action that posts in one call",
      action_more, 0, 0, ODOO, true, ctl_odoo_install_action},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,

@@ -56,6 +56,7 @@
     X(ALL, "all", NULL, NULL, "what agrees too")                                                   \
     X(CSV, "csv", NULL, NULL, "as CSV")                                                            \
     X(FIX, "fix", NULL, NULL, "set right here what differs")                                       \
+    X(DATE, "date", "YYYY-MM-DD", NULL, "which day")                                               \
     X(ORDERS, "orders", NULL, NULL, "the orders behind each line too")                             \
     X(UNIT_SCALE, "unit-scale", "N", NULL, "decimal places of the unit, 0..6; default 0")          \
     X(INTERVAL, "interval", "SPAN", NULL, "gather changes so long; default 250ms")                 \

@@ -219,6 +219,45 @@ def reconciled(w):
     print("ok  reconciled, and set right", flush=True)
 
 
+def closed(w):
+    today = time.strftime("%Y-%m-%d")
+    day = w.ctl.json("odoo", "close", "--date", today)[0]
+    totals = {t["channel"]: t for t in day["totals"]}
+    # tea 2+3, oil 1+2, rye 4, fig 5 (discarded); the first by channel web
+    assert totals["web"]["committed"] == totals["web"]["acknowledged"] == 2, day
+    assert totals[""]["committed"] == 15 and totals[""]["discarded"] == 5, day
+    assert totals[""]["acknowledged"] == 10 and totals[""]["movements"] == 5, day
+    documents = {d["name"]: d for d in w.sandbox.ask("/sandbox/pickings?after=0")["pickings"]}
+    assert sum(d["quantity"] for d in day["documents"]) == 12, day
+    for d in day["documents"]:
+        assert documents[d["batch"]]["id"] == d["document"], (d, documents)
+    w.ctl.text("odoo", "close", "--date", "2020-01-01")
+    w.ctl.text("odoo", "close", "--date", "tomorrow", code=USAGE)
+    print("ok  the day's end", flush=True)
+
+
+def short(w):
+    assert w.ctl.text("short") == "0 cells are short\n"
+    w.fault(kind="user_error", product="tea", count=-1)
+    first = w.order("tea", 600, reference="big")
+    second = w.order("tea", 250)
+    w.c.admin.AdjustStock(w.c.a.AdjustStockRequest(
+        operation_id=uuid7(), sku="tea", location="main", difference=-100, reason="odoo:lost"))
+    wait(lambda: w.ctl.json("deadletter", "list"), "no dead letter")
+    out = w.ctl.text("short", "--json", code=1)
+    cell = json.loads(out)
+    assert cell["sku"] == "tea" and cell["available"] == -50, cell
+    assert [o["reservation_id"] for o in cell["orders"]] == [first, second], cell
+    assert cell["orders"][0]["reference"] == "big" and cell["orders"][0]["quantity"] == 600, cell
+    w.mended()
+    for letter in w.ctl.json("deadletter", "list"):
+        w.ctl.text("deadletter", "retry", str(letter["id"]))
+    wait(lambda: w.c.cell("tea").committed == 0, "it is not posted")
+    cell = json.loads(w.ctl.text("short", "--json", code=1))
+    assert cell["orders"] == [], cell
+    print("ok  short cells and who waits for them", flush=True)
+
+
 def main():
     with world.scratch() as folder:
         skus = ["tea", "oil", "rye", "fig"]
@@ -228,6 +267,8 @@ def main():
             retried(w)
             discarded(w)
             reconciled(w)
+            closed(w)
+            short(w)
     print("all passed")
 
 
