@@ -176,6 +176,8 @@
       "others' moves and open demand are read so often; 0: not at all")                            \
     X(odoo_reconcile_ms, "odoo_reconcile", SPAN, "1h", 0, 24 * CONFIG_H,                           \
       "both sides' stock is compared so often; 0: when asked only")                                \
+    X(odoo_short_release, "odoo_short_release", FLAG, "false", 0, 1,                               \
+      "when a cell is short, its newest holds are given back; else people decide")                 \
     G("Process")                                                                                   \
     X(log_level, "log_level", LEVEL, "info", 0, 0, "least level that is logged, to standard error")
 // clang-format on

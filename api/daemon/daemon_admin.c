@@ -105,6 +105,10 @@ static void collect_observer(const struct daemon *d, struct metrics *m)
              "since others' moves were last read through"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_differing_cells", last.differing,
          "cells whose difference nothing explained, at the last reconciliation"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_short_cells", last.short_cells,
+         "cells with less than nothing available; see holdfastctl short"},
+        {METRICS_COUNTER, METRICS_PLAIN, "holdfast_short_released_total", last.released,
+         "holds given back because their cell was short"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_end_seconds", last.finished_ms / 1000,
          "end of the last reconciliation, since 1970; 0: none yet"},
     };

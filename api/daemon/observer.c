@@ -2,6 +2,7 @@
 
 #include "base/atomics.h"
 #include "base/log.h"
+#include "flush/short.h"
 #include "sys/clock.h"
 #include "sys/http.h"
 #include "sys/park.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #define IDLE_MS 200
+#define LOOK_MS 10000 // for short cells, where nothing is polled
 
 struct observer {
     struct flush_observer base;
@@ -35,6 +37,7 @@ struct observer {
     struct reconcile_report report;
     uint64_t run;
     bool running, failed;
+    uint64_t short_cells, released;
 };
 
 static enum hf_status fail(char why[200], enum hf_status s, const char *option, const char *text)
@@ -70,7 +73,9 @@ static uint32_t report_tell(struct flush_observer *base, struct observe_state *s
                                     .cells = r->count,
                                     .differing = r->differing,
                                     .moving = r->moving,
-                                    .odd = r->odd};
+                                    .odd = r->odd,
+                                    .short_cells = o->short_cells,
+                                    .released = o->released};
     for (; n < max && from + n < r->count; n++)
         rows[n] = r->rows[from + n];
     pthread_mutex_unlock(&o->lock);
@@ -137,22 +142,36 @@ static void rest(struct observer *o, uint32_t ms)
         park_wait(&o->park, key, ms);
 }
 
+static void look_for_short(struct observer *o, struct short_watch *s, struct core_worker *w)
+{
+    if (short_look(s, w) != HF_OK)
+        return;
+    pthread_mutex_lock(&o->lock);
+    o->short_cells = s->cells;
+    o->released = s->released;
+    pthread_mutex_unlock(&o->lock);
+}
+
 static void *observer_run(void *ctx)
 {
     struct observer *o = ctx;
     const struct config *c = o->config;
     struct core_worker *w = core_worker_create(o->core);
     uint64_t now_ms = core_now(o->core), poll_ms = 0, next_ms = now_ms + c->odoo_reconcile_ms;
+    uint64_t every_ms = c->odoo_inbound_ms ? c->odoo_inbound_ms : LOOK_MS;
+    struct short_watch watch = {.core = o->core,
+                                .policy = c->odoo_short_release ? SHORT_RELEASE : SHORT_KEEP};
     bool polls = c->odoo_inbound_ms > 0;
     pthread_setname_np(pthread_self(), "hf-observer");
     while (w && !hf_load_acquire(&o->stopping)) {
         now_ms = core_now(o->core);
         if (hf_exchange(&o->reload, 0u))
             key_reload(o);
-        if (polls && now_ms >= poll_ms) {
-            enum hf_status s = inbound_poll(o->inbound, w, now_ms);
-            polls = s == HF_OK || s == HF_AGAIN; // else it has told why
-            poll_ms = now_ms + c->odoo_inbound_ms;
+        if (now_ms >= poll_ms) {
+            enum hf_status s = polls ? inbound_poll(o->inbound, w, now_ms) : HF_OK;
+            polls = polls && (s == HF_OK || s == HF_AGAIN); // else it has told why
+            look_for_short(o, &watch, w);
+            poll_ms = now_ms + every_ms;
         }
         if (hf_exchange(&o->wanted, 0u) || (c->odoo_reconcile_ms && now_ms >= next_ms)) {
             reconcile(o);
@@ -160,6 +179,7 @@ static void *observer_run(void *ctx)
         }
         rest(o, IDLE_MS);
     }
+    short_fini(&watch);
     if (w)
         core_worker_destroy(w);
     return NULL;

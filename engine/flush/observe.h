@@ -12,6 +12,7 @@ struct observe_state {
     bool failed;  // the last one came to nothing, for want of an answer
     uint64_t started_ms, finished_ms;
     uint32_t cells, differing, moving, odd;
+    uint64_t short_cells, released; // short now; holds given back since the start
 };
 
 struct flush_observer {

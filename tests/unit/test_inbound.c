@@ -3,6 +3,7 @@
 
 #include "flush/inbound.h"
 #include "flush/reconcile.h"
+#include "flush/short.h"
 
 #include <jansson.h>
 
@@ -248,6 +249,46 @@ static void power_fails_at_every_storage_call_and_moves_count_once(void **state)
     assert_true(crashes >= 8);
 }
 
+static struct hf_uuid hold(struct inbound_world *t, uint32_t i, int64_t quantity)
+{
+    struct core_line line = {t->fw.cells[i], 0, quantity};
+    struct core_request r = {.verb = CORE_RESERVE,
+                             .id = world_id(&t->fw.w),
+                             .lines = &line,
+                             .line_count = 1,
+                             .ttl_ms = 600000};
+    assert_int_equal(fworld_do(&t->fw, &r).outcome, CORE_OUT_DONE);
+    fake_clock_advance_ms(&t->fw.w.clock, 5);
+    return r.id;
+}
+
+static void a_short_cell_gives_back_its_newest_holds_or_not(void **state)
+{
+    (void)state;
+    for (int policy = SHORT_KEEP; policy <= SHORT_RELEASE; policy++) {
+        struct inbound_world *t = inbound_world_make(8);
+        assert_true(poll(t));
+        struct hf_uuid old = hold(t, 0, 600), middle = hold(t, 0, 200), young = hold(t, 0, 200);
+        move(t, "tea", "WH/Stock", CUSTOMERS, 150, true);
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).available, -150);
+        struct short_watch s = {.core = t->fw.w.core, .policy = (enum short_policy)policy};
+        assert_int_equal(short_look(&s, t->fw.w.worker), HF_OK);
+        struct core_view v;
+        struct core_worker *w = t->fw.w.worker;
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), old, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, CORE_STATE_HELD);
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), middle, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, CORE_STATE_HELD);
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), young, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, policy == SHORT_KEEP ? CORE_STATE_HELD : CORE_STATE_RELEASED);
+        assert_int_equal(s.cells, policy == SHORT_KEEP);
+        assert_int_equal(s.released, policy == SHORT_RELEASE);
+        short_fini(&s);
+        inbound_world_free(t);
+    }
+}
+
 // ------------------------------------------------------------------------------- reconciliation
 
 static struct reconcile_report reconcile(struct inbound_world *t)
@@ -362,6 +403,7 @@ int main(void)
         cmocka_unit_test(our_own_documents_are_left_out),
         cmocka_unit_test(open_demand_is_external_until_it_is_shipped),
         cmocka_unit_test(power_fails_at_every_storage_call_and_moves_count_once),
+        cmocka_unit_test(a_short_cell_gives_back_its_newest_holds_or_not),
         cmocka_unit_test(what_is_on_its_way_explains_the_difference),
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
