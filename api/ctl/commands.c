@@ -38,6 +38,14 @@ static const char reconcile_more[] =
     "only\n"
     "cells that don't agree. With --fix the differences are added to stock on hand here, and Odoo\n"
     "is not told; --dry-run shows them. It ends with 1 while there are differences.\n";
+static const char odoo_import_more[] =
+    "Makes cells for what Odoo has in stock at the server's locations, then sets on hand right by "
+    "the\n"
+    "differences that reconciliation finds: sales that are not posted yet are never overwritten, "
+    "and\n"
+    "it may be repeated, or run again after it was interrupted. A cell that Odoo has no stock of "
+    "comes\n"
+    "to nothing. --dry-run shows the differences and makes no cells.\n";
 static const char close_more[] =
     "Sales that were decided on that day (this machine's), less cancellations, by location and\n"
     "channel in smallest units of all SKUs together: committed = posted + in flight + waiting + "
@@ -127,6 +135,10 @@ const struct ctl_command ctl_commands[] = {
     {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,
      0, 0, B(ALL) | B(CSV) | B(FIX) | B(DRY_RUN) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
      ctl_odoo_reconcile},
+    {"odoo import", "", "cells and opening stock as Odoo has them, with sales going on",
+     odoo_import_more, 0, 0,
+     B(DRY_RUN) | B(UNIT_SCALE) | B(ALL) | B(CSV) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
+     ctl_odoo_import},
     {"odoo close", "", "control totals of a day, and its documents in Odoo", close_more, 0, 0,
      B(DATE), false, ctl_close_day},
     {"short", "", "cells below zero, and the orders affected", short_more, 0, 0, B(LOCATION), false,

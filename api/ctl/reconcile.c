@@ -1,4 +1,5 @@
-// odoo reconcile: both sides' stock, cell by cell; and, by a person's word, ours set right.
+// odoo reconcile, odoo import: both sides' stock, cell by cell; and, by a person's word, ours set
+// right.
 #include "ctl/commands.h"
 
 #include "base/hash.h"
@@ -27,6 +28,8 @@ struct reconciling {
     struct ctl *c;
     struct table table;
     struct hf_uuid id; // of the whole --fix
+    bool fix, import;
+    const char *reason;
     uint32_t fixed, told;
     enum ctl_exit exit;
 };
@@ -103,7 +106,8 @@ static bool cell_fix(struct reconciling *k, const Cell *r)
     Holdfast__V1__AdjustStockRequest request = HOLDFAST__V1__ADJUST_STOCK_REQUEST__INIT;
     char id[HF_UUID_TEXT_BYTES], reason[REASON_BYTES + 1];
     operation_of(k->id, r, id);
-    snprintf(reason, sizeof reason, "odoo:fix %s: %s", ctl_actor(c), c->option[OPT_REASON]);
+    snprintf(reason, sizeof reason, "odoo:%s %s: %s", k->import ? "import" : "fix", ctl_actor(c),
+             k->reason);
     request.operation_id = id;
     request.sku = r->sku;
     request.location = r->location;
@@ -125,10 +129,9 @@ static bool page_take(struct reconciling *k, const Page *page)
     for (size_t i = 0; i < page->n_rows; i++) {
         const Cell *r = page->rows[i];
         bool differs = strcmp(r->cause, "DIFFERENCE") == 0 || strcmp(r->cause, "ABSENT") == 0;
-        if (differs || c->option[OPT_ALL] ||
-            (!c->option[OPT_FIX] && strcmp(r->cause, "AGREES") != 0))
+        if (differs || c->option[OPT_ALL] || (!k->fix && strcmp(r->cause, "AGREES") != 0))
             cell_tell(k, r);
-        if (differs && c->option[OPT_FIX] && !c->option[OPT_DRY_RUN] && !cell_fix(k, r))
+        if (differs && k->fix && !c->option[OPT_DRY_RUN] && !cell_fix(k, r))
             return false;
     }
     return true;
@@ -167,7 +170,12 @@ static void sum_tell(struct reconciling *k, const Page *page)
     table_print(&k->table, c->io.out, c->io.columns_max);
     fprintf(c->io.out, "%" PRIu32 " cells, %" PRIu32 " differ, %" PRIu32 " moved all the while\n",
             page->cells, page->differing, page->moving);
-    if (c->option[OPT_FIX])
+    if (k->import)
+        fprintf(c->io.out,
+                "%" PRIu32 " cells were missing, %" PRIu32 " made; not made: %" PRIu32
+                " without a code of their own, %" PRIu32 " tracked, %" PRIu32 " refused\n",
+                page->missing, page->made, page->nameless, page->tracked, page->refused);
+    if (k->fix)
         fprintf(c->io.out, "%" PRIu32 " set right%s\n", k->fixed,
                 c->option[OPT_DRY_RUN] ? " (dry run)" : "");
 }
@@ -204,22 +212,28 @@ static bool fix_asked(struct reconciling *k)
 {
     struct ctl *c = k->c;
     char id[HF_UUID_TEXT_BYTES];
-    if (!c->option[OPT_FIX])
+    k->fix = k->import || c->option[OPT_FIX];
+    k->reason = c->option[OPT_REASON] ? c->option[OPT_REASON] : k->import ? "import" : "";
+    if (!k->fix)
         return true;
-    if (!c->option[OPT_REASON] || !*c->option[OPT_REASON] || !*ctl_actor(c)) {
-        ctl_usage(c, "--fix needs --reason and --actor");
+    if (!*k->reason || !*ctl_actor(c)) {
+        ctl_usage(c, "it needs --reason and --actor");
         return false;
     }
     return ctl_id(c, OPT_OPERATION_ID, "operation_id", id) && hf_uuid_parse(id, &k->id);
 }
 
-enum ctl_exit ctl_odoo_reconcile(struct ctl *c)
+static enum ctl_exit reconcile(struct ctl *c, bool import)
 {
-    struct reconciling k = {.c = c, .exit = CTL_USAGE};
+    struct reconciling k = {.c = c, .import = import, .exit = CTL_USAGE};
     Holdfast__V1__StartReconciliationRequest request =
         HOLDFAST__V1__START_RECONCILIATION_REQUEST__INIT;
-    if (!fix_asked(&k))
+    uint64_t scale = 0;
+    if (!fix_asked(&k) || !ctl_number(c, OPT_UNIT_SCALE, 0, 6, &scale))
         return CTL_USAGE;
+    request.import = import;
+    request.dry_run = c->option[OPT_DRY_RUN] != NULL;
+    request.unit_scale = (uint32_t)scale;
     Holdfast__V1__StartReconciliationResponse *r =
         ctl_call(c, SERVICE, "StartReconciliation", &request);
     if (!r)
@@ -230,4 +244,14 @@ enum ctl_exit ctl_odoo_reconcile(struct ctl *c)
     pages_take(&k, last);
     table_fini(&k.table);
     return k.exit;
+}
+
+enum ctl_exit ctl_odoo_reconcile(struct ctl *c)
+{
+    return reconcile(c, false);
+}
+
+enum ctl_exit ctl_odoo_import(struct ctl *c)
+{
+    return reconcile(c, true);
 }

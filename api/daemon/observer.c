@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define IDLE_MS 200
+#define POLLS   20
 #define LOOK_MS 10000 // for short cells, where nothing is polled
 
 struct observer {
@@ -38,6 +39,8 @@ struct observer {
     uint64_t run;
     bool running, failed;
     uint64_t short_cells, released;
+    struct observe_wish wish;
+    struct import_result import;
 };
 
 static enum hf_status fail(char why[200], enum hf_status s, const char *option, const char *text)
@@ -48,10 +51,12 @@ static enum hf_status fail(char why[200], enum hf_status s, const char *option, 
 
 // ------------------------------------------------------------------------------- for others
 
-static void reconcile_want(struct flush_observer *base)
+static void reconcile_want(struct flush_observer *base, const struct observe_wish *wish)
 {
     struct observer *o = (struct observer *)base;
     pthread_mutex_lock(&o->lock);
+    if (wish->import) // else what was wished before stands
+        o->wish = *wish;
     o->running = true;
     pthread_mutex_unlock(&o->lock);
     hf_store_seq(&o->wanted, 1u);
@@ -74,6 +79,7 @@ static uint32_t report_tell(struct flush_observer *base, struct observe_state *s
                                     .differing = r->differing,
                                     .moving = r->moving,
                                     .odd = r->odd,
+                                    .import = o->import,
                                     .short_cells = o->short_cells,
                                     .released = o->released};
     for (; n < max && from + n < r->count; n++)
@@ -97,12 +103,58 @@ void observer_metrics(struct observer *o, struct inbound_metrics *in, struct obs
 
 // ------------------------------------------------------------------------------- the thread
 
-static void reconcile(struct observer *o)
+struct between {
+    struct observer *o;
+    struct core_worker *w;
+};
+
+// Others' moves, so that they are no differences. Without them the comparison goes on all the same.
+static enum hf_status moves_bring_in(void *ctx)
 {
-    const struct reconcile_options options = {
-        .core = o->core, .mirror = &o->mirror, .desk = poster_desk(o->poster)};
-    struct reconcile_report r, old;
-    enum hf_status s = reconcile_run(&options, &r);
+    struct between *k = ctx;
+    enum hf_status s = HF_AGAIN;
+    for (int i = 0; s == HF_AGAIN && i < POLLS; i++) {
+        s = inbound_poll(k->o->inbound, k->w, core_now(k->o->core));
+        if (s == HF_AGAIN) // what was applied becomes durable
+            (void)core_wait(k->o->core, journal_appended(core_journal(k->o->core)), IDLE_MS);
+    }
+    return s;
+}
+
+static enum hf_status cells_import(struct observer *o, struct core_worker *w)
+{
+    pthread_mutex_lock(&o->lock);
+    struct observe_wish wish = o->wish;
+    o->wish = (struct observe_wish){0};
+    pthread_mutex_unlock(&o->lock);
+    if (!wish.import)
+        return HF_OK;
+    const struct import_options options = {
+        .core = o->core, .mirror = &o->mirror, .dry_run = wish.dry_run, .scale = wish.scale};
+    struct import_result r;
+    enum hf_status s = mirror_read(&o->mirror);
+    if (s == HF_OK)
+        s = import_cells(&options, w, &r);
+    pthread_mutex_lock(&o->lock);
+    if (s == HF_OK)
+        o->import = r;
+    pthread_mutex_unlock(&o->lock);
+    return s;
+}
+
+static void reconcile(struct observer *o, struct core_worker *w)
+{
+    struct between between = {o, w};
+    const struct reconcile_options options = {.core = o->core,
+                                              .mirror = &o->mirror,
+                                              .desk = poster_desk(o->poster),
+                                              .between = o->config->odoo_inbound_ms ? moves_bring_in
+                                                                                    : NULL,
+                                              .ctx = &between};
+    struct reconcile_report r = {0}, old;
+    enum hf_status s = cells_import(o, w);
+    if (s == HF_OK)
+        s = reconcile_run(&options, &r);
     pthread_mutex_lock(&o->lock);
     o->running = false;
     o->failed = s != HF_OK;
@@ -174,7 +226,7 @@ static void *observer_run(void *ctx)
             poll_ms = now_ms + every_ms;
         }
         if (hf_exchange(&o->wanted, 0u) || (c->odoo_reconcile_ms && now_ms >= next_ms)) {
-            reconcile(o);
+            reconcile(o, w);
             next_ms = core_now(o->core) + c->odoo_reconcile_ms;
         }
         rest(o, IDLE_MS);

@@ -20,13 +20,19 @@ void erp_reconcile(void *ctx, void *local, struct rpc_call *call)
     Holdfast__V1__StartReconciliationResponse out =
         HOLDFAST__V1__START_RECONCILIATION_RESPONSE__INIT;
     struct flush_observer *o = observer_get(local, call);
+    const Holdfast__V1__StartReconciliationRequest *in = (const void *)call->request;
+    struct observe_wish wish = {in->import, in->dry_run, (uint8_t)in->unit_scale};
     struct observe_state state;
     (void)ctx;
     if (!o)
         return;
+    if (in->unit_scale > HF_UNIT_SCALE_MAX) {
+        erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "unit_scale", "0..6");
+        return;
+    }
     o->report(o, &state, 0, NULL, 0);
     out.last_run = state.run;
-    o->reconcile(o);
+    o->reconcile(o, &wish);
     rpc_reply(call, &out.base, 0);
 }
 
@@ -79,6 +85,11 @@ static bool rows_fill(struct service_local *l, struct rpc_call *call, struct flu
     out->cells = state.cells;
     out->differing = state.differing;
     out->moving = state.moving;
+    out->missing = state.import.missing;
+    out->made = state.import.made;
+    out->nameless = state.import.nameless;
+    out->tracked = state.import.tracked;
+    out->refused = state.import.refused;
     return true;
 }
 

@@ -3,6 +3,7 @@
 #ifndef HOLDFAST_FLUSH_OBSERVE_H
 #define HOLDFAST_FLUSH_OBSERVE_H
 
+#include "flush/import.h"
 #include "flush/inbound.h"
 #include "flush/reconcile.h"
 
@@ -12,12 +13,18 @@ struct observe_state {
     bool failed;  // the last one came to nothing, for want of an answer
     uint64_t started_ms, finished_ms;
     uint32_t cells, differing, moving, odd;
+    struct import_result import;    // of the last one that imported
     uint64_t short_cells, released; // short now; holds given back since the start
+};
+
+struct observe_wish {
+    bool import, dry_run; // first makes cells for what Odoo has, or counts them
+    uint8_t scale;        // of new cells
 };
 
 struct flush_observer {
     // A reconciliation, soon. Any thread, at once.
-    void (*reconcile)(struct flush_observer *o);
+    void (*reconcile)(struct flush_observer *o, const struct observe_wish *wish);
     // How it stands, and up to max rows of the last report from the from-th on; its rows change
     // with its run. Returns how many. Any thread, at once.
     uint32_t (*report)(struct flush_observer *o, struct observe_state *state, uint32_t from,

@@ -192,6 +192,8 @@ static enum hf_status pass(struct run *r, bool last)
     enum hf_status s = side_read(r, &r->before);
     if (s == HF_OK)
         s = mirror_quants(r->o->mirror, r->odoo, r->seen, r->cells, &r->out->odd);
+    if (s == HF_OK && r->o->between)
+        s = r->o->between(r->o->ctx);
     if (s == HF_OK)
         s = side_read(r, &r->after);
     if (s == HF_OK)

@@ -51,6 +51,10 @@ struct reconcile_options {
     struct mirror *mirror; // read
     struct flush_desk *desk;
     uint32_t passes; // at most; 3
+    // Called when Odoo's side was read, before ours is read again: brings in what others have done,
+    // so that what Odoo showed of it moves ours and is not taken for a difference. NULL: nothing.
+    enum hf_status (*between)(void *ctx);
+    void *ctx;
 };
 // Blocking, long. HF_AGAIN: Odoo or the flusher did not answer, or segments moved: later.
 enum hf_status reconcile_run(const struct reconcile_options *o, struct reconcile_report *out);
