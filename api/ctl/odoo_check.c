@@ -5,6 +5,7 @@
 #include "ctl/odoo.h"
 #include "flush/action.h"
 #include "flush/flush.h"
+#include "sys/zone.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -292,6 +293,28 @@ static bool ends_there(const json_t *places, uint32_t company, const char **lack
     return true;
 }
 
+// Mode stage needs a location for what is sold; the zone must be known here.
+static bool mode_check(struct check *k, const struct flush_location *l, const json_t *places,
+                       uint32_t company)
+{
+    char name[FLUSH_WAREHOUSE_BYTES_MAX + 8];
+    snprintf(name, sizeof name, "%s/Sold", l->warehouse);
+    const json_t *sold = row_by(places, "complete_name", name);
+    struct zone *zone = l->zone ? zone_create(l->zone) : NULL;
+    bool zoned = !l->zone || zone;
+    zone_destroy(zone);
+    bool fine =
+        l->mode != FLUSH_MODE_STAGE || (sold && ctl_odoo_id(sold, "company_id") == company &&
+                                        strcmp(ctl_odoo_text(sold, "usage"), "internal") == 0);
+    if (!zoned)
+        tell(k, FAILURE, "location", "%s: there is no time zone %s", l->name, l->zone);
+    else if (!fine)
+        tell(k, FAILURE, "location",
+             "%s: mode stage needs an internal location %s of company %u, beside the stock",
+             l->name, name, company);
+    return zoned && fine;
+}
+
 static void alias_check(struct check *k, const struct flush_location *l, const json_t *warehouses,
                         const json_t *places)
 {
@@ -317,9 +340,10 @@ static void alias_check(struct check *k, const struct flush_location *l, const j
     else if (!ends_there(places, company, &lacking))
         tell(k, FAILURE, "location", "%s: company %u has no %s location", l->name, company,
              lacking);
-    else
-        tell(k, FINE, "location", "%s is %s, company %u, mode %s", l->name,
-             ctl_odoo_text(stock, "complete_name"), company, flush_mode_name(l->mode));
+    else if (mode_check(k, l, places, company))
+        tell(k, FINE, "location", "%s is %s, company %u, mode %s, days of %s", l->name,
+             ctl_odoo_text(stock, "complete_name"), company, flush_mode_name(l->mode),
+             l->zone ? l->zone : "UTC");
 }
 
 static bool same_stock_twice(const struct flush_location *l, uint32_t count, uint32_t *at)

@@ -162,7 +162,8 @@
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
       "this engine's name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life")        \
     X(odoo_locations, "odoo_locations", TEXT, "", 0, 4095,                                         \
-      "LOCATION=WAREHOUSE,...: Holdfast's locations and the codes of Odoo's warehouses")           \
+      "LOCATION=WAREHOUSE[:MODE[:ZONE]],...: Holdfast's locations, Odoo's warehouses, "            \
+      "see OPERATIONS.md")                                                                         \
     X(odoo_action_id, "odoo_action_id", COUNT, "0", 0, 4294967295,                                 \
       "server action that posts a batch in one call; 0: two calls")                                \
     X(odoo_window_ms, "odoo_window", SPAN, "1s", 10, CONFIG_H,                                     \
@@ -170,6 +171,10 @@
     X(odoo_batch_lines, "odoo_batch_lines", COUNT, "100", 1, 1024, "lines of one document")        \
     X(odoo_retry_max_ms, "odoo_retry_max", SPAN, "1min", CONFIG_S, CONFIG_H,                       \
       "longest wait between two tries")                                                            \
+    X(odoo_posters, "odoo_posters", COUNT, "2", 1, 16,                                             \
+      "documents under way at once, on disjoint products; Odoo's workers bound it")                \
+    X(odoo_lines_per_s, "odoo_lines_per_s", COUNT, "0", 0, 100000,                                 \
+      "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
     X(odoo_inbound_ms, "odoo_inbound", SPAN, "10s", 0, CONFIG_H,                                   \

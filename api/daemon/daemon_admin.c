@@ -72,6 +72,8 @@ static void collect_flusher(const struct daemon *d, struct metrics *m)
              f.window_movements + f.open_movements, "movements read and not acknowledged yet"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_open_batches", f.open_batches,
          "batches formed and not acknowledged yet"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_flush_calls_under_way", f.calling,
+         "calls to Odoo that are under way"},
         {METRICS_GAUGE, METRICS_MS, "holdfast_flush_oldest_age_seconds",
          f.oldest_ms && now_ms > f.oldest_ms ? now_ms - f.oldest_ms : 0,
          "age of the oldest movement that is not posted"},

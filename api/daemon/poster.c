@@ -19,6 +19,16 @@
 
 #define IDLE_MS     100 // movements are looked for so often while there are none
 #define KEY_FILE_KI 4
+#define POSTER_MS   1000 // a poster looks whether it is to end, though nobody rang
+
+// Makes calls for the flusher, so that several are under way.
+struct caller {
+    struct poster *poster;
+    struct http *http;
+    struct flush_poster *flush;
+    pthread_t thread;
+    bool started;
+};
 
 struct poster {
     const struct config *config;
@@ -35,6 +45,7 @@ struct poster {
     uint32_t stopping, reload, status; // atomic; enum hf_status
     struct park park;
     struct poster_desk desk;
+    struct caller callers[FLUSH_POSTERS_MAX];
 };
 
 static enum hf_status fail(char why[200], enum hf_status s, const char *option, const char *text)
@@ -91,6 +102,9 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
     o.batch_lines = (uint32_t)c->odoo_batch_lines;
     o.retry_max_ms = (uint32_t)c->odoo_retry_max_ms;
     o.timeout_ms = (uint32_t)c->odoo_timeout_ms;
+    o.posters = (uint32_t)c->odoo_posters;
+    o.lines_per_s = (uint32_t)c->odoo_lines_per_s;
+    o.bell = &p->park;
     return flush_open(&o, &p->flush, why);
 }
 
@@ -112,7 +126,8 @@ static void key_reload(struct poster *p)
 static void rest(struct poster *p, uint32_t ms)
 {
     uint32_t key = park_prepare(&p->park);
-    if (hf_load_acquire(&p->stopping) || poster_desk_asked(&p->desk))
+    if (hf_load_acquire(&p->stopping) || poster_desk_asked(&p->desk) ||
+        flush_answer_waits(p->flush))
         park_cancel(&p->park);
     else
         park_wait(&p->park, key, ms);
@@ -146,6 +161,45 @@ static void *poster_run(void *ctx)
 
 // ------------------------------------------------------------------------------- set-up
 
+static void *caller_run(void *ctx)
+{
+    struct caller *c = ctx;
+    pthread_setname_np(pthread_self(), "hf-poster");
+    while (!hf_load_acquire(&c->poster->stopping))
+        flush_poster_step(c->flush, POSTER_MS);
+    return NULL;
+}
+
+static enum hf_status callers_start(struct poster *p, const struct http_os_options *http,
+                                    char why[200])
+{
+    for (uint32_t i = 0; i < (uint32_t)p->config->odoo_posters; i++) {
+        struct caller *c = &p->callers[i];
+        c->poster = p;
+        enum hf_status s = http_os_create(http, &c->http);
+        if (s != HF_OK)
+            return fail(why, s, "odoo_url", hf_status_help(s));
+        c->flush = flush_poster_create(p->flush, c->http);
+        c->started = c->flush && pthread_create(&c->thread, NULL, caller_run, c) == 0;
+        if (!c->started)
+            return fail(why, HF_NO_MEMORY, "odoo_posters", "no memory or thread for a poster");
+    }
+    return HF_OK;
+}
+
+static void callers_end(struct poster *p)
+{
+    if (p->flush)
+        flush_posters_wake(p->flush);
+    for (uint32_t i = 0; i < FLUSH_POSTERS_MAX; i++) {
+        struct caller *c = &p->callers[i];
+        if (c->started)
+            pthread_join(c->thread, NULL);
+        flush_poster_destroy(c->flush);
+        http_destroy(c->http);
+    }
+}
+
 static enum hf_status poster_fill(struct poster *p, char why[200])
 {
     const struct config *c = p->config;
@@ -160,6 +214,8 @@ static enum hf_status poster_fill(struct poster *p, char why[200])
         fail(why, s, "odoo_url", hf_status_help(s));
     if (s == HF_OK)
         s = flusher_open(p, why);
+    if (s == HF_OK)
+        s = callers_start(p, &http, why);
     if (s == HF_OK) {
         poster_desk_open(&p->desk, p->flush, &p->park);
         p->started = pthread_create(&p->thread, NULL, poster_run, p) == 0;
@@ -193,6 +249,7 @@ void poster_destroy(struct poster *p)
     park_wake(&p->park);
     if (p->started)
         pthread_join(p->thread, NULL);
+    callers_end(p);
     if (p->flush)
         flush_close(p->flush);
     http_destroy(p->http);

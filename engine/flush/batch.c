@@ -54,6 +54,8 @@ static int line_order(const void *a, const void *b, void *ctx)
     const struct flush *f = ctx;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
+    if (x->day != y->day)
+        return x->day < y->day ? -1 : 1;
     const struct flush_place *p = place_of(f, x->handle), *q = place_of(f, y->handle);
     if (p != q)
         return p < q ? -1 : 1;
@@ -66,7 +68,7 @@ static int line_order(const void *a, const void *b, void *ctx)
 static bool same_batch(const struct flush *f, const struct flush_line *a,
                        const struct flush_line *b)
 {
-    return a->kind == b->kind && (a->quantity < 0) == (b->quantity < 0) &&
+    return a->kind == b->kind && a->day == b->day && (a->quantity < 0) == (b->quantity < 0) &&
            place_of(f, a->handle) == place_of(f, b->handle);
 }
 
@@ -143,7 +145,8 @@ static bool bury(struct closing *c, uint64_t now_ms)
 
 static void route(struct flush_batch *b, const struct flush_place *p)
 {
-    uint32_t other[FLUSH_KIND_COUNT] = {[FLUSH_SALE] = p->customer,
+    bool stages = b->kind == FLUSH_SALE && p->mode == FLUSH_MODE_STAGE;
+    uint32_t other[FLUSH_KIND_COUNT] = {[FLUSH_SALE] = stages ? p->sold : p->customer,
                                         [FLUSH_RESTOCK] = p->customer,
                                         [FLUSH_SCRAP] = p->customer,
                                         [FLUSH_RECEIPT] = p->supplier,
@@ -153,7 +156,9 @@ static void route(struct flush_batch *b, const struct flush_place *p)
     b->company = p->company;
     b->source = leaves ? here : other[b->kind];
     b->destination = leaves ? other[b->kind] : here;
-    b->type = b->kind == FLUSH_CORRECTION ? p->type_internal : leaves ? p->type_out : p->type_in;
+    b->type = b->kind == FLUSH_CORRECTION || stages ? p->type_internal
+              : leaves                              ? p->type_out
+                                                    : p->type_in;
 }
 
 static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count)
@@ -173,6 +178,7 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
     b->hash = batch_hash(b);
     f->next_batch++;
     f->batch_count++;
+    f->claims_stale = true;
     flush_count(&f->metrics.batches_formed, 1);
     return true;
 }
@@ -243,6 +249,7 @@ void batch_remove(struct flush *f, struct flush_batch *b)
     free(b->lines);
     memmove(b, b + 1, (size_t)(f->batches + f->batch_count - (b + 1)) * sizeof *b);
     f->batch_count--;
+    f->claims_stale = true;
 }
 
 static bool halves(struct flush *f, struct flush_batch *b)

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #define PRODUCTS_AT_ONCE 500
+#define DAY_MS           (UINT64_C(24) * 3600 * 1000)
 
 void odoo_call(struct flush *f, const char *model, const char *method, json_t *args,
                struct odoo_answer *a)
@@ -173,6 +174,32 @@ static uint32_t partner_of(const json_t *rows, const struct flush_place *p, cons
     return best;
 }
 
+// Where stage puts what was sold: "<warehouse>/Sold", beside the stock and not below it.
+static bool sold_find(struct flush *f, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < f->place_count; i++) {
+        struct flush_place *p = &f->places[i];
+        char name[FLUSH_WAREHOUSE_BYTES_MAX + 8];
+        if (p->mode != FLUSH_MODE_STAGE)
+            continue;
+        snprintf(name, sizeof name, "%s/Sold", p->warehouse);
+        json_t *rows =
+            rows_get(f, "stock.location",
+                     json_pack("[[s,s,s],[s,s,s],[s,s,I]]", "complete_name", "=", name, "usage",
+                               "=", "internal", "company_id", "=", (json_int_t)p->company),
+                     json_pack("[s]", "complete_name"), now_ms);
+        if (!rows)
+            return false;
+        p->sold = id_of(json_array_get(rows, 0), "id");
+        json_decref(rows);
+        if (!p->sold) {
+            flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool partners_find(struct flush *f, uint64_t now_ms)
 {
     const struct flush_options *o = &f->options;
@@ -206,7 +233,8 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
 
 bool contact_make(struct flush *f, uint64_t now_ms)
 {
-    if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !partners_find(f, now_ms))
+    if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !partners_find(f, now_ms) ||
+        !sold_find(f, now_ms))
         return false;
     f->contacted = true;
     f->contact_at_ms = now_ms;
@@ -226,6 +254,13 @@ const struct flush_place *place_of(const struct flush *f, uint32_t handle)
             memcmp(f->places[i].name, n.location, n.location_bytes) == 0)
             return &f->places[i];
     return NULL;
+}
+
+uint16_t place_day(const struct flush_place *p, uint64_t ms)
+{
+    uint64_t utc = ms / DAY_MS;
+    int32_t day = p && p->zone ? zone_day(p->zone, ms) : (int32_t)utc;
+    return day > 0 && day <= UINT16_MAX ? (uint16_t)day : 0;
 }
 
 // ------------------------------------------------------------------------------- products

@@ -130,6 +130,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "window_lines must be 2,048 .. 2^24";
     if (o->batch_lines == 0 || o->batch_lines > HF_LINES_MAX)
         return "batch_lines must be 1 .. 1,024";
+    if (o->posters > FLUSH_POSTERS_MAX)
+        return "posters must be at most 16";
     if (o->open_lines_max < o->window_lines)
         return "open_lines_max must not be less than window_lines";
     if (o->dead_max == 0 || o->retry_ms == 0 || o->retry_max_ms < o->retry_ms ||
@@ -150,6 +152,10 @@ static const char *places_fill(struct flush *f)
         snprintf(p->name, sizeof p->name, "%s", l->name);
         snprintf(p->warehouse, sizeof p->warehouse, "%s", l->warehouse);
         p->location_option = l->location_id;
+        p->mode = l->mode;
+        p->zone = l->zone ? zone_create(l->zone) : NULL;
+        if (l->zone && !p->zone)
+            return "a location's time zone is not known: wants a name such as Europe/Berlin";
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(f->places[k].name, p->name) == 0)
                 return "a location is named twice";
@@ -175,6 +181,8 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         s = HF_OK;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK && !pace_init(f))
+        s = HF_NO_MEMORY;
     if (s == HF_OK)
         core_outbox_taken(f->options.core, f->taken_lsn);
     return s;
@@ -226,39 +234,24 @@ void flush_close(struct flush *f)
     free(f->dead);
     free(f->retrying);
     free(f->discards);
+    pace_fini(f);
     history_fini(&f->history);
+    for (uint32_t i = 0; i < f->place_count; i++)
+        zone_destroy(f->places[i].zone);
     odoo_fini(&f->odoo);
     free(f);
 }
 
 // ------------------------------------------------------------------------------- the step
 
-static bool runnable(const struct flush *f, const struct flush_batch *b, uint64_t now_ms)
-{
-    if (b->step == FLUSH_STEP_ACK_WAIT)
-        return core_durable(f->options.core) >= b->ticket;
-    return b->retry_at_ms <= now_ms;
-}
-
-static bool calls_odoo(const struct flush_batch *b)
-{
-    return b->step < FLUSH_STEP_ACK_FIND;
-}
-
-static struct flush_batch *batch_next(struct flush *f, uint64_t now_ms, bool held)
-{
-    for (uint32_t i = 0; i < f->batch_count; i++)
-        if (runnable(f, &f->batches[i], now_ms) && !(held && calls_odoo(&f->batches[i])))
-            return &f->batches[i];
-    return NULL;
-}
-
 static enum hf_status post_one(struct flush *f, struct core_worker *w, struct flush_batch *b,
                                uint64_t now_ms)
 {
-    if (calls_odoo(b) && !f->contacted)
+    if (!batch_calls_odoo(b))
+        return post_acknowledge(f, w, b, now_ms);
+    if (!f->contacted)
         return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
-    return post_step(f, w, b, now_ms);
+    return pace_call(f, b, now_ms);
 }
 
 static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_ms)
@@ -266,7 +259,10 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     enum hf_status read = outbox_step(f, now_ms);
     if (read != HF_OK && read != HF_AGAIN)
         return read;
-    bool held = now_ms < f->pause_until_ms;
+    enum hf_status brought = pace_collect(f, now_ms);
+    if (brought != HF_AGAIN)
+        return brought;
+    bool held = now_ms < f->pause_until_ms, wait;
     if (now_ms >= f->contact_at_ms + f->options.contact_ms)
         f->contacted = false;
     // Memory is ahead of the disk: nothing else before that is mended.
@@ -279,8 +275,10 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     enum hf_status letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
-    struct flush_batch *b = batch_next(f, now_ms, held);
-    enum hf_status s = b ? post_one(f, w, b, now_ms) : held ? HF_AGAIN : window_close(f, now_ms);
+    struct flush_batch *b = pace_next(f, now_ms, held, &wait);
+    enum hf_status s = b              ? post_one(f, w, b, now_ms)
+                       : held || wait ? HF_AGAIN
+                                      : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
     return s == HF_AGAIN ? read : s;
@@ -317,6 +315,7 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
+    hf_store_relaxed(&m->calling, f->calling);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
     bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
@@ -337,9 +336,15 @@ uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms)
     uint64_t at = now_ms + max_ms;
     if (f->window.movements && f->window.opened_ms + f->options.window_ms < at)
         at = f->window.opened_ms + f->options.window_ms;
-    for (uint32_t i = 0; i < f->batch_count; i++)
-        if (f->batches[i].retry_at_ms < at)
-            at = f->batches[i].retry_at_ms;
+    for (uint32_t i = 0; i < f->batch_count; i++) {
+        const struct flush_batch *b = &f->batches[i];
+        // What is due and not worked on waits for a poster, which rings, or for others.
+        uint64_t next = b->retry_at_ms > now_ms ? b->retry_at_ms : at;
+        if (b->step == FLUSH_STEP_ACK_WAIT)
+            next = now_ms + 1;
+        if (next < at)
+            at = next;
+    }
     if (f->pause != FLUSH_PAUSE_NONE && at < f->pause_until_ms)
         at = f->pause_until_ms < now_ms + max_ms ? f->pause_until_ms : now_ms + max_ms;
     return at > now_ms ? (uint32_t)(at - now_ms) : 1;

@@ -17,11 +17,13 @@
 
 #include "core/core.h"
 #include "sys/http.h"
+#include "sys/park.h"
 
 #define FLUSH_ENGINE_BYTES_MAX    32
 #define FLUSH_WAREHOUSE_BYTES_MAX 16
 #define FLUSH_LOCATIONS_MAX       256
 #define FLUSH_BATCHES_MAX         4096
+#define FLUSH_POSTERS_MAX         16
 #define FLUSH_WHY_BYTES           120
 
 // A change of on hand whose reason begins so came from Odoo, and is not told to it again.
@@ -103,10 +105,11 @@ struct flush_location {
     const char *warehouse; // code of Odoo's warehouse: its company and picking types
     uint32_t location_id;  // of Odoo's location; 0: the warehouse's stock location
     enum flush_mode mode;
+    const char *zone; // of its company's accounting days, as "Europe/Berlin"; NULL: UTC
 };
 
-// "LOCATION=WAREHOUSE[:MODE],..." into up to FLUSH_LOCATIONS_MAX of `out`, whose texts are the text
-// cut in place. NULL, or what is wrong: static text.
+// "LOCATION=WAREHOUSE[:MODE[:ZONE]],..." into up to FLUSH_LOCATIONS_MAX of `out`, whose texts are
+// the text cut in place. NULL, or what is wrong: static text.
 const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count);
 
 struct flush_options {
@@ -132,6 +135,10 @@ struct flush_options {
     uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
     uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
     uint32_t timeout_ms;   // of a call that posts. default 120,000
+    uint32_t posters;      // calls under way at once, <= FLUSH_POSTERS_MAX, each in a poster's
+                           // thread. 0: one, in the flusher's thread. default 0
+    uint32_t lines_per_s;  // posted at most so fast, on average. 0: no bound. default 0
+    struct park *bell;     // rung when a poster has an answer; NULL: none. Borrowed
     uint32_t history_days; // what was posted is kept so long. default 400
 };
 void flush_options_default(struct flush_options *o);
@@ -156,6 +163,18 @@ uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
 // Whether Odoo answers, and is the bound database; binds it at first contact. Calls Odoo unless
 // that was done a while ago. The flusher's thread.
 bool flush_contact(struct flush *f, uint64_t now_ms);
+
+// A thread that makes calls to Odoo for the flusher, one at a time; at most `posters` of them. Each
+// has its own http, borrowed. NULL: no memory. Any thread; all are destroyed before flush_close.
+struct flush_poster;
+struct flush_poster *flush_poster_create(struct flush *f, struct http *http);
+void flush_poster_destroy(struct flush_poster *p);
+// Makes one call, or waits for one at most wait_ms. The poster's thread; blocking.
+void flush_poster_step(struct flush_poster *p, uint32_t wait_ms);
+// Whether a poster has brought an answer that no step has taken: not to be slept over. Any thread.
+bool flush_answer_waits(struct flush *f);
+// Wakes those that wait. Any thread.
+void flush_posters_wake(struct flush *f);
 
 // Another key from now on. The flusher's thread.
 void flush_key_set(struct flush *f, const char *key);
@@ -221,6 +240,7 @@ uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_d
     X(lines_posted, "lines of posted batches")                                                     \
     X(calls, "calls to Odoo")                                                                      \
     X(calls_failed, "calls without the wanted answer")                                             \
+    X(pace_cuts, "times that fewer calls at once were made, because Odoo failed")                  \
     X(state_writes, "times that the durable state was written")
 struct flush_metrics {
 #define X(name, help) uint64_t name;
@@ -230,6 +250,7 @@ struct flush_metrics {
     uint64_t window_lines, window_movements;
     uint64_t open_batches, open_movements; // formed and not acknowledged
     uint64_t oldest_ms;                    // engine time of the oldest unposted movement, 0: none
+    uint64_t calling;                      // calls that posters have now
     uint64_t dead_letters, discards, discards_open; // open: not in the journal yet
     uint64_t pause;                                 // enum flush_pause
 };

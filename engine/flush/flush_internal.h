@@ -7,6 +7,8 @@
 #include "flush/flush.h"
 #include "flush/history.h"
 #include "flush/odoo.h"
+#include "sys/park.h"
+#include "sys/zone.h"
 
 #define FLUSH_STATE_NAME    "flush.hfs"
 #define FLUSH_STATE_KIND    "HFFLUSH"
@@ -23,7 +25,8 @@ struct flush_line {
     uint64_t since_ms;     // engine time of the oldest movement
     uint32_t product, uom; // Odoo's; 0: not looked up
     uint8_t kind, scale;
-    uint8_t zero[6];
+    uint16_t day; // accounting day, since 1970 in the company's time zone; 0: today's, as it comes
+    uint8_t zero[4];
 };
 static_assert(sizeof(struct flush_line) == 56, "line");
 
@@ -34,6 +37,7 @@ enum flush_batch_step {
     FLUSH_STEP_SEND,
     FLUSH_STEP_LOOKUP,
     FLUSH_STEP_VALIDATE,
+    FLUSH_STEP_DATE,
     FLUSH_STEP_CANCEL,
     FLUSH_STEP_BURN,
     FLUSH_STEP_ACK_FIND,
@@ -58,6 +62,9 @@ struct flush_batch {
     // From here on memory only:
     enum flush_batch_step step;
     uint32_t picking;  // Odoo's id, when known
+    uint32_t dated;    // times that its date was set
+    bool calling;      // a poster has it
+    uint64_t behind;   // an earlier batch with one of its products; 0: none
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
     uint64_t retry_at_ms;
@@ -65,6 +72,25 @@ struct flush_batch {
     enum flush_refusal refusal; // Odoo said no; the look-up decides what that means
     bool two_calls;             // the server action cannot take it
     char why[FLUSH_WHY_BYTES];
+};
+
+// Between the flusher's thread and a poster's: EMPTY -> READY -> TAKEN -> DONE -> EMPTY. Who has
+// moved it to the next state owns the rest.
+enum flush_call_state { FLUSH_CALL_EMPTY, FLUSH_CALL_READY, FLUSH_CALL_TAKEN, FLUSH_CALL_DONE };
+struct flush_call {
+    uint32_t state; // atomic
+    uint64_t batch; // its number
+    uint32_t lines;
+    const char *model, *method;
+    json_t *args;
+    char key_header[ODOO_KEY_BYTES_MAX + 30];
+    struct odoo_answer answer;
+};
+
+// Products that a batch which is not booked yet has, so that no two batches of one are under way.
+struct flush_claim {
+    uint32_t product, round;
+    uint64_t batch;
 };
 
 struct flush_dead {
@@ -108,12 +134,24 @@ struct flush_place { // a location of Holdfast and what it means in Odoo
     uint32_t location_option;
     uint32_t location, company, type_out, type_in, type_internal;
     uint32_t customer, supplier, inventory, scrap;
+    uint32_t sold; // mode stage
+    enum flush_mode mode;
+    struct zone *zone; // NULL: UTC
 };
 
 struct flush {
     struct flush_options options;
     char engine[FLUSH_ENGINE_BYTES_MAX + 1];
     struct odoo odoo;
+    struct flush_call calls[FLUSH_POSTERS_MAX];
+    uint32_t calling;      // handed out
+    uint32_t width;        // calls that may be out at once, in sixteenths; see pace.c
+    uint64_t credit_at_ms; // line credit: as of, and how many thousandths of a line
+    int64_t credit;
+    struct flush_claim *claims; // a table by product
+    uint32_t claims_mask, claims_round;
+    bool claims_stale;
+    struct park posters; // where they wait
     struct flush_place places[FLUSH_LOCATIONS_MAX];
     uint32_t place_count;
     // Durable:
@@ -220,9 +258,32 @@ bool contact_make(struct flush *f, uint64_t now_ms);
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms);
 const struct flush_place *place_of(const struct flush *f, uint32_t handle);
+// The accounting day of a moment there; NULL: no place, UTC.
+uint16_t place_day(const struct flush_place *p, uint64_t ms);
 
 // ------------------------------------------------------------------- post.c
-enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_batch *b,
-                         uint64_t now_ms);
+// What a batch that has to call Odoo asks for next.
+void post_request(struct flush *f, struct flush_batch *b, uint64_t now_ms, struct flush_call *c);
+// What came of it; takes the answer's result. The batch may be gone then.
+enum hf_status post_answer(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                           uint64_t now_ms);
+// Of a batch that Odoo has booked.
+enum hf_status post_acknowledge(struct flush *f, struct core_worker *w, struct flush_batch *b,
+                                uint64_t now_ms);
+
+// ------------------------------------------------------------------- pace.c
+bool pace_init(struct flush *f);
+void pace_fini(struct flush *f);
+// The batch to work on: due, and Odoo may be called for it. *wait: there is one that will be, so
+// that the window goes on netting meanwhile.
+struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool *wait);
+// Makes the batch's call, or hands it to a poster.
+enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms);
+// Answers that posters have brought. HF_AGAIN: none.
+enum hf_status pace_collect(struct flush *f, uint64_t now_ms);
+static inline bool batch_calls_odoo(const struct flush_batch *b)
+{
+    return b->step < FLUSH_STEP_ACK_FIND;
+}
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PATH_BYTES 160
 
@@ -129,4 +130,23 @@ json_t *odoo_quantity(int64_t quantity, uint8_t scale)
 json_t *odoo_search(json_t *domain, json_t *fields)
 {
     return json_pack("{s:o,s:o,s:n}", "domain", domain, "fields", fields, "load");
+}
+
+bool odoo_time_parse(const char *text, uint64_t *ms)
+{
+    struct tm t = {0};
+    const char *end = text ? strptime(text, "%Y-%m-%d %H:%M:%S", &t) : NULL;
+    time_t s = end ? timegm(&t) : -1;
+    *ms = s < 0 ? 0 : (uint64_t)s * 1000;
+    return s >= 0;
+}
+
+const char *odoo_time_format(uint64_t ms, char text[ODOO_TIME_BYTES])
+{
+    time_t s = (time_t)(ms / 1000);
+    struct tm t;
+    gmtime_r(&s, &t);
+    if (strftime(text, ODOO_TIME_BYTES, "%Y-%m-%d %H:%M:%S", &t) == 0)
+        text[0] = '\0';
+    return text;
 }

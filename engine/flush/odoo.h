@@ -55,4 +55,9 @@ json_t *odoo_search(json_t *domain, json_t *fields);
 // A quantity in a unit with `scale` decimal places.
 json_t *odoo_quantity(int64_t quantity, uint8_t scale);
 
+// Odoo's times are in UTC: "2026-11-24 08:51:07". False: not understood, or before 1970.
+#define ODOO_TIME_BYTES 20
+bool odoo_time_parse(const char *text, uint64_t *ms);
+const char *odoo_time_format(uint64_t ms, char text[ODOO_TIME_BYTES]);
+
 #endif

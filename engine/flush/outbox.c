@@ -108,6 +108,12 @@ bool outbox_movement(const struct core_record_line *l, const struct core_record_
     }
 }
 
+// An order in Odoo ships what was sold there; what it did comes in as done moves.
+static bool others_post(const struct flush_place *p, const struct flush_line *l)
+{
+    return p && p->mode == FLUSH_MODE_EXTERNAL && l->kind == FLUSH_SALE;
+}
+
 static enum hf_status record_take(struct reading *r, uint64_t lsn, const struct core_record *rec,
                                   const struct core_record_parts *p)
 {
@@ -127,8 +133,12 @@ static enum hf_status record_take(struct reading *r, uint64_t lsn, const struct 
     uint32_t movements = 0;
     for (uint32_t i = 0; i < rec->line_count; i++)
         if (outbox_movement(&rec->lines[i], p, &moved)) {
-            window_add(&f->window, &moved);
+            const struct flush_place *place = place_of(f, moved.handle);
             movements++;
+            if (others_post(place, &moved))
+                continue;
+            moved.day = place_day(place, moved.since_ms);
+            window_add(&f->window, &moved);
         }
     flush_count(&f->metrics.movements, movements);
     return HF_OK;

@@ -22,16 +22,19 @@ static bool mode_parse(const char *text, enum flush_mode *mode)
     return false;
 }
 
-// "LOCATION=WAREHOUSE" or "LOCATION=WAREHOUSE:MODE", cut in place.
+// "LOCATION=WAREHOUSE[:MODE[:ZONE]]", cut in place.
 static const char *pair_parse(char *pair, struct flush_location *l)
 {
     char *equals = strrchr(pair, '='), *colon = equals ? strchr(equals, ':') : NULL;
     if (!equals || equals == pair || equals[1] == 0 || colon == equals + 1)
-        return "wants LOCATION=WAREHOUSE[:MODE],...";
+        return "wants LOCATION=WAREHOUSE[:MODE[:ZONE]],...";
     *equals = 0;
     if (colon)
         *colon++ = 0;
-    *l = (struct flush_location){.name = pair, .warehouse = equals + 1};
+    char *zone = colon ? strchr(colon, ':') : NULL;
+    if (zone)
+        *zone++ = 0;
+    *l = (struct flush_location){.name = pair, .warehouse = equals + 1, .zone = zone};
     if (colon && !mode_parse(colon, &l->mode))
         return "a mode is ship, stage or external";
     if (strlen(pair) > HF_LOCATION_BYTES_MAX || strlen(l->warehouse) > FLUSH_WAREHOUSE_BYTES_MAX)

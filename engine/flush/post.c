@@ -1,6 +1,7 @@
 // One batch, posted exactly once.
 //
 //   SEND -> [VALIDATE ->] LOOKUP -> done: POSTED -> ACK -> ACK_WAIT -> gone
+//     ^                     |-- done on another day: DATE, and LOOKUP again
 //     ^                     |-- absent: SEND again
 //     |                     |-- draft or assigned: VALIDATE
 //     |                     |-- doomed: BURN (absent), CANCEL (open), give up (cancelled)
@@ -116,21 +117,19 @@ static json_t *create_args(struct flush *f, const struct flush_batch *b, bool bu
                      burn ? json_array() : lines_json(b, true));
 }
 
-static void create(struct flush *f, struct flush_batch *b, bool burn, uint64_t now_ms)
+static void created(struct flush *f, struct flush_batch *b, struct odoo_answer *a, uint64_t now_ms)
 {
-    struct odoo_answer a;
-    odoo_call(f, "stock.picking", "create", create_args(f, b, burn), &a);
-    json_int_t id = json_integer_value(json_array_get(a.result, 0));
-    if (a.class == ODOO_OK && id > 0 && id <= INT32_MAX) {
+    bool burn = b->step == FLUSH_STEP_BURN;
+    json_int_t id = json_integer_value(json_array_get(a->result, 0));
+    if (a->class == ODOO_OK && id > 0 && id <= INT32_MAX) {
         b->picking = (uint32_t)id;
         b->waits = 0;
         b->step = burn ? FLUSH_STEP_LOOKUP : FLUSH_STEP_VALIDATE;
     } else {
-        if (a.class == ODOO_OK) // no Odoo: a page that says nothing
-            a.class = ODOO_RETRY;
-        failed(f, b, &a, now_ms);
+        if (a->class == ODOO_OK) // no Odoo: a page that says nothing
+            a->class = ODOO_RETRY;
+        failed(f, b, a, now_ms);
     }
-    json_decref(a.result);
 }
 
 static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
@@ -146,6 +145,7 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
         b->state = FLUSH_POSTED;
+        f->claims_stale = true;
         b->op_id = op_id;
         b->step = FLUSH_STEP_ACK;
         f->must_save = true; // E4
@@ -155,72 +155,123 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     f->stale = true;
 }
 
-static json_t *action_args(struct flush *f, const struct flush_batch *b)
+// ------------------------------------------------------------------------------- its day
+
+// When its oldest movement was made: a moment of the batch's accounting day.
+static uint64_t made_ms(const struct flush_batch *b)
 {
-    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES];
+    uint64_t oldest = b->lines[0].since_ms;
+    for (uint32_t i = 1; i < b->line_count; i++)
+        if (b->lines[i].since_ms < oldest)
+            oldest = b->lines[i].since_ms;
+    return oldest;
+}
+
+static bool on_its_day(const struct flush *f, const struct flush_batch *b, uint64_t ms)
+{
+    return !b->lines[0].day || place_day(place_of(f, b->lines[0].handle), ms) == b->lines[0].day;
+}
+
+// Done in Odoo: on its accounting day, or to be dated.
+static void done(struct flush *f, struct flush_batch *b, const char *date, uint64_t now_ms)
+{
+    uint64_t ms;
+    if (odoo_time_parse(date, &ms) && on_its_day(f, b, ms))
+        posted(f, b, now_ms);
+    else
+        b->step = FLUSH_STEP_DATE;
+}
+
+static json_t *date_args(const struct flush_batch *b)
+{
+    char date[ODOO_TIME_BYTES];
+    return json_pack("{s:[I],s:{s:s}}", "ids", (json_int_t)b->picking, "vals", "date_done",
+                     odoo_time_format(made_ms(b), date));
+}
+
+static void date_set(struct flush *f, struct flush_batch *b, const struct odoo_answer *a,
+                     uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES];
+    batch_name(f, b->number, name);
+    bool again = b->dated++ > 0;
+    if (a->class == ODOO_OK && !again) {
+        b->step = FLUSH_STEP_LOOKUP;
+    } else {
+        // It is booked, on a wrong day: a closed period, say. A person's, at the slowest pace.
+        hf_log(HF_LOG_ERROR, "flush_date", "batch=%s odoo=\"%s\"", name, a->words);
+        if (a->class == ODOO_OK)
+            b->step = FLUSH_STEP_LOOKUP;
+        else
+            failed(f, b, a, now_ms);
+        b->retry_at_ms = now_ms + f->options.retry_max_ms;
+    }
+}
+
+static json_t *action_args(struct flush *f, const struct flush_batch *b, uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES], origin[FLUSH_NAME_BYTES], date[ODOO_TIME_BYTES];
     batch_name(f, b->number, name);
     batch_origin(f, b, origin);
-    return json_pack("{s:[I],s:{s:{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o}}}", "ids",
+    return json_pack("{s:[I],s:{s:{s:s,s:s,s:s,s:s*,s:I,s:I,s:I,s:I,s:o}}}", "ids",
                      (json_int_t)f->options.action_id, "context", "hf_batch", "uuid", f->database,
-                     "name", name, "origin", origin, "company_id", (json_int_t)b->company, "type",
-                     (json_int_t)b->type, "src", (json_int_t)b->source, "dst",
-                     (json_int_t)b->destination, "lines", lines_json(b, false));
+                     "name", name, "origin", origin, "date",
+                     on_its_day(f, b, now_ms) ? NULL : odoo_time_format(made_ms(b), date),
+                     "company_id", (json_int_t)b->company, "type", (json_int_t)b->type, "src",
+                     (json_int_t)b->source, "dst", (json_int_t)b->destination, "lines",
+                     lines_json(b, false));
 }
 
-static void run_action(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+static void action_ran(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                       uint64_t now_ms)
 {
     char ours[FLUSH_NAME_BYTES];
-    struct odoo_answer a;
     batch_origin(f, b, ours);
-    odoo_call(f, "ir.actions.server", "run", action_args(f, b), &a);
-    const char *state = json_string_value(json_object_get(a.result, "state"));
-    const char *origin = json_string_value(json_object_get(a.result, "origin"));
-    if (a.class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
+    const char *state = json_string_value(json_object_get(a->result, "state"));
+    const char *origin = json_string_value(json_object_get(a->result, "origin"));
+    if (a->class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
         strcmp(origin, ours) == 0) {
-        b->picking = (uint32_t)json_integer_value(json_object_get(a.result, "id"));
-        posted(f, b, now_ms);
-    } else if (a.class == ODOO_OK && state) {
+        b->picking = (uint32_t)json_integer_value(json_object_get(a->result, "id"));
+        done(f, b, json_string_value(json_object_get(a->result, "date")), now_ms);
+    } else if (a->class == ODOO_OK && state) {
         b->step = FLUSH_STEP_LOOKUP; // another's, cancelled, or not validated
-    } else if (a.class == ODOO_OK && json_object_get(a.result, "holdfast")) {
+    } else if (a->class == ODOO_OK && json_object_get(a->result, "holdfast")) {
         f->contacted = false; // another database: contact finds it out
     } else {
-        if (a.class == ODOO_OK)
-            a.class = ODOO_RETRY;
-        failed(f, b, &a, now_ms);
+        if (a->class == ODOO_OK)
+            a->class = ODOO_RETRY;
+        failed(f, b, a, now_ms);
     }
-    json_decref(a.result);
 }
 
-static void validate(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+static json_t *validate_args(const struct flush_batch *b)
 {
-    struct odoo_answer a;
+    return json_pack("{s:[I],s:{s:b,s:[I],s:b}}", "ids", (json_int_t)b->picking, "context",
+                     "skip_backorder", 1, "picking_ids_not_to_backorder", (json_int_t)b->picking,
+                     "skip_sms", 1);
+}
+
+static void validated(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                      uint64_t now_ms)
+{
+    const char *wizard = json_string_value(json_object_get(a->result, "res_model"));
     b->refusal = FLUSH_NOT_REFUSED;
-    odoo_call(f, "stock.picking", "button_validate",
-              json_pack("{s:[I],s:{s:b,s:[I],s:b}}", "ids", (json_int_t)b->picking, "context",
-                        "skip_backorder", 1, "picking_ids_not_to_backorder", (json_int_t)b->picking,
-                        "skip_sms", 1),
-              &a);
-    const char *wizard = json_string_value(json_object_get(a.result, "res_model"));
-    if (a.class == ODOO_OK && json_is_true(a.result)) {
+    if (a->class == ODOO_OK && json_is_true(a->result)) {
         b->step = FLUSH_STEP_LOOKUP; // E2, also of good news
     } else {
-        if (a.class == ODOO_OK)
-            snprintf(a.words, sizeof a.words, "it asks: %.80s", wizard ? wizard : "?");
-        failed(f, b, &a, now_ms);
+        if (a->class == ODOO_OK)
+            snprintf(a->words, sizeof a->words, "it asks: %.80s", wizard ? wizard : "?");
+        failed(f, b, a, now_ms);
     }
-    json_decref(a.result);
 }
 
-static void cancel(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+static void cancelled(struct flush *f, struct flush_batch *b, const struct odoo_answer *a,
+                      uint64_t now_ms)
 {
-    struct odoo_answer a;
-    odoo_call(f, "stock.picking", "action_cancel",
-              json_pack("{s:[I]}", "ids", (json_int_t)b->picking), &a);
-    if (a.class == ODOO_OK)
+    if (a->class == ODOO_OK)
         b->step = FLUSH_STEP_LOOKUP;
     else
-        failed(f, b, &a, now_ms);
-    json_decref(a.result);
+        failed(f, b, a, now_ms);
 }
 
 // ------------------------------------------------------------------------------- deciding
@@ -263,7 +314,7 @@ static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const
                           "content");
     }
     if (strcmp(state, "done") == 0 && !burnt) {
-        posted(f, b, now_ms);
+        done(f, b, json_string_value(json_object_get(row, "date_done")), now_ms);
     } else if (strcmp(state, "cancel") == 0) {
         if (!b->doom) {
             why_set(b, "");
@@ -279,28 +330,27 @@ static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const
     return f->failed;
 }
 
-static enum hf_status look_up(struct flush *f, struct flush_batch *b, uint64_t now_ms)
+static json_t *lookup_args(const struct flush *f, const struct flush_batch *b)
 {
     char name[FLUSH_NAME_BYTES];
-    struct odoo_answer a;
     batch_name(f, b->number, name);
-    odoo_call(f, "stock.picking", "search_read",
-              odoo_search(json_pack("[[s,s,s],[s,s,I]]", "name", "=", name, "company_id", "=",
-                                    (json_int_t)b->company),
-                          json_pack("[s,s]", "state", "origin")),
-              &a);
-    enum hf_status s = HF_OK;
-    if (a.class != ODOO_OK || !json_is_array(a.result)) {
-        if (a.class == ODOO_OK || a.class == ODOO_REFUSED)
-            a.class = ODOO_RETRY;
-        failed(f, b, &a, now_ms);
-    } else if (json_array_size(a.result) == 0) {
+    return odoo_search(json_pack("[[s,s,s],[s,s,I]]", "name", "=", name, "company_id", "=",
+                                 (json_int_t)b->company),
+                       json_pack("[s,s,s]", "state", "origin", "date_done"));
+}
+
+static void looked_up(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                      uint64_t now_ms)
+{
+    if (a->class != ODOO_OK || !json_is_array(a->result)) {
+        if (a->class == ODOO_OK || a->class == ODOO_REFUSED)
+            a->class = ODOO_RETRY;
+        failed(f, b, a, now_ms);
+    } else if (json_array_size(a->result) == 0) {
         decide_absent(f, b);
     } else {
-        s = decide_found(f, b, json_array_get(a.result, 0), now_ms);
+        (void)!decide_found(f, b, json_array_get(a->result, 0), now_ms);
     }
-    json_decref(a.result);
-    return s;
 }
 
 // ------------------------------------------------------------------------------- acknowledging
@@ -350,27 +400,77 @@ static enum hf_status acknowledgement_find(struct flush *f, struct flush_batch *
     return HF_OK;
 }
 
-enum hf_status post_step(struct flush *f, struct core_worker *w, struct flush_batch *b,
-                         uint64_t now_ms)
+// ------------------------------------------------------------------------------- the steps
+
+void post_request(struct flush *f, struct flush_batch *b, uint64_t now_ms, struct flush_call *c)
+{
+    c->model = "stock.picking";
+    switch (b->step) {
+    case FLUSH_STEP_SEND:
+        if (f->options.action_id && !b->two_calls) {
+            c->model = "ir.actions.server";
+            c->method = "run";
+            c->args = action_args(f, b, now_ms);
+            return;
+        }
+        c->method = "create";
+        c->args = create_args(f, b, false);
+        return;
+    case FLUSH_STEP_BURN:
+        c->method = "create";
+        c->args = create_args(f, b, true);
+        return;
+    case FLUSH_STEP_VALIDATE:
+        c->method = "button_validate";
+        c->args = validate_args(b);
+        return;
+    case FLUSH_STEP_DATE:
+        c->method = "write";
+        c->args = date_args(b);
+        return;
+    case FLUSH_STEP_CANCEL:
+        c->method = "action_cancel";
+        c->args = json_pack("{s:[I]}", "ids", (json_int_t)b->picking);
+        return;
+    default:
+        c->method = "search_read";
+        c->args = lookup_args(f, b);
+    }
+}
+
+enum hf_status post_answer(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                           uint64_t now_ms)
 {
     switch (b->step) {
     case FLUSH_STEP_SEND:
         if (f->options.action_id && !b->two_calls)
-            run_action(f, b, now_ms);
+            action_ran(f, b, a, now_ms);
         else
-            create(f, b, false, now_ms);
-        return f->failed;
-    case FLUSH_STEP_LOOKUP:
-        return look_up(f, b, now_ms);
-    case FLUSH_STEP_VALIDATE:
-        validate(f, b, now_ms);
-        return HF_OK;
-    case FLUSH_STEP_CANCEL:
-        cancel(f, b, now_ms);
-        return HF_OK;
+            created(f, b, a, now_ms);
+        break;
     case FLUSH_STEP_BURN:
-        create(f, b, true, now_ms);
-        return HF_OK;
+        created(f, b, a, now_ms);
+        break;
+    case FLUSH_STEP_VALIDATE:
+        validated(f, b, a, now_ms);
+        break;
+    case FLUSH_STEP_DATE:
+        date_set(f, b, a, now_ms);
+        break;
+    case FLUSH_STEP_CANCEL:
+        cancelled(f, b, a, now_ms);
+        break;
+    default:
+        looked_up(f, b, a, now_ms);
+    }
+    json_decref(a->result);
+    return f->failed;
+}
+
+enum hf_status post_acknowledge(struct flush *f, struct core_worker *w, struct flush_batch *b,
+                                uint64_t now_ms)
+{
+    switch (b->step) {
     case FLUSH_STEP_ACK_FIND:
         return acknowledgement_find(f, b, now_ms);
     case FLUSH_STEP_ACK:

@@ -44,10 +44,11 @@ bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total)
 
 static struct flush_line *line_find(struct flush_window *w, const struct flush_line *l)
 {
-    uint32_t at = (uint32_t)hf_mix64((uint64_t)l->handle << 8 | l->kind) & w->mask;
+    uint64_t key = (uint64_t)l->handle << 24 | (uint64_t)l->day << 8 | l->kind;
+    uint32_t at = (uint32_t)hf_mix64(key) & w->mask;
     while (w->table[at]) {
         struct flush_line *have = &w->lines[w->table[at] - 1];
-        if (have->handle == l->handle && have->kind == l->kind)
+        if (have->handle == l->handle && have->kind == l->kind && have->day == l->day)
             return have;
         at = (at + 1) & w->mask;
     }

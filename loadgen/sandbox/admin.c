@@ -118,6 +118,12 @@ static bool product_take(struct sandbox *s, const json_t *v)
     return true;
 }
 
+static bool place_take(struct sandbox *s, const json_t *v)
+{
+    return location_make(s, text_of(v, "complete_name", ""), text_of(v, "usage", "internal"),
+                         (uint32_t)json_integer_value(json_object_get(v, "company_id")));
+}
+
 static bool stock_take(struct sandbox *s, const json_t *v)
 {
     const char *code = text_of(v, "product", ""), *where = text_of(v, "location", "WH/Stock");
@@ -161,7 +167,8 @@ static void post(struct sandbox *s, const struct sandbox_request *r, struct sand
     bool known = true, ok = body != NULL;
     if (is(r, "POST", "/sandbox/catalogue"))
         ok = ok && each(s, body, "warehouses", warehouse_take) &&
-             each(s, body, "products", product_take) && each(s, body, "stock", stock_take);
+             each(s, body, "locations", place_take) && each(s, body, "products", product_take) &&
+             each(s, body, "stock", stock_take);
     else if (is(r, "POST", "/sandbox/faults") && json_is_true(json_object_get(body, "clear")))
         s->fault_count = 0;
     else if (is(r, "POST", "/sandbox/faults"))

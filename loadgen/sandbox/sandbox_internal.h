@@ -142,6 +142,7 @@ struct product *product_of(struct sandbox *s, json_int_t id);
 struct picking *picking_of(struct sandbox *s, json_int_t id);
 // Makes what is missing: the warehouse, its locations and types. NULL: no room.
 struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t company_id);
+bool location_make(struct sandbox *s, const char *complete, const char *usage, uint32_t company_id);
 struct product *product_add(struct sandbox *s, const char *code);
 struct product *product_find(struct sandbox *s, const char *code);
 struct picking *picking_find(struct sandbox *s, const char *name, uint32_t company_id);

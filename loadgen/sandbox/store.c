@@ -119,6 +119,16 @@ static void location_add(struct sandbox *s, const char *complete, const char *us
     l->company_id = company_id;
 }
 
+bool location_make(struct sandbox *s, const char *complete, const char *usage, uint32_t company_id)
+{
+    if (s->location_count == SANDBOX_LOCATIONS || !*complete ||
+        strlen(complete) >= sizeof s->locations->complete ||
+        strlen(usage) >= sizeof s->locations->usage)
+        return false;
+    location_add(s, complete, usage, company_id);
+    return true;
+}
+
 struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t company_id)
 {
     char complete[SANDBOX_NAME_BYTES];

@@ -51,7 +51,13 @@ struct rig {
     struct prng prng;
     uint64_t orders, taken_back;
     int64_t sold[SKUS]; // left to customers
-    uint32_t action_id;
+    uint32_t action_id, posters;
+    struct caller {
+        struct rig *rig;
+        struct http *http;
+        struct flush_poster *poster;
+        pthread_t thread;
+    } callers[FLUSH_POSTERS_MAX];
 };
 
 static void sleep_ms(long ms)
@@ -135,6 +141,31 @@ static void *flush_run(void *ctx)
     return NULL;
 }
 
+static void *caller_run(void *ctx)
+{
+    struct caller *c = ctx;
+    while (!atomic_load(&c->rig->stopping))
+        flush_poster_step(c->poster, 100);
+    return NULL;
+}
+
+static void threads_up(struct rig *r)
+{
+    atomic_store(&r->stopping, false);
+    for (uint32_t i = 0; i < r->posters; i++)
+        assert_int_equal(pthread_create(&r->callers[i].thread, NULL, caller_run, &r->callers[i]),
+                         0);
+    assert_int_equal(pthread_create(&r->thread, NULL, flush_run, r), 0);
+}
+
+static void threads_down(struct rig *r)
+{
+    atomic_store(&r->stopping, true);
+    for (uint32_t i = 0; i < r->posters; i++)
+        pthread_join(r->callers[i].thread, NULL);
+    pthread_join(r->thread, NULL);
+}
+
 static void flush_up(struct rig *r)
 {
     static const struct flush_location places[] = {{.name = "Store", .warehouse = "WH"},
@@ -161,11 +192,18 @@ static void flush_up(struct rig *r)
     o.retry_ms = 20;
     o.retry_max_ms = 150;
     o.timeout_ms = 600;
+    o.posters = r->posters;
     enum hf_status s = flush_open(&o, &r->flush, why);
     if (s != HF_OK)
         fail_msg("%s: %s", hf_status_name(s), why);
-    atomic_store(&r->stopping, false);
-    assert_int_equal(pthread_create(&r->thread, NULL, flush_run, r), 0);
+    for (uint32_t i = 0; i < r->posters; i++) {
+        struct caller *c = &r->callers[i];
+        c->rig = r;
+        assert_int_equal(http_os_create(&ho, &c->http), HF_OK);
+        c->poster = flush_poster_create(r->flush, c->http);
+        assert_non_null(c->poster);
+    }
+    threads_up(r);
 }
 
 static void up(struct rig *r)
@@ -191,9 +229,12 @@ static void up(struct rig *r)
 
 static void down(struct rig *r)
 {
-    atomic_store(&r->stopping, true);
-    pthread_join(r->thread, NULL);
+    threads_down(r);
     assert_int_equal(atomic_load(&r->flush_status), HF_OK);
+    for (uint32_t i = 0; i < r->posters; i++) {
+        flush_poster_destroy(r->callers[i].poster);
+        http_destroy(r->callers[i].http);
+    }
     flush_close(r->flush);
     http_destroy(r->http);
     core_worker_destroy(r->worker);
@@ -319,14 +360,12 @@ static void dead_letters_retry(struct rig *r)
 {
     struct flush_dead_letter d[64];
     for (int round = 0; round < 10; round++) {
-        atomic_store(&r->stopping, true);
-        pthread_join(r->thread, NULL);
+        threads_down(r);
         uint32_t n = flush_dead_list(r->flush, 0, d, 64);
         for (uint32_t i = 0; i < n; i++)
             assert_int_equal(flush_dead_retry(r->flush, d[i].id, core_now(node_core(r->node))),
                              HF_OK);
-        atomic_store(&r->stopping, false);
-        assert_int_equal(pthread_create(&r->thread, NULL, flush_run, r), 0);
+        threads_up(r);
         settle(r);
         if (n == 0)
             return;
@@ -334,9 +373,9 @@ static void dead_letters_retry(struct rig *r)
     fail_msg("dead letters keep coming");
 }
 
-static void run(uint32_t action_id)
+static void run(uint32_t action_id, uint32_t posters)
 {
-    struct rig r = {.prng = {7 + action_id}, .action_id = action_id};
+    struct rig r = {.prng = {7 + action_id}, .action_id = action_id, .posters = posters};
     snprintf(r.folder, sizeof r.folder, "/tmp/holdfast-flush-XXXXXX");
     assert_non_null(mkdtemp(r.folder));
     sandbox_start(&r);
@@ -395,13 +434,19 @@ static void run(uint32_t action_id)
 static void two_calls_end_equal_to_the_unit(void **state)
 {
     (void)state;
-    run(0);
+    run(0, 0);
 }
 
 static void one_call_ends_equal_to_the_unit(void **state)
 {
     (void)state;
-    run(13000000);
+    run(13000000, 0);
+}
+
+static void several_posters_end_equal_to_the_unit(void **state)
+{
+    (void)state;
+    run(13000000, 4);
 }
 
 int main(int argc, char **argv)
@@ -415,6 +460,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_calls_end_equal_to_the_unit),
         cmocka_unit_test(one_call_ends_equal_to_the_unit),
+        cmocka_unit_test(several_posters_end_equal_to_the_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

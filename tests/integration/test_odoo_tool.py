@@ -91,7 +91,12 @@ class Case(unittest.TestCase):
         self.assertEqual(set(points.values()), {"ok"}, points)
 
     def test_the_environment_is_the_servers(self):
-        points = self.check(HOLDFAST_ODOO_LOCATIONS="main=WH:stage")
+        self.assertEqual(self.check(HOLDFAST_ODOO_LOCATIONS="main=WH:stage", code=REFUSED)
+                         ["location"], "failure")
+        self.assertEqual(self.check(HOLDFAST_ODOO_LOCATIONS="main=WH:ship:Mars/Olympus",
+                                    code=REFUSED)["location"], "failure")
+        self.door("catalogue", {"locations": [{"complete_name": "WH/Sold", "company_id": 1}]})
+        points = self.check(HOLDFAST_ODOO_LOCATIONS="main=WH:stage:Europe/Berlin")
         self.assertEqual(points["location"], "ok")
         self.assertEqual(points["action"], "warning")
 

@@ -48,6 +48,7 @@ RESTRICTED = [
     (r"urcu", ["engine/rcu"]),
     (r"rte_", ["engine/ingest", "loadgen", "tests"]),
     (r"grpc/", ["api", "loadgen", "bench", "tests"]),
+    (r"glib", ["engine/sys"]),
     (r"curl/", ["engine/sys", "loadgen", "tests"]),
     (r"(pthread|threads)\.h$", ["engine/sys", "engine/base/crc32c.c", "api", "loadgen", "bench",
                                 "tests"]),

@@ -1,0 +1,36 @@
+#include "sys/zone.h"
+
+#include <glib.h>
+#include <stdlib.h>
+
+#define DAY_S 86400
+
+struct zone {
+    GTimeZone *zone;
+};
+
+struct zone *zone_create(const char *name)
+{
+    struct zone *z = calloc(1, sizeof *z);
+    if (z)
+        z->zone = g_time_zone_new_identifier(name);
+    if (z && z->zone)
+        return z;
+    free(z);
+    return NULL;
+}
+
+void zone_destroy(struct zone *z)
+{
+    if (z)
+        g_time_zone_unref(z->zone);
+    free(z);
+}
+
+int32_t zone_day(const struct zone *z, uint64_t ms)
+{
+    int64_t s = (int64_t)(ms / 1000);
+    gint interval = g_time_zone_find_interval(z->zone, G_TIME_TYPE_UNIVERSAL, s);
+    s += interval < 0 ? 0 : g_time_zone_get_offset(z->zone, interval);
+    return (int32_t)((s >= 0 ? s : s - (DAY_S - 1)) / DAY_S);
+}

@@ -1,0 +1,16 @@
+// Time zones by their names in the tz database: which day it is there. One thread at a time.
+#ifndef HOLDFAST_SYS_ZONE_H
+#define HOLDFAST_SYS_ZONE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct zone;
+
+// "Europe/Berlin", "UTC". NULL: there is no such zone. Set-up, reads files.
+struct zone *zone_create(const char *name);
+void zone_destroy(struct zone *z);
+// The calendar day there, in days since 1970-01-01; ms since 1970 in UTC.
+int32_t zone_day(const struct zone *z, uint64_t ms);
+
+#endif
