@@ -5,6 +5,7 @@
 
 #include "admin/metrics.h"
 #include "core/core.h"
+#include "ingest/ingest.h"
 #include "rpc/rpc.h"
 #include "service/service.h"
 
@@ -22,6 +23,11 @@ struct collect_journal {
     uint64_t appended_lsn, durable_lsn;
 };
 
+struct collect_packets {
+    struct ingest_metrics metrics;
+    uint64_t sessions, sessions_max;
+};
+
 void collect_core(struct metrics *m, const struct core_metrics *c, uint64_t now_ms);
 void collect_stock(struct metrics *m, const struct collect_stock *s);
 void collect_journal(struct metrics *m, const struct collect_journal *j);
@@ -30,6 +36,7 @@ void collect_rpc(struct metrics *m, const struct rpc_metrics *r,
 // channel_name tells the name of a channel's number, NULL: none.
 void collect_service(struct metrics *m, const struct service_metrics *s,
                      const char *(*channel_name)(void *ctx, uint16_t channel), void *ctx);
+void collect_packets(struct metrics *m, const struct collect_packets *p);
 // The process's memory, files, processor time, from the operating system and jemalloc (where that
 // is linked in). Reads /proc: blocking, briefly.
 void collect_process(struct metrics *m, uint64_t uptime_ms);

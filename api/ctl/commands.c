@@ -25,7 +25,7 @@ static const char ids_more[] =
     "The id is printed before the request is sent. When no answer came, the same command with\n"
     "that id asks again, and acts once.\n";
 static const char release_more[] =
-    "Without lines the whole hold ends. The server takes no reason for a release yet.\n";
+    "Without lines the whole hold ends. The reason is journaled and archived with the decision.\n";
 static const char holds_more[] =
     "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
     "quantity, deadline, channel and reference, and the sum.\n";
@@ -54,6 +54,10 @@ static const char close_more[] =
 static const char short_more[] = "Live holds, and sales that Odoo has not booked yet, oldest "
                                  "first. It ends with 1 when any cell\n"
                                  "is short.\n";
+static const char session_more[] =
+    "For programs that send packets. The key is shown once; whoever has it can order.\n"
+    "--ttl: how long the session lives, at most as long as the server lets it, the default.\n";
+
 static const char discard_more[] =
     "A sale leaves on hand and committed together, so nothing comes back for sale; the ERP keeps\n"
     "what it was never told of, and reconciliation counts the discard as the reason. Asked again\n"
@@ -99,7 +103,7 @@ const struct ctl_command ctl_commands[] = {
     {"commit", "ID [LINE...]", "sells a hold, whole or these lines", NULL, 1, LINES + 1, B(RETAKE),
      false, ctl_commit},
     {"release", "ID [LINE...]", "gives a hold back, whole or these lines", release_more, 1,
-     LINES + 1, B(OPERATION_ID), false, ctl_release},
+     LINES + 1, B(OPERATION_ID) | B(REASON), false, ctl_release},
     {"extend", "ID", "moves a hold's deadline to --ttl from now", ids_more, 1, 1,
      B(OPERATION_ID) | B(TTL), false, ctl_extend},
     {"cancel", "ID LINE...", "takes back a sale before shipment", ids_more, 2, LINES + 1,
@@ -113,6 +117,13 @@ const struct ctl_command ctl_commands[] = {
      B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_holds},
     {"watch", "[SKU@LOCATION...]", "availability as it changes", watch_more, 0, CELLS,
      B(INTERVAL) | B(COUNT) | B(FOR) | B(ONCE), false, ctl_watch},
+    {"handle", "SKU LOCATION", "a cell's number, for packets, and its generation", NULL, 2, 2, 0,
+     false, ctl_handle},
+    {"session open", "", "opens a session for packets", session_more, 0, 0, B(CHANNEL) | B(TTL),
+     false, ctl_session_open},
+    {"session close", "NUMBER", "ends a session", NULL, 1, 1, 0, false, ctl_session_close},
+    {"session list", "", "sessions that are open: the key's own, or all", NULL, 0, 0, 0, false,
+     ctl_session_list},
     {"health", "", "whether the server serves", NULL, 0, 0, 0, false, ctl_health},
     {"posting", "", "how far posting to the ERP is", NULL, 0, 0, 0, false, ctl_posting},
     {"deadletter list", "", "what could not be posted, oldest first", NULL, 0, 0, B(LIMIT), false,

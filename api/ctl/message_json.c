@@ -3,6 +3,7 @@
 #include "base/status.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 static json_t *text_json(const char *text)
 {
@@ -21,6 +22,19 @@ static json_t *enum_json(const ProtobufCFieldDescriptor *f, int value)
 {
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(f->descriptor, value);
     return v ? json_string(v->name) : json_integer(value); // newer than this program
+}
+
+static json_t *bytes_json(const ProtobufCBinaryData *data)
+{
+    json_t *j = NULL;
+    char *text = malloc(2 * data->len + 1);
+    HF_ASSERT(text);
+    text[0] = '\0';
+    for (size_t i = 0; i < data->len; i++)
+        snprintf(text + 2 * i, 3, "%02x", data->data[i]);
+    j = json_string(text);
+    free(text);
+    return j;
 }
 
 // The element at `at`, of a repeated field or alone.
@@ -50,8 +64,10 @@ static json_t *value_json(const ProtobufCFieldDescriptor *f, const void *at)
     case PROTOBUF_C_TYPE_MESSAGE:
         return *(ProtobufCMessage *const *)at ? message_json(*(ProtobufCMessage *const *)at)
                                               : json_null();
+    case PROTOBUF_C_TYPE_BYTES:
+        return bytes_json(at);
     default:
-        return json_null(); // floats and bytes: the API has none
+        return json_null(); // floats: the API has none
     }
 }
 
@@ -61,6 +77,8 @@ static size_t element_bytes(const ProtobufCFieldDescriptor *f)
     case PROTOBUF_C_TYPE_STRING:
     case PROTOBUF_C_TYPE_MESSAGE:
         return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
     case PROTOBUF_C_TYPE_SFIXED64:

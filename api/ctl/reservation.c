@@ -238,6 +238,7 @@ enum ctl_exit ctl_release(struct ctl *c)
     if (e == CTL_OK) {
         request.reservation_id = a.reservation_id;
         request.operation_id = a.operation_id;
+        request.reason = option_text(c, OPT_REASON);
         request.n_lines = a.lines.count;
         request.lines = a.lines.list;
         Holdfast__V1__ReleaseResponse *reply = ctl_call(c, SERVICE, "Release", &request);

@@ -151,6 +151,29 @@
       "before that, so long calls are still taken while health says NOT_SERVING")                  \
     X(grpc_slow_queue_max, "grpc_slow_queue_max", COUNT, "1024", 1, 65536,                         \
       "calls of a role waiting for administration, lists, archive; beyond it RESOURCE_EXHAUSTED")  \
+    G("Packets")                                                                                   \
+    X(packet_listen, "packet_listen", TEXT, "", 0, 107,                                            \
+      "UDP address on which orders are taken in as packets: host:port or [v6]:port; empty: none")  \
+    X(packet_advertise, "packet_advertise", TEXT, "", 0, 107,                                      \
+      "host:port that clients are told to send to; empty: packet_listen")                          \
+    X(packet_tags, "packet_tags", FLAG, "true", 0, 1,                                              \
+      "frames carry a keyed tag; off: for a network that nobody else can reach")                   \
+    X(packet_sessions_max, "packet_sessions_max", COUNT, "4096", 1, 65536, "sessions at once")     \
+    X(packet_key_sessions_max, "packet_key_sessions_max", COUNT, "256", 1, 65536,                  \
+      "of them, of one API key")                                                                   \
+    X(packet_session_life_ms, "packet_session_life", SPAN, "12h", CONFIG_S, 45 * CONFIG_D,         \
+      "longest life of a session")                                                                 \
+    X(packet_session_rate, "packet_session_rate", COUNT, "0", 0, 4294967295,                       \
+      "items a second of one session; 0: no bound")                                                \
+    X(packet_queues, "packet_queues", COUNT, "1", 1, 16,                                           \
+      "threads that take packets in, each with a queue of its own")                                \
+    X(packet_cores, "packet_cores", TEXT, "", 0, 255,                                              \
+      "processors of those threads, such as 2,3; empty: wherever the system puts them")            \
+    X(packet_polling, "packet_polling", FLAG, "false", 0, 1,                                       \
+      "the threads never sleep; for processors that do nothing else")                              \
+    X(packet_burst, "packet_burst", COUNT, "32", 1, 64, "frames that are taken at once")           \
+    X(packet_buffers, "packet_buffers", COUNT, "4096", 256, 1048576,                               \
+      "frames of a queue that may wait for the disk; beyond it BUSY")                              \
     G("Odoo")                                                                                      \
     X(odoo_url, "odoo_url", TEXT, "", 0, 255,                                                      \
       "origin, such as https://odoo.example; empty: nothing is posted")                            \

@@ -103,6 +103,28 @@ static void odoo_check(const struct config *c, struct config_errors *e)
         config_wrong(e, "odoo_url: must begin with https:// or http://");
 }
 
+static void packets_check(const struct config *c, struct config_errors *e)
+{
+    char host[108];
+    uint16_t port;
+    const char *told = c->packet_advertise[0] ? c->packet_advertise : c->packet_listen;
+    if (c->packet_listen[0] == 0)
+        return;
+    address_check("packet_listen", c->packet_listen, e);
+    if (is_unix(c->packet_listen) || is_unix(told)) {
+        config_wrong(e, "packet_listen and packet_advertise: must be host:port");
+        return;
+    }
+    if (c->packet_advertise[0])
+        address_check("packet_advertise", c->packet_advertise, e);
+    if (config_host_port(told, host, sizeof host, &port) &&
+        (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
+        config_wrong(e, "packet_listen: %.80s is no address to send to: packet_advertise is needed",
+                     host);
+    if (c->packet_cores[strspn(c->packet_cores, "0123456789,")])
+        config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+}
+
 static void journal_check(const struct config *c, struct config_errors *e)
 {
     // As the journal asks for them, in its own words; it has the last one.
@@ -127,6 +149,7 @@ void config_relations(const struct config *c, struct config_errors *e)
 {
     access_check(c, e);
     odoo_check(c, e);
+    packets_check(c, e);
     journal_check(c, e);
     if (c->window_min_ms > c->window_ms)
         config_wrong(e, "id_window_min: must be at most id_window");

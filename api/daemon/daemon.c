@@ -1,6 +1,7 @@
 #include "daemon/daemon_internal.h"
 
 #include "daemon/observer.h"
+#include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
 
@@ -56,13 +57,15 @@ static void grpc_says(gpr_log_func_args *args)
            (unsigned long long)atomic_exchange_explicit(&dropped, 0, memory_order_relaxed), says);
 }
 
-static void tell_listener(void *ctx)
+static void tell_doors(void *ctx)
 {
     struct daemon *d = ctx;
-    // Contended only while the listener comes or goes.
+    // Contended only while a front door comes or goes.
     pthread_mutex_lock(&d->told_lock);
     if (d->told)
         rpc_durable_advanced(d->told);
+    if (d->told_packets)
+        packets_durable_advanced(d->told_packets);
     pthread_mutex_unlock(&d->told_lock);
 }
 
@@ -72,6 +75,15 @@ static void told_set(struct daemon *d, struct rpc *rpc)
     d->told = rpc;
     if (rpc) // calls that came in before
         rpc_durable_advanced(rpc);
+    pthread_mutex_unlock(&d->told_lock);
+}
+
+static void told_packets_set(struct daemon *d, struct packets *packets)
+{
+    pthread_mutex_lock(&d->told_lock);
+    d->told_packets = packets;
+    if (packets)
+        packets_durable_advanced(packets);
     pthread_mutex_unlock(&d->told_lock);
 }
 
@@ -162,11 +174,13 @@ static enum exit_code engine_start(struct daemon *d)
     struct core_report *report = calloc(1, sizeof *report);
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
-    // A worker for each poller, the slow lane, the flusher and the observer.
-    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + 3, &o);
+    // A worker for each poller and each queue of packets, the slow lane, the flusher and the
+    // observer.
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + packets_workers(d->config) + 3,
+                   &o);
     o.watch = true;
     o.on_failed = engine_failed;
-    o.on_durable = tell_listener;
+    o.on_durable = tell_doors;
     o.ctx = d;
     if (d->config->durability.mode != JOURNAL_SYNC)
         hf_log(HF_LOG_WARN, "durability",
@@ -210,6 +224,21 @@ static enum exit_code observer_start(struct daemon *d)
                 "observer", why[0] ? why : hf_status_help(s));
 }
 
+static enum exit_code packets_start(struct daemon *d)
+{
+    char why[200] = "";
+    if (packets_workers(d->config) == 0)
+        return EXIT_CODE_DONE;
+    enum hf_status s = packets_create(d->config, node_core(d->node), &d->packets, why);
+    if (s == HF_OK) {
+        told_packets_set(d, d->packets);
+        return EXIT_CODE_DONE;
+    }
+    d->packets = NULL;
+    return fail(s == HF_EXISTS ? EXIT_CODE_ADDRESS : exit_code_of(s), "packets",
+                why[0] ? why : hf_status_help(s));
+}
+
 static enum exit_code service_start(struct daemon *d)
 {
     struct service_options o = {.core = node_core(d->node),
@@ -219,6 +248,8 @@ static enum exit_code service_start(struct daemon *d)
                                 .observer = d->observer ? observer_ops(d->observer) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
                                 .watchers_max = (uint32_t)d->config->watchers_max};
+    if (d->packets)
+        packets_to_service(d->packets, &o.packets);
     if (service_create(&o, &d->service) == HF_OK)
         return EXIT_CODE_DONE;
     d->service = NULL;
@@ -302,7 +333,7 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, observer_start,
+        keys_start,    engine_start,   poster_start, observer_start, packets_start,
         service_start, listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
@@ -324,9 +355,10 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
     }
     atomic_store_explicit(&d->state, DAEMON_SERVING, memory_order_release);
     service_serving(d->service, true);
-    hf_log(HF_LOG_INFO, "serving", "listen=\"%.107s\" port=%u tls=%d admin_port=%u total_ms=%llu",
-           c->listen, rpc_port(d->rpc), c->tls_certificate[0] != 0,
-           d->admin ? admin_server_port(d->admin) : 0,
+    hf_log(HF_LOG_INFO, "serving",
+           "listen=\"%.107s\" port=%u tls=%d admin_port=%u packet_port=%u total_ms=%llu", c->listen,
+           rpc_port(d->rpc), c->tls_certificate[0] != 0, d->admin ? admin_server_port(d->admin) : 0,
+           d->packets ? packets_port(d->packets) : 0,
            (unsigned long long)((clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000));
     *out = d;
     return EXIT_CODE_DONE;
@@ -347,8 +379,9 @@ void daemon_reload(struct daemon *d)
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
     else
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u note=\"certificates and options are read at the start only\"",
-               auth_key_count(d->auth));
+               "keys=%u sessions_ended=%u "
+               "note=\"certificates and options are read at the start only\"",
+               auth_key_count(d->auth), service_keys_changed(d->service));
 }
 
 // ------------------------------------------------------------------------------- the end
@@ -366,6 +399,8 @@ void daemon_drain(struct daemon *d)
         nanosleep(&delay, NULL);
     self_check_destroy(d->self_check); // it would find a listener that has closed
     d->self_check = NULL;
+    if (d->packets)
+        packets_drain(d->packets, (uint32_t)d->config->grpc_drain_ms);
     rpc_drain(d->rpc);
 }
 
@@ -380,6 +415,8 @@ void daemon_stop(struct daemon *d)
     if (d->service)
         service_destroy(d->service);
     observer_destroy(d->observer);
+    told_packets_set(d, NULL);
+    packets_destroy(d->packets);
     poster_destroy(d->poster);
     if (d->node)
         node_close(d->node);

@@ -1,7 +1,7 @@
 // holdfastd's parts, set up in order and taken down in the mirrored one:
 //
-//   keys -> node (recovers; its threads and watch hub) -> service -> listener -> admin address
-//        -> self-check
+//   keys -> node (recovers; its threads and watch hub) -> flusher -> packets -> service
+//        -> listener -> admin address -> self-check
 //
 //   daemon_start --> serving --daemon_drain--> draining --> daemon_stop
 #ifndef HOLDFAST_API_DAEMON_H

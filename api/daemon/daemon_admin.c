@@ -3,6 +3,7 @@
 
 #include "admin/collect.h"
 #include "daemon/observer.h"
+#include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "watch/hub.h"
 
@@ -117,6 +118,17 @@ static void collect_observer(const struct daemon *d, struct metrics *m)
     metrics_rows(m, rows, sizeof rows / sizeof *rows);
 }
 
+static void collect_doors(const struct daemon *d, struct metrics *m)
+{
+    struct collect_packets c;
+    if (!d->packets)
+        return;
+    packets_metrics(d->packets, &c.metrics);
+    c.sessions = ingest_sessions_open_count(packets_sessions(d->packets));
+    c.sessions_max = ingest_sessions_max(packets_sessions(d->packets));
+    collect_packets(m, &c);
+}
+
 void daemon_collect(void *ctx, struct metrics *m)
 {
     struct daemon *d = ctx;
@@ -134,6 +146,7 @@ void daemon_collect(void *ctx, struct metrics *m)
     collect_flusher(d, m);
     collect_observer(d, m);
     collect_listener(d, m);
+    collect_doors(d, m);
     collect_process(m, (clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000);
 }
 

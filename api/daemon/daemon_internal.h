@@ -12,6 +12,7 @@
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING };
 
 struct observer;
+struct packets;
 struct poster;
 
 struct daemon {
@@ -25,10 +26,12 @@ struct daemon {
     struct node *node;
     struct poster *poster;     // NULL: nothing is posted
     struct observer *observer; // NULL: likewise
+    struct packets *packets;   // NULL: none are taken
     struct service *service;
     struct rpc *rpc;
-    pthread_mutex_t told_lock; // the writer's thread tells the listener of each group
-    struct rpc *told;          // under told_lock; NULL: nobody to tell
+    pthread_mutex_t told_lock;    // the writer's thread tells the front doors of each group
+    struct rpc *told;             // under told_lock; NULL: nobody to tell
+    struct packets *told_packets; // the same
     struct admin_server *admin;
     struct self_check *self_check;
 };

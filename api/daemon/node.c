@@ -29,7 +29,7 @@
 // from the disk, and one waits while the other computes.
 #define SEGMENT_STEPS_MAX 64
 #define CHECKPOINT_BUDGET 16
-#define KEEPER_SLEEP_MS   2
+#define KEEPER_SLEEP_MS   10 // each turn costs reads: let some groups gather
 #define ARCHIVE_SLEEP_MS  20 // a segment is closed, or is not
 
 // The hub reads what has gathered meanwhile, instead of being woken for each group; watchers are

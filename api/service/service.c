@@ -68,6 +68,11 @@ static const struct rpc_method methods[] = {
     SLOW("StockAdminService", "AdjustStock", AUTH_STOCK_ADMIN, adjust_stock, admin_adjust),
     SLOW("StockAdminService", "ImportStock", AUTH_STOCK_ADMIN, import_stock, admin_import),
     SLOW("StockAdminService", "CreateChannel", AUTH_STOCK_ADMIN, create_channel, admin_channel),
+    SLOW("PacketService", "OpenSession", AUTH_STOREFRONT, open_session, packet_open),
+    SLOW("PacketService", "CloseSession", AUTH_STOREFRONT, close_session, packet_close),
+    SLOW("PacketService", "ListSessions", AUTH_STOREFRONT, list_sessions, packet_list),
+    SLOW("PacketService", "GetHandles", AUTH_READER, get_handles, packet_get_handles),
+    SLOW("PacketService", "ListHandles", AUTH_READER, list_handles, packet_list_handles),
     ERP("GetPostingStatus", get_posting_status, erp_status),
     ERP("ListDeadLetters", list_dead_letters, erp_letters),
     ERP("GetDeadLetter", get_dead_letter, erp_letter),
@@ -280,7 +285,7 @@ enum hf_status service_create(const struct service_options *o, struct service **
         return HF_NO_MEMORY;
     s->options = *o;
     s->locals = calloc(o->pollers + 1, sizeof(void *));
-    if (!s->locals || health_create(s) != HF_OK) {
+    if (!s->locals || health_create(s) != HF_OK || packet_book_create(s) != HF_OK) {
         service_destroy(s);
         return HF_NO_MEMORY;
     }
@@ -297,6 +302,7 @@ void service_destroy(struct service *s)
         }
     free(s->locals);
     health_destroy(s);
+    packet_book_destroy(s);
     free(s);
 }
 

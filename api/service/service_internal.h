@@ -7,6 +7,7 @@
 #include "google/rpc/status.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "holdfast/v1/common.pb-c.h"
+#include "holdfast/v1/packet.pb-c.h"
 #include "holdfast/v1/reservation.pb-c.h"
 #include "holdfast/v1/stock_admin.pb-c.h"
 #include "holdfast/v1/stock_read.pb-c.h"
@@ -15,6 +16,7 @@ struct service {
     struct service_options options;
     uint32_t serving;              // atomic bool
     struct health *health;         // health.c: who watches
+    struct packet_book *packets;   // packet_sessions.c: whose sessions are open; NULL: off
     struct service_local **locals; // pollers, then the slow lane; for metrics
 };
 
@@ -54,6 +56,17 @@ struct rpc_error convert_outcome(enum core_outcome outcome, enum core_field fiel
 // The same as the message of streams and batches, in the arena.
 Holdfast__V1__Error *convert_error(struct arena *a, const struct rpc_error *error);
 
+// ------------------------------------------------------------------- lists.c
+void call_fail(struct rpc_call *call, enum rpc_code code, const char *reason, const char *field,
+               const char *message);
+void call_fail_memory(struct rpc_call *call); // RESOURCE_EXHAUSTED
+// A page's token names the generation and the handle that comes next; an empty one, the first.
+// False: not one that a list of this generation gave out.
+bool page_token_read(const char *token, uint64_t generation, uint32_t *handle);
+char *page_token_make(struct arena *a, uint64_t generation, uint32_t handle); // NULL: no memory
+// A cell's handle is told when its record is durable; the newest ones may not be yet.
+uint64_t names_ticket(struct core *c);
+
 // ------------------------------------------------------------------- handlers
 // FAST, called by the burst for methods that don't decide.
 void stock_get(struct service_local *l, struct rpc_call *call);
@@ -68,6 +81,11 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call);
 void admin_import(void *ctx, void *local, struct rpc_call *call);
 void admin_channel(void *ctx, void *local, struct rpc_call *call);
 void reservation_list(void *ctx, void *local, struct rpc_call *call);
+void packet_get_handles(void *ctx, void *local, struct rpc_call *call);
+void packet_list_handles(void *ctx, void *local, struct rpc_call *call);
+void packet_open(void *ctx, void *local, struct rpc_call *call);
+void packet_close(void *ctx, void *local, struct rpc_call *call);
+void packet_list(void *ctx, void *local, struct rpc_call *call);
 #define SERVICE_ERP_TABLE(X)                                                                       \
     X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)    \
     X(reconcile) X(reconciliation) X(close) X(short)
@@ -85,6 +103,10 @@ SERVICE_ERP_TABLE(X)
     void name##_closed(void *ctx, void *local, struct rpc_call *call);
 SERVICE_STREAM_TABLE(X)
 #undef X
+
+// packet_sessions.c
+enum hf_status packet_book_create(struct service *s);
+void packet_book_destroy(struct service *s);
 
 // health.c
 enum hf_status health_create(struct service *s);

@@ -2,35 +2,15 @@
 // wait for the disk are in them. WatchStock tells the durable ones.
 #include "service/service_internal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_MAX        1000
-#define PAGE_SIZE        100
-#define PAGE_SIZE_MAX    1000
-#define PAGE_LOOKS       65536 // cells looked at for one page
-#define PAGE_TOKEN_BYTES 25    // generation and next handle in hex, terminated
+#define BATCH_MAX     1000
+#define PAGE_SIZE     100
+#define PAGE_SIZE_MAX 1000
+#define PAGE_LOOKS    65536 // cells looked at for one page
 
 typedef Holdfast__V1__StockCell Cell;
-
-static void fail(struct rpc_call *call, enum rpc_code code, const char *reason, const char *field,
-                 const char *message)
-{
-    struct rpc_error error = rpc_invalid(field, message);
-    error.code = code;
-    error.reason = reason;
-    rpc_fail(call, &error);
-}
-
-static void fail_memory(struct rpc_call *call)
-{
-    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
-                              .reason = "MEMORY",
-                              .message = "no memory for the answer",
-                              .retry_ms = 50};
-    rpc_fail(call, &error);
-}
 
 // ------------------------------------------------------------------------------- cells
 
@@ -92,7 +72,7 @@ void stock_get(struct service_local *l, struct rpc_call *call)
     struct rpc_error error;
     uint32_t handle;
     if (!in->stock) {
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "stock", "which cell to tell is needed");
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "stock", "which cell to tell is needed");
         return;
     }
     if (!cell_find(l, call, in->stock, "stock", &handle, &cell, &error)) {
@@ -103,7 +83,7 @@ void stock_get(struct service_local *l, struct rpc_call *call)
     if (out.cell)
         rpc_reply(call, &out.base, 0);
     else
-        fail_memory(call);
+        call_fail_memory(call);
 }
 
 static bool batch_result(struct service_local *l, struct rpc_call *call,
@@ -131,7 +111,7 @@ void stock_batch_get(struct service_local *l, struct rpc_call *call)
     const Holdfast__V1__BatchGetStockRequest *in = (const void *)call->request;
     Holdfast__V1__BatchGetStockResponse out = HOLDFAST__V1__BATCH_GET_STOCK_RESPONSE__INIT;
     if (in->n_stock == 0 || in->n_stock > BATCH_MAX) {
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "stock", "1..1,000 cells");
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "stock", "1..1,000 cells");
         return;
     }
     Holdfast__V1__StockResult *results = arena_take(&call->arena, in->n_stock * sizeof *results);
@@ -145,24 +125,10 @@ void stock_batch_get(struct service_local *l, struct rpc_call *call)
     if (enough)
         rpc_reply(call, &out.base, 0);
     else
-        fail_memory(call);
+        call_fail_memory(call);
 }
 
 // ------------------------------------------------------------------------------- lists
-
-static bool token_read(const char *token, uint64_t generation, uint32_t *handle)
-{
-    char again[PAGE_TOKEN_BYTES];
-    uint64_t of;
-    *handle = 0;
-    if (token[0] == '\0')
-        return true;
-    if (strlen(token) != PAGE_TOKEN_BYTES - 1 ||
-        sscanf(token, "%16" SCNx64 "%8" SCNx32, &of, handle) != 2)
-        return false;
-    snprintf(again, sizeof again, "%016" PRIx64 "%08" PRIx32, generation, *handle);
-    return strcmp(token, again) == 0;
-}
 
 static bool list_wants(const struct rpc_call *call, struct core *c, uint32_t handle,
                        const Holdfast__V1__ListStockRequest *in, struct core_cell *cell)
@@ -196,17 +162,8 @@ static bool list_fill(struct core *c, struct rpc_call *call,
     }
     if (at == count)
         return true;
-    out->next_page_token = arena_take(&call->arena, PAGE_TOKEN_BYTES);
-    if (out->next_page_token)
-        snprintf(out->next_page_token, PAGE_TOKEN_BYTES, "%016" PRIx64 "%08" PRIx32,
-                 core_generation(c), at);
+    out->next_page_token = page_token_make(&call->arena, core_generation(c), at);
     return out->next_page_token != NULL;
-}
-
-// A cell's handle is told when its record is durable; the newest ones may not be yet.
-static uint64_t names_ticket(struct core *c)
-{
-    return journal_appended(core_journal(c));
 }
 
 void stock_list(void *ctx, void *local, struct rpc_call *call)
@@ -218,18 +175,19 @@ void stock_list(void *ctx, void *local, struct rpc_call *call)
     size_t bytes = strlen(in->location);
     (void)ctx;
     if (size > PAGE_SIZE_MAX)
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "page_size", "1..1,000");
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "page_size", "1..1,000");
     else if (bytes > HF_LOCATION_BYTES_MAX)
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "location", "at most 32 bytes");
-    else if (!token_read(in->page_token, core_generation(c), &at) || at > core_cell_count(c))
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "page_token", "not one that this list gave out");
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "location", "at most 32 bytes");
+    else if (!page_token_read(in->page_token, core_generation(c), &at) || at > core_cell_count(c))
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "page_token",
+                  "not one that this list gave out");
     else if (bytes && !auth_location_ok(call->who, in->location, bytes))
-        fail(call, RPC_PERMISSION_DENIED, "LOCATION", "location",
-             "this key is limited to other locations");
+        call_fail(call, RPC_PERMISSION_DENIED, "LOCATION", "location",
+                  "this key is limited to other locations");
     else if (list_fill(c, call, in, at, size, &out))
         rpc_reply(call, &out.base, names_ticket(c));
     else
-        fail_memory(call);
+        call_fail_memory(call);
 }
 
 // ------------------------------------------------------------------------------- one SKU
@@ -286,7 +244,7 @@ void stock_sku(void *ctx, void *local, struct rpc_call *call)
     size_t bytes = strlen(in->sku);
     (void)ctx;
     if (bytes == 0 || bytes > HF_SKU_BYTES_MAX) {
-        fail(call, RPC_INVALID_ARGUMENT, NULL, "sku", "1..64 bytes");
+        call_fail(call, RPC_INVALID_ARGUMENT, NULL, "sku", "1..64 bytes");
         return;
     }
     uint32_t count = core_sku_cells(c, in->sku, (uint32_t)bytes, NULL, 0);
@@ -297,9 +255,9 @@ void stock_sku(void *ctx, void *local, struct rpc_call *call)
     total.generation = core_generation(c);
     out.total = &total;
     if (!handles || !sku_fill(c, call, handles, count, &out))
-        fail_memory(call);
+        call_fail_memory(call);
     else if (out.n_cells == 0)
-        fail(call, RPC_NOT_FOUND, "UNKNOWN_STOCK", "sku", "no cell has this SKU");
+        call_fail(call, RPC_NOT_FOUND, "UNKNOWN_STOCK", "sku", "no cell has this SKU");
     else
         rpc_reply(call, &out.base, names_ticket(c));
 }

@@ -12,7 +12,7 @@
 
 #define COMMON(m, which)                                                                           \
     .verb = CORE_##which, .id = (m)->reservation_id, .op_id = "", .channel = "", .reference = "",  \
-    .buyer = "", .traceparent = ""
+    .buyer = "", .traceparent = "", .reason = ""
 
 static void read_reserve(const Holdfast__V1__ReserveRequest *m, struct verb_message *out)
 {
@@ -66,6 +66,7 @@ static void read_release(const Holdfast__V1__ReleaseRequest *m, struct verb_mess
     out->lines = m->lines;
     out->line_count = m->n_lines;
     out->op_id = m->operation_id;
+    out->reason = m->reason;
 }
 
 static void read_extend(const Holdfast__V1__ExtendRequest *m, struct verb_message *out)
@@ -159,7 +160,10 @@ static bool text_convert(struct arena *a, const struct verb_message *m, const ch
         *error = convert_outcome(CORE_OUT_BUSY, CORE_FIELD_NONE, 0, 0);
         return false;
     }
-    t->text = (struct core_text){m->reference, m->buyer, NULL, (uint8_t)reference, (uint8_t)buyer};
+    t->text = (struct core_text){.reference = m->reference,
+                                 .buyer = m->buyer,
+                                 .reference_bytes = (uint8_t)reference,
+                                 .buyer_bytes = (uint8_t)buyer};
     if (trace[0] && trace_parse(trace, t->trace)) {
         t->text.trace = t->trace;
     } else if (m->traceparent[0]) {
@@ -167,6 +171,23 @@ static bool text_convert(struct arena *a, const struct verb_message *m, const ch
         return false;
     }
     out->text = &t->text;
+    return true;
+}
+
+static bool reason_convert(struct arena *a, const struct verb_message *m, struct core_request *out,
+                           struct rpc_error *error)
+{
+    size_t bytes = strnlen(m->reason, HF_REASON_BYTES_MAX + 1);
+    if (bytes == 0)
+        return true;
+    struct core_text *t = arena_take(a, sizeof *t);
+    if (!t) {
+        *error = convert_outcome(CORE_OUT_BUSY, CORE_FIELD_NONE, 0, 0);
+        return false;
+    }
+    // One that is too long stays so: core says what is wrong with it.
+    *t = (struct core_text){.reason = m->reason, .reason_bytes = (uint8_t)bytes};
+    out->text = t;
     return true;
 }
 
@@ -260,7 +281,8 @@ bool verb_convert(struct service_local *l, const struct auth_identity *who, stru
     if (m->op_id[0] && !convert_uuid(m->op_id, "operation_id", &out->op_id, error))
         return false;
     return channel_convert(l, who, m, out, error) && text_convert(a, m, traceparent, out, error) &&
-           lines_convert(l, who, a, m, out, error) && verb_allowed(l, who, a, out, error);
+           reason_convert(a, m, out, error) && lines_convert(l, who, a, m, out, error) &&
+           verb_allowed(l, who, a, out, error);
 }
 
 // ------------------------------------------------------------------------------- deciding

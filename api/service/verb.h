@@ -14,7 +14,8 @@ struct verb_text {
 struct verb_message {
     enum core_verb verb;
     uint32_t flags, ttl_ms;
-    const char *id, *op_id, *channel, *reference, *buyer, *traceparent; // "" where there is none
+    const char *id, *op_id, *channel, *reference, *buyer, *traceparent,
+        *reason; // "" where there is none
     Holdfast__V1__Line **lines;
     size_t line_count;
     const char *unknown_enum; // field with a value that this version does not know; NULL: none

@@ -1,6 +1,6 @@
 // The engine's atomics layer: every shared access of the lock-free parts goes through these, with
 // its memory order spelled out. Built with HF_YIELD_HOOK (tests only), each is a point at which a
-// scheduler may switch threads.
+// scheduler may switch threads, before it happens.
 #ifndef HOLDFAST_BASE_ATOMICS_H
 #define HOLDFAST_BASE_ATOMICS_H
 
@@ -13,7 +13,11 @@ void hf_yield_hook(void); // supplied by the test program
 #define HF_YIELD() ((void)0)
 #endif
 
-#define hf_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define hf_load_relaxed(p)                                                                         \
+    __extension__({                                                                                \
+        HF_YIELD();                                                                                \
+        __atomic_load_n((p), __ATOMIC_RELAXED);                                                    \
+    })
 #define hf_load_acquire(p)                                                                         \
     __extension__({                                                                                \
         HF_YIELD();                                                                                \
@@ -24,7 +28,11 @@ void hf_yield_hook(void); // supplied by the test program
         HF_YIELD();                                                                                \
         __atomic_load_n((p), __ATOMIC_SEQ_CST);                                                    \
     })
-#define hf_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define hf_store_relaxed(p, v)                                                                     \
+    do {                                                                                           \
+        HF_YIELD();                                                                                \
+        __atomic_store_n((p), (v), __ATOMIC_RELAXED);                                              \
+    } while (0)
 #define hf_store_release(p, v)                                                                     \
     do {                                                                                           \
         HF_YIELD();                                                                                \

@@ -16,8 +16,7 @@ static enum core_record_type type_of(enum core_verb v)
                                : CORE_RECORD_RETURN;
 }
 
-static uint64_t operation_hash(struct core_worker *w, const struct core_request *r,
-                               uint32_t *count)
+static uint64_t operation_hash(struct core_worker *w, const struct core_request *r, uint32_t *count)
 {
     *count = lines_merge(r->lines, r->line_count, w->takes);
     uint64_t h = body_hash(32u + (unsigned)r->verb, r->flags, r->ttl_ms, w->takes, *count);
@@ -179,8 +178,7 @@ static void change_apply(struct core_worker *w, uint32_t i, uint32_t index, uint
     op_part(&part, r->op_id, s);
     struct encode e = {
         .type = type_of(r->verb),
-        .flags = (last ? CORE_RECORD_LAST : 0u) |
-                 ((flags & STOCK_SLOT_V4) ? CORE_RECORD_V4 : 0u),
+        .flags = (last ? CORE_RECORD_LAST : 0u) | ((flags & STOCK_SLOT_V4) ? CORE_RECORD_V4 : 0u),
         .id = r->id,
         .version = stock_word_version(p->word),
         .channel = (uint16_t)s->time_channel,
@@ -190,6 +188,8 @@ static void change_apply(struct core_worker *w, uint32_t i, uint32_t index, uint
         .lines = &w->effects[p->effects],
         .line_count = p->effect_count,
         .op = &part,
+        .reason = reason_bytes(r) ? r->text->reason : NULL,
+        .reason_bytes = reason_bytes(r),
     };
     p->record = w->record_count;
     encode_record(w, &e);
@@ -206,7 +206,9 @@ static enum change_result change_try(struct core_worker *w, uint32_t i, uint32_t
     enum change_result checked = lines_check(w, i, index, s, asked, &have);
     if (checked != CHANGED)
         return checked;
-    if (!worker_afford(w, record_bytes(asked) + sizeof(struct core_record_op), 0)) {
+    uint64_t bytes =
+        record_bytes(asked) + sizeof(struct core_record_op) + text_bytes(NULL, reason_bytes(r));
+    if (!worker_afford(w, bytes, 0)) {
         answer_plain(a, CORE_OUT_BUSY);
         return ANSWERED;
     }
@@ -260,9 +262,13 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t id_hash)
             break;
         if (stock_word_state(s.word) == CORE_STATE_FREE || !hf_uuid_equal(s.id, r->id))
             continue;
-        if (stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms &&
-            end_expire(w, found)) {
-            worker_flush(w); // passing the deadline entitles whoever comes by
+        if (stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms) {
+            if (end_expire(w, found)) { // passing the deadline entitles whoever comes by
+                worker_flush(w);
+            } else if (hf_load_acquire(&c->stock.slots.slots[found].word) == s.word) {
+                answer_plain(&w->answers[i], CORE_OUT_BUSY); // no room for its end: not to be
+                return;                                      // told as held
+            }
             continue;
         }
         if (change_try(w, i, found, &s, asked, hash) != LOST)

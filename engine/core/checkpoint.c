@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define WRITE_CHUNK_BYTES (1u << 20)
-#define COMPARE_CELLS     4096
-#define DIFFERS_MS        2000 // a thread that stands still longer is the watchdog's
+#define FILES_OVERHEAD    (128u << 10) // headers, and the last blocks of both files
+#define RECORD_BYTES_MIN  64           // of one that makes a slot
 #define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
 #define STARVED_PART      8 // of all segments, that one frees at least when it is behind
 
@@ -45,10 +45,7 @@ struct core_shadow {
     uint64_t cursor; // slot or cell
     uint32_t section;
     uint64_t ended, live, time_max;
-    // Comparing with the live state:
-    uint64_t compare_at; // next cell, UINT64_MAX: not comparing
-    uint64_t compare_lsn;
-    uint64_t differs_since_ms; // 0: does not
+    struct core_compare compare;
 };
 
 // Segments are kept for the older checkpoint, in case the newest is damaged. When the journal has
@@ -95,7 +92,7 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
     memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
     s->last_lsn = s->replay.lsn;
     s->last_ms = core_now(c);
-    s->compare_at = UINT64_MAX;
+    s->compare.lsn = UINT64_MAX; // of no record: begin anew
     hf_store_relaxed(&c->checkpoint_lsn, s->replay.lsn);
     return HF_OK;
 }
@@ -184,6 +181,27 @@ static uint64_t slots_end(const struct core_shadow *s)
 {
     const struct stock_pool *p = &s->stock.slots.slot_pool;
     return p->fresh > p->max ? p->max + UINT64_C(1) : p->fresh;
+}
+
+uint64_t shadow_files_bytes(struct core *c)
+{
+    const struct core_shadow *s = c->shadow;
+    const struct stock_pool *pool = &s->stock.slots.slot_pool, *blocks = &s->stock.slots.block_pool;
+    // An ended slot goes into the id file, a live one into the checkpoint; so will what is not
+    // followed yet, and what the segments that are there, and one more, can still take: a record
+    // a slot at most.
+    struct journal_space space;
+    journal_space(c->journal, &space);
+    uint64_t slots = pool->max - stock_pool_free(pool) +
+                     (journal_appended(c->journal) - s->replay.lsn) +
+                     (space.usable_bytes + c->options.journal.segment_bytes) / RECORD_BYTES_MIN;
+    if (slots > pool->max)
+        slots = pool->max;
+    uint64_t used = blocks->max - stock_pool_free(blocks);
+    return FILES_OVERHEAD + s->now.count * sizeof(struct core_id_file) +
+           stock_directory_count(s->stock.directory) *
+               (sizeof(struct file_cell) + HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX) +
+           slots * (sizeof(struct file_live) + sizeof(struct stock_line)) + used * blocks->stride;
 }
 
 static void header_fill(struct core *c, struct core_shadow *s, const char *kind,
@@ -481,51 +499,6 @@ static enum hf_status ids_drop(struct core_shadow *s, uint32_t budget)
     return HF_OK;
 }
 
-// ------------------------------------------------------------------------------- comparing
-
-static bool cell_equal(struct core *c, const struct core_shadow *s, uint64_t i)
-{
-    const struct stock_cell *a = &s->stock.cells.cells[i];
-    struct stock_reading r;
-    if (!stock_cell_read(&c->stock.cells, (uint32_t)i, &r))
-        return false;
-    return stock_word_available(a->decision.lo) == r.available && a->on_hand == r.on_hand &&
-           a->committed == r.committed && a->external == r.external && a->safety == r.safety &&
-           a->backorder == r.backorder && (a->decision.lo & STOCK_FLAG_ACTIVE) == r.flags;
-}
-
-// When nothing has been appended since the shadow caught up, both must be equal. A decision that
-// is between its swap and its push makes a passing difference, so only a lasting one counts.
-static enum hf_status compare(struct core *c, struct core_shadow *s, uint64_t now_ms)
-{
-    uint64_t cells = stock_directory_count(s->stock.directory);
-    if (journal_appended(c->journal) != s->replay.lsn || s->compare_lsn != s->replay.lsn) {
-        s->compare_lsn = s->replay.lsn;
-        s->compare_at = 0;
-        s->differs_since_ms = 0;
-        return HF_AGAIN;
-    }
-    if (s->compare_at >= cells)
-        return HF_AGAIN;
-    uint64_t stop = s->compare_at + COMPARE_CELLS < cells ? s->compare_at + COMPARE_CELLS : cells;
-    while (s->compare_at < stop && cell_equal(c, s, s->compare_at))
-        s->compare_at++;
-    if (journal_appended(c->journal) != s->replay.lsn)
-        return HF_AGAIN;
-    if (s->compare_at < stop) {
-        if (s->differs_since_ms == 0)
-            s->differs_since_ms = now_ms;
-        if (now_ms - s->differs_since_ms < DIFFERS_MS)
-            return HF_AGAIN;
-        hf_log(HF_LOG_ERROR, "state_differs", "cell=%llu lsn=%llu",
-               (unsigned long long)s->compare_at, (unsigned long long)s->replay.lsn);
-        return HF_DAMAGED;
-    }
-    if (s->compare_at == cells)
-        hf_store_relaxed(&c->compared, c->compared + 1);
-    return HF_OK;
-}
-
 static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_t now_ms,
                                   uint32_t budget)
 {
@@ -565,7 +538,8 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
         if (s->kept.count)
             keep_publish(c, &s->kept, true);
     }
-    return status == HF_AGAIN ? compare(c, s, now_ms) : status;
+    return status == HF_AGAIN ? compare_step(c, &s->stock, s->replay.lsn, now_ms, &s->compare)
+                              : status;
 }
 
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget)

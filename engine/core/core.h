@@ -138,6 +138,9 @@ struct core_text {
     const char *buyer;     // <= HF_BUYER_BYTES_MAX, opaque
     const uint8_t *trace;  // 25 bytes or NULL: W3C trace id, parent id, flags
     uint8_t reference_bytes, buyer_bytes;
+    const char *reason; // RELEASE alone looks at it, and at nothing else here: why, <=
+                        // HF_REASON_BYTES_MAX, UTF-8. No part of what makes a repeat
+    uint8_t reason_bytes;
 };
 #define CORE_TRACE_BYTES 25
 
@@ -160,9 +163,9 @@ struct core_request {
                                    // COMMIT, RELEASE: none means whole, else the quantities to
                                    // commit (the rest returns) or to give back (the rest stays)
     uint32_t line_count;
-    uint32_t ttl_ms;  // RESERVE, EXTEND: 1..ttl_max_ms from now; else 0
-    uint16_t channel; // number of core_channel, 0: none. RESERVE, ORDER, RECORD
-    const struct core_text *text;          // NULL: none. RESERVE, ORDER, RECORD
+    uint32_t ttl_ms;              // RESERVE, EXTEND: 1..ttl_max_ms from now; else 0
+    uint16_t channel;             // number of core_channel, 0: none. RESERVE, ORDER, RECORD
+    const struct core_text *text; // NULL: none. RESERVE, ORDER, RECORD, RELEASE
     struct core_line_answer *line_answers; // NULL, or line_count entries of the caller's
 };
 

@@ -181,6 +181,11 @@ static inline uint32_t end_bytes(uint32_t lines)
 {
     return record_bytes(2 * lines);
 }
+// Bytes of why a Release happens, 0: it does not say.
+static inline uint8_t reason_bytes(const struct core_request *r)
+{
+    return r->verb == CORE_RELEASE && r->text ? r->text->reason_bytes : 0;
+}
 void op_part(struct core_record_op *part, struct hf_uuid op_id, const struct stock_slot *s);
 uint32_t encode_bytes(const struct encode *e);
 // Writes the record into the worker's buffer (room is there) and pays for it.
@@ -257,6 +262,20 @@ void replay_ahead(const struct replay *r, const struct journal_record *record, u
 uint32_t replay_forget(struct replay *r);
 void replay_drop_slot(struct replay *r, uint32_t slot);
 
+// ------------------------------------------------------------------- compare.c
+enum { CORE_COMPARE_CELLS, CORE_COMPARE_SHADOW, CORE_COMPARE_LIVE, CORE_COMPARE_DONE };
+struct core_compare {
+    uint64_t lsn;   // what is compared, both sides there
+    unsigned part;  // cells, the shadow's holds, the engine's
+    uint64_t at;    // next cell or slot
+    uint32_t looks; // at a difference that has stayed
+    uint64_t looked_ms;
+};
+// One piece. The checkpointer's thread, when it has followed up to `lsn`. HF_AGAIN: nothing to do
+// now; HF_DAMAGED: a difference that lasts.
+enum hf_status compare_step(struct core *c, const struct stock *shadow, uint64_t lsn,
+                            uint64_t now_ms, struct core_compare *m);
+
 // ------------------------------------------------------------------- checkpoint.c and files.c
 #define CORE_CHECKPOINT_KIND "HFCKPT\0"
 #define CORE_IDS_KIND        "HFIDS\0\0"
@@ -283,6 +302,9 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
 enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept);
 void shadow_destroy(struct core *c);
 uint64_t shadow_bytes(const struct core *c);
+// The most that the files of the next checkpoint may take, when the journal's segments and one
+// more have been filled by then.
+uint64_t shadow_files_bytes(struct core *c);
 
 // ------------------------------------------------------------------------------- read.c
 // Of one of the newest cells; of an older one, that of a later cell.

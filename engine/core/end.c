@@ -45,6 +45,8 @@ static void end_encode(struct core_worker *w, struct core_pend *p, enum core_rec
                        unsigned flags, uint64_t hash, const struct stock_slot *s)
 {
     struct core_record_op part;
+    const struct core_request *r = p->request == UINT32_MAX ? NULL : &w->requests[p->request];
+    uint8_t reason = r ? reason_bytes(r) : 0;
     if (flags & CORE_RECORD_RETAKE)
         op_part(&part, (struct hf_uuid){0, 0}, s);
     struct encode e = {
@@ -58,6 +60,8 @@ static void end_encode(struct core_worker *w, struct core_pend *p, enum core_rec
         .lines = &w->effects[p->effects],
         .line_count = p->effect_count,
         .op = (flags & CORE_RECORD_RETAKE) ? &part : NULL,
+        .reason = reason ? r->text->reason : NULL,
+        .reason_bytes = reason,
     };
     p->record = w->record_count;
     encode_record(w, &e);
@@ -119,6 +123,18 @@ static void commit_effects(struct core_worker *w, struct core_pend *p, uint32_t 
     }
 }
 
+// Room for an end's record, whose space the hold kept back. A long reason may not fit into that:
+// what it needs more must be had anew, so on a full disk it may be BUSY. Without a reason it never
+// is.
+static bool end_afford(struct core_worker *w, const struct core_request *r, uint32_t held)
+{
+    uint32_t kept = end_bytes(held);
+    uint32_t bytes = record_bytes(held) + text_bytes(NULL, reason_bytes(r));
+    if (bytes <= kept || r->verb != CORE_RELEASE)
+        return worker_has_room(w, kept);
+    return worker_has_room(w, bytes) && worker_afford(w, bytes - kept, 0);
+}
+
 // A hold, ended as asked. False: somebody else was first; look again.
 static bool end_held(struct core_worker *w, uint32_t i, uint32_t index, const struct stock_slot *s,
                      uint64_t hash, uint32_t asked)
@@ -133,7 +149,7 @@ static bool end_held(struct core_worker *w, uint32_t i, uint32_t index, const st
         answer_slot(w, &w->answers[i], s, CORE_OUT_EXCEEDS, false);
         return true;
     }
-    if (!worker_has_room(w, end_bytes(held))) {
+    if (!end_afford(w, r, held)) {
         answer_plain(&w->answers[i], CORE_OUT_BUSY);
         return true;
     }

@@ -108,6 +108,14 @@ static bool text_valid(const struct core_text *t, struct core_answer *a)
     return true;
 }
 
+static bool reason_valid(const struct core_text *t, struct core_answer *a)
+{
+    if (t->reason_bytes == 0 || stock_name_valid(t->reason, t->reason_bytes, HF_REASON_BYTES_MAX))
+        return true;
+    answer_invalid(a, CORE_FIELD_REASON, 0);
+    return false;
+}
+
 static bool lines_valid(const struct core *c, const struct core_request *r, struct core_answer *a)
 {
     uint32_t cells = hf_load_acquire(&c->cell_count);
@@ -164,5 +172,6 @@ bool request_valid(const struct core *c, const struct core_request *r, struct co
         answer_invalid(a, bad, 0);
         return false;
     }
-    return lines_valid(c, r, a) && (!take || !r->text || text_valid(r->text, a));
+    return lines_valid(c, r, a) && (!take || !r->text || text_valid(r->text, a)) &&
+           (r->verb != CORE_RELEASE || !r->text || reason_valid(r->text, a));
 }

@@ -116,6 +116,8 @@ static void claim(struct narrow *n, uint32_t i, uint64_t floor_ms, uint64_t ahea
         hf_fence_acquire(); // the cell was looked at before the id: see take_attempt
         if (r->verb != CORE_RESERVE || stock_find(&st->slots, r->id, hash))
             return;
+        if (ms < hf_load_seq(&w->core->floor_ms)) // its outcome may just have been forgotten
+            return;
         struct stock_take take = {r->lines->handle, 0, r->lines->quantity};
         n->rest &= ~(1u << i);
         answer_plain(&w->answers[i], CORE_OUT_REFUSED);

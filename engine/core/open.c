@@ -407,6 +407,10 @@ enum hf_status core_step_segments(struct core *c)
     else if (!c->archive && outbox_taken(c) < keep)
         keep = outbox_taken(c);
     keep = follow_keep(c, keep);
+    // Without a checkpoint and an archive file no segment becomes free: new ones must not take the
+    // room for these.
+    journal_leave_free(c->journal, shadow_files_bytes(c) +
+                                       (c->archive ? c->options.journal.segment_bytes : 0));
     return step_result(c, journal_maintain(c->journal, keep));
 }
 

@@ -103,7 +103,8 @@ struct core_record_op {
 static_assert(sizeof(struct core_record_op) == 40, "operation part");
 
 // Four parts, back to back after the lengths, padded with zeros to 8 bytes. CELL uses reference
-// for the SKU and buyer for the location; CHANNEL reference for the name; CHANGE reason.
+// for the SKU and buyer for the location; CHANNEL reference for the name; CHANGE and RELEASE
+// reason.
 struct core_record_text {
     uint8_t reference_bytes, buyer_bytes, trace_bytes, reason_bytes;
     char bytes[];

@@ -138,8 +138,11 @@ static bool inline_line(const struct core_record *rec, const struct core_record_
 
 static uint32_t parts_pack(const struct core_record_parts *p, uint8_t *packed)
 {
-    struct core_text text = {p->reference, p->buyer, p->trace_bytes ? p->trace : NULL,
-                             p->reference_bytes, p->buyer_bytes};
+    struct core_text text = {.reference = p->reference,
+                             .buyer = p->buyer,
+                             .trace = p->trace_bytes ? p->trace : NULL,
+                             .reference_bytes = p->reference_bytes,
+                             .buyer_bytes = p->buyer_bytes};
     return text_pack(&text, packed);
 }
 

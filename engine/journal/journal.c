@@ -202,6 +202,7 @@ enum hf_status journal_status(const struct journal *j)
 
 uint64_t journal_durable(const struct journal *j)
 {
+    HF_YIELD();
     // Pairs with the release in group_publish.
     return atomic_load_explicit(&j->durable, memory_order_acquire);
 }

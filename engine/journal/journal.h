@@ -198,6 +198,9 @@ void journal_space(const struct journal *j, struct journal_space *out);
 // housekeeping thread. HF_NO_SPACE is remembered and retried after a second, not final. Returns
 // HF_OK if it did something, HF_AGAIN if not, HF_STOPPED; any other stops the journal.
 enum hf_status journal_maintain(struct journal *j, uint64_t keep_after);
+// From now on a new segment is only made when so much of the disk's free space is left beside it:
+// for the files without which no segment would ever be free again. The housekeeping thread.
+void journal_leave_free(struct journal *j, uint64_t bytes);
 
 // ------------------------------------------------------------------------------- readers
 // Reads the durable prefix while the journal runs: checkpointer, archive, flusher, watchers. Each

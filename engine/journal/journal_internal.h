@@ -6,7 +6,7 @@
 #ifndef HOLDFAST_JOURNAL_INTERNAL_H
 #define HOLDFAST_JOURNAL_INTERNAL_H
 
-#include "base/atomic128.h"
+#include "base/atomics.h"
 #include "journal/journal.h"
 #include "journal/journal_format.h"
 #include "base/memory.h"
@@ -92,6 +92,7 @@ struct journal_preparation {
     bool running;
     int file;
     uint64_t offset;
+    uint64_t leave_bytes; // of the free space, to others
     bool no_space; // the last try found the file system full
     uint64_t retry_ns;
     unsigned char *header; // HF_BLOCK bytes, aligned

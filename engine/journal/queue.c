@@ -104,6 +104,7 @@ static void burst_close(struct journal_producer_full *p)
 static bool buffer_free(const struct journal_buffer *b)
 {
     // R1 pairs with R2 in journal_queue_release.
+    HF_YIELD();
     return atomic_load_explicit(&b->consumed, memory_order_acquire) == b->closed;
 }
 
@@ -179,8 +180,8 @@ uint64_t journal_push(struct journal_producer *hot, uint32_t *count)
         return 0;
     struct hf_word128 seen;
     do {
-        seen.lo = __atomic_load_n(&j->head.lo, __ATOMIC_RELAXED);
-        seen.hi = __atomic_load_n(&j->head.hi, __ATOMIC_RELAXED);
+        seen.lo = hf_load_relaxed(&j->head.lo);
+        seen.hi = hf_load_relaxed(&j->head.hi);
         uint64_t lsn = seen.hi + records + 1;
         struct journal_burst *b = newest;
         for (;; b = b->next) {
@@ -190,7 +191,7 @@ uint64_t journal_push(struct journal_producer *hot, uint32_t *count)
                 break;
         }
         oldest->next = (struct journal_burst *)(uintptr_t)seen.lo;
-    } while (!hf_cas128(&j->head, seen, // Q1, Q3
+    } while (!hf_cas16(&j->head, seen, // Q1, Q3
                         (struct hf_word128){(uintptr_t)newest, seen.hi + records}));
     p->newest = p->oldest = NULL;
     p->closed_records = 0;
@@ -204,11 +205,11 @@ struct journal_burst *journal_queue_take(struct journal *j, struct journal_burst
 {
     struct hf_word128 seen;
     do {
-        seen.lo = __atomic_load_n(&j->head.lo, __ATOMIC_RELAXED);
-        seen.hi = __atomic_load_n(&j->head.hi, __ATOMIC_RELAXED);
+        seen.lo = hf_load_relaxed(&j->head.lo);
+        seen.hi = hf_load_relaxed(&j->head.hi);
         if (!seen.lo)
             return NULL;
-    } while (!hf_cas128(&j->head, seen, (struct hf_word128){0, seen.hi})); // Q2, Q3
+    } while (!hf_cas16(&j->head, seen, (struct hf_word128){0, seen.hi})); // Q2, Q3
     struct journal_burst *b = (struct journal_burst *)(uintptr_t)seen.lo;
     struct journal_burst *oldest = NULL;
     *newest = b;
@@ -226,10 +227,11 @@ void journal_queue_release(struct journal_burst *b)
     struct journal_buffer *buffer = b->buffer;
     // Only the writer writes it. R2 pairs with R1 in buffer_free.
     uint32_t n = atomic_load_explicit(&buffer->consumed, memory_order_relaxed);
+    HF_YIELD();
     atomic_store_explicit(&buffer->consumed, n + 1, memory_order_release);
 }
 
 uint64_t journal_appended(const struct journal *j)
 {
-    return __atomic_load_n(&j->head.hi, __ATOMIC_ACQUIRE);
+    return hf_load_acquire(&j->head.hi);
 }

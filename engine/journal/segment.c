@@ -134,7 +134,9 @@ uint64_t journal_space_of(const struct journal *j, uint64_t blocks)
 
 void journal_space_add(struct journal *j, uint64_t bytes)
 {
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->usable, (int64_t)bytes, memory_order_relaxed);
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->slack, (int64_t)bytes, memory_order_release); // A1
 }
 
@@ -145,12 +147,15 @@ bool journal_space_claim(struct journal *j, uint64_t taken, uint64_t body, bool 
     do {
         if (!closed && change < 0 && slack + change < 0)
             return false;
+        HF_YIELD();
         // Read after slack, as it rises before it: records that had no credit (tools, tests)
         // redeem none, the promises end at 0.
         int64_t usable = atomic_load_explicit(&j->usable, memory_order_relaxed) - (int64_t)taken;
         next = slack + change < usable ? slack + change : usable;
+        HF_YIELD();
     } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_acquire,
                                                     memory_order_acquire));
+    HF_YIELD();
     atomic_fetch_sub_explicit(&j->usable, (int64_t)taken, memory_order_relaxed);
     return true;
 }
@@ -164,6 +169,7 @@ bool journal_credit_take(struct journal *j, uint64_t bytes)
         next = slack - 2 * (int64_t)bytes;
         if (next < j->margin)
             return false;
+        HF_YIELD();
         // A number only: nothing is read on the strength of it.
     } while (!atomic_compare_exchange_weak_explicit(&j->slack, &slack, next, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -172,6 +178,7 @@ bool journal_credit_take(struct journal *j, uint64_t bytes)
 
 void journal_credit_give(struct journal *j, uint64_t bytes)
 {
+    HF_YIELD();
     atomic_fetch_add_explicit(&j->slack, 2 * (int64_t)bytes, memory_order_relaxed);
 }
 
@@ -255,13 +262,13 @@ static enum hf_status preparation_failed(struct journal *j, enum hf_status why)
     return why;
 }
 
-static enum hf_status preparation_begin(struct journal *j)
+static enum hf_status preparation_begin(struct journal *j, uint64_t leave_bytes)
 {
     struct storage *s = j->o.storage;
     struct journal_preparation *p = &j->preparation;
     uint64_t free_bytes;
     enum hf_status st = s->ops->free_bytes(s, &free_bytes);
-    if (st == HF_OK && free_bytes < j->o.segment_bytes)
+    if (st == HF_OK && free_bytes < j->o.segment_bytes + leave_bytes)
         st = HF_NO_SPACE;
     if (st == HF_OK)
         st = s->ops->unlink(s, JOURNAL_TEMP_NAME);
@@ -322,7 +329,7 @@ static enum hf_status preparation_step(struct journal *j)
 
 enum hf_status journal_segment_prepare_now(struct journal *j)
 {
-    enum hf_status st = preparation_begin(j);
+    enum hf_status st = preparation_begin(j, 0);
     while (st == HF_OK && j->preparation.running)
         st = preparation_step(j);
     return st;
@@ -422,8 +429,15 @@ enum hf_status journal_maintain(struct journal *j, uint64_t keep_after)
         return st;
     if (p->no_space && clock_monotonic_ns(j->o.clock) < p->retry_ns)
         return HF_AGAIN;
-    st = preparation_begin(j);
+    // What is promised already comes before what others may want to write.
+    bool owed = atomic_load_explicit(&j->slack, memory_order_relaxed) < 0;
+    st = preparation_begin(j, owed ? 0 : p->leave_bytes);
     return st == HF_OK ? preparation_step(j) : st;
+}
+
+void journal_leave_free(struct journal *j, uint64_t bytes)
+{
+    j->preparation.leave_bytes = bytes;
 }
 
 uint32_t journal_closed_segments(struct journal *j, struct journal_segment *out, uint32_t max)

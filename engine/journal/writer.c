@@ -244,6 +244,7 @@ static void group_publish(struct journal *j, uint64_t bytes)
     counter_max(&j->counters.group_bytes_max, bytes);
     w->body = 0;
     w->records = 0;
+    HF_YIELD();
     // W2. Pairs with the acquire in journal_durable.
     atomic_store_explicit(&j->durable, w->last_lsn, memory_order_release);
     park_wake(&j->durable_park);

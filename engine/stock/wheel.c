@@ -2,7 +2,13 @@
 // would wait there for a whole turn. Each states its intent before it looks (both sequentially
 // consistent): the drainer stores `now` before it takes the list (W0); the pusher makes its slots
 // visible and then loads `now` (W1). At least one sees the other. A pusher that sees that it came
-// late takes the whole list back and moves it to `late`, which the drainer always looks at.
+// late tells the drainer the place (L0); the drainer looks at what it was told each tick (L1) and
+// takes that list once more. The pusher never takes a list itself: stopped with it in its hand, it
+// would hold up what others' decisions wait for, its own earlier slots.
+//
+// A push is late only when `now` moved while it ran, and between two looks at a wheel `now` moves
+// once: at most two places wait there, the one of a push that ran then and the one of a push that
+// began before the look and told its place after it.
 //
 // A block is filled while it is on its list: the owner writes slots behind the ones that count and
 // then raises the count by a swap (B0); the drainer, which took the list before, seals the block
@@ -33,16 +39,20 @@ void stock_wheel_init(struct stock_wheels *w, uint32_t blocks)
         w->wheels[i].cache.pool = &w->pool;
 }
 
+static uint32_t *head_of(struct stock_wheel *wheel, unsigned level, uint64_t at)
+{
+    return &wheel->heads[level * STOCK_WHEEL_SLOTS + (at & (STOCK_WHEEL_SLOTS - 1))];
+}
+
 // The place of a tick: a list's head.
 static uint32_t *place_of(struct stock_wheel *wheel, uint64_t now, uint64_t tick, unsigned *shift)
 {
-    for (unsigned level = 0; level < STOCK_WHEEL_LEVELS; level++) {
+    for (unsigned level = 0;; level++) {
         *shift = level * STOCK_WHEEL_BITS;
         uint64_t at = tick >> *shift, base = now >> *shift;
         if (at - base < STOCK_WHEEL_SLOTS || level == STOCK_WHEEL_LEVELS - 1)
-            return &wheel->heads[level][at & (STOCK_WHEEL_SLOTS - 1)];
+            return head_of(wheel, level, at);
     }
-    return NULL;
 }
 
 static uint32_t entries_write(struct stock_wheel_block *b, uint32_t from, const uint32_t *slots,
@@ -91,18 +101,12 @@ void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
     hf_store_seq(&w->now, tick);
 }
 
-// The list came late and is the caller's alone: in front of `late` by one swap, because the drainer
-// looks for what is on it right now. Its newest block, not full, may so come to lie below another.
-static void list_late(struct stock_wheels *w, struct stock_wheel *wheel, uint32_t first)
+static void late_tell(struct stock_wheel *wheel, const uint32_t *head)
 {
-    uint32_t last = first, below = hf_load_relaxed(&wheel->late);
-    if (first == 0)
-        return; // the drainer had it after all
-    for (uint32_t next; (next = hf_load_relaxed(&w->blocks[last].next)) != 0;)
-        last = next;
-    do
-        hf_store_relaxed(&w->blocks[last].next, below);
-    while (!hf_cas(&wheel->late, &below, first));
+    uint32_t in = hf_load_relaxed(&wheel->late_in);
+    HF_ASSERT(in - hf_load_acquire(&wheel->late_out) < STOCK_WHEEL_LATE);
+    hf_store_relaxed(&wheel->late[in % STOCK_WHEEL_LATE], (uint32_t)(head - wheel->heads));
+    hf_store_release(&wheel->late_in, in + 1); // L0, pairs with L1
 }
 
 void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_t *slots,
@@ -118,7 +122,7 @@ void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_
     uint32_t *head = place_of(wheel, now, tick, &shift);
     list_push(w, wheel, head, slots, count);
     if (hf_load_seq(&w->now) >> shift >= tick >> shift) // W1
-        list_late(w, wheel, hf_exchange(head, 0u));
+        late_tell(wheel, head);
 }
 
 // Opens block `at` of a list that was taken.
@@ -142,20 +146,29 @@ static bool list_take(struct stock_wheels *w, uint32_t *head)
     return at != 0;
 }
 
+// A place that a late push has told. False: none, or its list was taken meanwhile.
+static bool late_take(struct stock_wheels *w, struct stock_wheel *wheel)
+{
+    uint32_t out = hf_load_relaxed(&wheel->late_out);
+    while (out != hf_load_acquire(&wheel->late_in)) { // L1, pairs with L0
+        uint32_t place = hf_load_relaxed(&wheel->late[out % STOCK_WHEEL_LATE]);
+        hf_store_release(&wheel->late_out, ++out);
+        if (list_take(w, &wheel->heads[place]))
+            return true;
+    }
+    return false;
+}
+
 // The lists of one wheel that the present tick opens, one a call. False: no more.
 static bool wheel_take(struct stock_wheels *w, struct stock_wheel *wheel, uint64_t now)
 {
-    while (w->level <= STOCK_WHEEL_LEVELS) {
+    while (w->level < STOCK_WHEEL_LEVELS) {
         unsigned level = w->level++, shift = level * STOCK_WHEEL_BITS;
-        if (level == STOCK_WHEEL_LEVELS) {
-            if (list_take(w, &wheel->late))
-                return true;
-        } else if ((now & ((UINT64_C(1) << shift) - 1)) == 0 &&
-                   list_take(w, &wheel->heads[level][(now >> shift) & (STOCK_WHEEL_SLOTS - 1)])) {
+        if ((now & ((UINT64_C(1) << shift) - 1)) == 0 &&
+            list_take(w, head_of(wheel, level, now >> shift)))
             return true;
-        }
     }
-    return false;
+    return late_take(w, wheel);
 }
 
 static uint32_t slot_take(struct stock_wheels *w)
@@ -210,5 +223,5 @@ void stock_wheel_ahead(struct stock_wheels *w)
     uint32_t cursor = w->ahead++ % (STOCK_WHEEL_SLOTS * 2 * w->wheel_count);
     struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
     uint32_t place = cursor / w->wheel_count;
-    list_take(w, &wheel->heads[1 + (place & 1)][place >> 1]);
+    list_take(w, head_of(wheel, 1 + (place & 1), place >> 1));
 }

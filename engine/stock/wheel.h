@@ -38,9 +38,13 @@ static_assert(sizeof(struct stock_wheel_block) == HF_CACHE_LINE, "one cache line
 #define STOCK_WHEEL_SEALED (UINT32_C(1) << 31)
 
 // Lists are named by their newest block; 0: empty.
+#define STOCK_WHEEL_LATE 4 // a power of two
 struct stock_wheel {
-    uint32_t late; // slots whose tick had passed when they arrived
-    uint32_t heads[STOCK_WHEEL_LEVELS][STOCK_WHEEL_SLOTS];
+    // Places on which slots arrived whose tick had passed: the drainer takes them once more.
+    uint32_t late[STOCK_WHEEL_LATE];                                  // number of the head
+    uint32_t late_in;                                                 // told so far; the owner's
+    uint32_t late_out;                                                // done so far; the drainer's
+    uint32_t heads[STOCK_WHEEL_LEVELS * STOCK_WHEEL_SLOTS];           // level after level
     struct stock_cache cache __attribute__((aligned(HF_CACHE_LINE))); // the owner's
 };
 
@@ -48,15 +52,15 @@ struct stock_wheels {
     struct stock_wheel_block *blocks;
     struct stock_wheel *wheels; // one a thread
     uint32_t wheel_count;
-    struct stock_pool pool; // of blocks
+    struct stock_pool pool;                               // of blocks
     uint64_t now __attribute__((aligned(HF_CACHE_LINE))); // last tick that was drained
     // The drainer's own:
     struct stock_cache cache;
-    uint32_t open, left; // block that is handed out, slots left in it
+    uint32_t open, left;             // block that is handed out, slots left in it
     uint32_t retired, retired_count; // drained blocks that wait for a grace period
-    uint32_t thread; // next wheel to look at
-    uint32_t level;  // next level to look at, of that wheel
-    uint32_t ahead;  // cursor of stock_wheel_ahead
+    uint32_t thread;                 // next wheel to look at
+    uint32_t level;                  // next level to look at, of that wheel
+    uint32_t ahead;                  // cursor of stock_wheel_ahead
 };
 
 // Blocks that `ids` slots on the lists of `threads` threads can need at most.

@@ -119,7 +119,8 @@ def test_a_hold_lives_and_ends(c):
     op = uuid7()
     for repeat in (False, True):
         p = c.reservations.Release(c.r.ReleaseRequest(
-            reservation_id=ident, operation_id=op, lines=[c.line("life", 2)])).decision
+            reservation_id=ident, operation_id=op, lines=[c.line("life", 2)],
+            reason="too many")).decision
         assert (p.outcome, p.repeat, p.state) == (DONE, repeat, HELD), p
     assert c.cell("life").held == 3 and c.cell("life").available == 97
     for repeat in (False, True):
@@ -242,6 +243,10 @@ def test_every_bad_field_is_named(c):
           CODE.INVALID_ARGUMENT, "disposition")
     fails(lambda: c.reservations.Cancel(c.r.CancelRequest(reservation_id=uuid7(), lines=good)),
           CODE.INVALID_ARGUMENT, "operation_id")
+    for reason in ("r" * 65, "line\nbreak"):
+        fails(lambda: c.reservations.Release(c.r.ReleaseRequest(reservation_id=uuid7(),
+                                                                reason=reason)),
+              CODE.INVALID_ARGUMENT, "reason")
     fails(lambda: c.reservations.ListReservations(c.r.ListReservationsRequest(page_size=1001)),
           CODE.INVALID_ARGUMENT, "page_size")
     fails(lambda: c.reservations.ListReservations(c.r.ListReservationsRequest(page_token="x")),

@@ -430,8 +430,17 @@ class Protocols(Case):
         pool = descriptor_pool.DescriptorPool()
         files = [descriptor_pb2.FileDescriptorProto.FromString(data)
                  for data in answer.file_descriptor_response.file_descriptor_proto]
-        for file in reversed(files):
+        left = {file.name: file for file in files}
+        self.assertEqual(len(left), len(files))
+
+        def add(file):
+            for name in file.dependency:
+                if name in left:
+                    add(left.pop(name))
             pool.Add(file)
+
+        while left:  # in any order, but all that is needed is there
+            add(left.pop(next(iter(left))))
         return pool
 
     def test_reflection_describes_exactly_what_is_served(self):

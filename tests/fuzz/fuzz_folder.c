@@ -107,7 +107,8 @@ struct fake_storage *folder_simple(void)
 static void act(struct world *w, enum core_verb verb, unsigned id, const struct core_line *lines,
                 uint32_t count)
 {
-    static const struct core_text text = {"order 7", "buyer", NULL, 7, 5};
+    static const struct core_text text = {
+        .reference = "order 7", .buyer = "buyer", .reference_bytes = 7, .buyer_bytes = 5};
     bool first = verb <= CORE_RECORD;
     bool op = verb >= CORE_EXTEND || (verb == CORE_RELEASE && count);
     struct core_request r = {.verb = verb,

@@ -112,7 +112,7 @@ class Commands(Case):
         self.assertRegex(out, r"(?m)^TEA +WH1 +7\.000 +0\.000 +1\.000 +6\.000 +\d{4}-")
         extended = self.run_json("extend", rid, "--ttl", "2h")[0]
         self.assertGreater(extended["expires_at_ms"], held["expires_at_ms"])
-        self.run_ctl("release", rid, "TEA@WH1=1")
+        self.run_ctl("release", rid, "TEA@WH1=1", "--reason", "one too many")
         self.run_ctl("release", rid, "TEA@WH1=9", code=REFUSED)
         out, _ = self.run_ctl("commit", rid, "TEA@WH1=2")
         self.assertRegex(out, r"(?m)^state +committed since \d{4}-")
@@ -177,12 +177,15 @@ class Commands(Case):
     def test_health_and_what_a_crash_leaves(self):
         self.assertIn("serving", self.run_ctl("health")[0])
         held = self.reserve("TEA@WH1=4", reference="S-1", ttl="1h")
+        self.run_ctl("release", self.reserve("TEA@WH1=1", reference="S-2", ttl="1h")
+                     ["reservation_id"], "--reason", "buyer left")
         self.daemon.kill()
         self.run_ctl("health", "--tries", "2", "--timeout", "2s", code=UNREACHED)
         out, _ = self.run_ctl("journal", "verify", self.path("data"))
         self.assertRegex(out, r"^OK: \d+ groups")
         out, _ = self.run_ctl("journal", "export", self.path("data"))
         self.assertIn(held["reservation_id"], out)
+        self.assertRegex(out, r'"record":"RELEASE".*"reason":"buyer left"')
         self.run_ctl("journal", "inspect", self.path("data"), "--json")
         self.run_ctl("journal", "verify", self.path("nowhere"), code=FAILED)
         self.daemon.start()
@@ -293,6 +296,39 @@ class Import(Case):
         self.path("stock.csv", text.replace("S7,WH1,0,", "S7,WH1,2,"))
         self.run_ctl("stock", "import", path, "--resume")
         self.assertEqual(self.cell("S7", "WH1")["on_hand"], 1700)
+
+
+class Packets(Case):
+    def test_sessions_and_handles(self):
+        self.serve(packet_listen="127.0.0.1:0")
+        self.run_ctl("stock", "create", "TEA", "WH1")
+        self.run_ctl("channel", "create", "web")
+        out, _ = self.run_ctl("handle", "TEA", "WH1")
+        self.assertRegex(out, r"^handle 0, generation \d+\n$")
+        told = self.run_json("handle", "TEA", "WH1")[0]
+        self.assertEqual((told["handle"], told["sku"], told["active"]), (0, "TEA", True))
+        self.run_ctl("handle", "TEA", "WH9", code=NOT_FOUND)
+        opened = self.run_json("session", "open", "--channel", "web", "--ttl", "1m")[0]
+        self.assertEqual(len(opened["key"]), 32)
+        self.assertEqual(opened["expires_in_ms"], 60000)
+        self.assertEqual(opened["doors"][0]["address"], "127.0.0.1")
+        self.assertEqual(opened["generation"], told["generation"])
+        self.assertIn("PACKET_KIND_ORDER", opened["kinds"])
+        out, _ = self.run_ctl("session", "open")
+        self.assertRegex(out, r"(?m)^key [0-9a-f]{32}$")
+        listed = self.run_json("session", "list")
+        self.assertEqual([x["channel"] for x in listed], ["web", ""])
+        number = str(opened["session_id"])
+        self.assertIn(number, self.run_ctl("session", "list")[0])
+        self.run_ctl("session", "close", number)
+        self.run_ctl("session", "close", number, code=NOT_FOUND)
+        self.run_ctl("session", "close", "-1", code=USAGE)
+        self.assertEqual(len(self.run_json("session", "list")), 1)
+
+    def test_packets_are_off(self):
+        self.serve()
+        _, err = self.run_ctl("session", "open", code=REJECTED)
+        self.assertIn("packet_listen", err)
 
 
 class Doors(Case):

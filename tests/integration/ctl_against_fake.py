@@ -193,6 +193,8 @@ class Reservations(Case):
         out, _ = self.run_ctl("release", HELD_ID, code=REFUSED)
         self.assertIn("state does not allow", out)
         self.assertEqual(self.fake.asked["Release"][0].operation_id, "")
+        self.run_ctl("release", HELD_ID, "--reason", "buyer left", code=REFUSED)
+        self.assertEqual([r.reason for r in self.fake.asked["Release"]], ["", "buyer left"])
         self.run_ctl("cancel", HELD_ID, "TEA@WH1=0.1")
         self.run_ctl("return", HELD_ID, "TEA@WH1=0.1", "--scrap", "--operation-id", HELD_ID)
         asked = self.fake.asked["ReturnGoods"][0]

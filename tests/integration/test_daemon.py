@@ -475,7 +475,7 @@ class Documents(unittest.TestCase):
             f.write("nobody-listens-there\n")
         ran = d.Daemon(PROGRAM, os.path.join(folder, "data"), "--odoo-url=http://127.0.0.1:9",
                        "--odoo-database=none", f"--odoo-key-file={key}",
-                       "--odoo-locations=main=WH").serving()
+                       "--odoo-locations=main=WH", "--packet-listen=127.0.0.1:0").serving()
         self.addCleanup(ran.kill)
         families = ran.metrics()
         named = set(re.findall(r"`((?:holdfast|process)_[a-z_]+)`", page))

@@ -37,14 +37,15 @@ class Server:
         except OSError:
             return False
 
-    def kill(self):
-        """kill -9, and the next one on the same folder."""
+    def kill(self, away_s=0):
+        """kill -9, and the next one on the same folder, some time later."""
         if self.process.poll() is not None:
             sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{self.tail()}")
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         if os.path.exists(self.path):
             os.unlink(self.path)
+        time.sleep(away_s)
         self.start()
 
     def tail(self):

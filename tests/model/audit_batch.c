@@ -86,10 +86,12 @@ static struct oracle_event event_of(const struct exchange *x, enum oracle_event_
                              .id = q->id,
                              .op_id = q->op_id,
                              .whole = q->line_count == 0};
-    if (q->text) {
+    if (q->text && q->verb <= CORE_RECORD) {
         memcpy(e.text, q->text->reference, q->text->reference_bytes);
         memcpy(e.text2, q->text->buyer, q->text->buyer_bytes);
     }
+    if (q->text && q->verb == CORE_RELEASE)
+        memcpy(e.text, q->text->reason, q->text->reason_bytes);
     (void)oracle_merge(q->lines, q->line_count, &e.lines, &e.line_count);
     e.body_hash = oracle_body_hash(q, e.lines, e.line_count);
     return e;

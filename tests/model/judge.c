@@ -101,6 +101,8 @@ static uint32_t faults_of(const struct oracle *o, const struct oracle_times *t,
         faults |= FIELD(REFERENCE);
     if (r->text && takes(r->verb) && r->text->buyer_bytes > HF_BUYER_BYTES_MAX)
         faults |= FIELD(BUYER);
+    if (r->text && r->verb == CORE_RELEASE && r->text->reason_bytes > HF_REASON_BYTES_MAX)
+        faults |= FIELD(REASON);
     return faults;
 }
 

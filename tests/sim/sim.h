@@ -38,7 +38,7 @@ struct sim_request { // a request that stays
     struct core_request r;
     struct core_line *lines; // owned
     struct core_text text;
-    char reference[16], buyer[16];
+    char reference[16], buyer[16], reason[HF_REASON_BYTES_MAX + 1];
     uint8_t trace[CORE_TRACE_BYTES];
 };
 

@@ -137,6 +137,18 @@ static uint32_t some_lines(struct sim *s, uint32_t n, const struct oracle_reserv
     return count;
 }
 
+// Drawn from the id, so that older seeds tell the stories that they told; one in 128 is too long.
+static void add_reason(struct sim_request *k)
+{
+    uint32_t bytes = (uint32_t)(k->r.id.lo % (2 * HF_REASON_BYTES_MAX));
+    if (bytes == 0 || bytes > HF_REASON_BYTES_MAX + 1)
+        return;
+    memset(k->reason, 'a' + (int)(k->r.id.lo % 26), bytes);
+    k->text.reason = k->reason;
+    k->text.reason_bytes = (uint8_t)bytes;
+    k->r.text = &k->text;
+}
+
 static bool end_live(struct sim *s, uint32_t n, const struct oracle_reservation *k)
 {
     struct prng *p = &s->prng;
@@ -152,6 +164,8 @@ static bool end_live(struct sim *s, uint32_t n, const struct oracle_reservation 
         r->op_id = sim_id(s);
     if (verb == CORE_COMMIT && prng_chance(p, 1, 3))
         r->flags = CORE_RETAKE;
+    if (verb == CORE_RELEASE)
+        add_reason(&s->kept[n]);
     return true;
 }
 
@@ -193,6 +207,7 @@ static void keep_copy(struct sim_request *to, const struct sim_request *from)
     if (from->r.line_count)
         memcpy(to->lines, from->lines, from->r.line_count * sizeof *to->lines);
     to->text.reference = to->reference;
+    to->text.reason = to->reason;
     to->text.buyer = to->buyer;
     to->text.trace = from->text.trace ? to->trace : NULL;
     to->r.text = from->r.text ? &to->text : NULL;

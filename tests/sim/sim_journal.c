@@ -142,6 +142,10 @@ static enum hf_status visit(void *ctx, uint64_t lsn, uint64_t time_ms,
                         core_record_type_name(r->type), lsn);
     else if (!hf_uuid_is_nil(e->id) && !hf_uuid_equal(r->id, e->id))
         auditor_violate(a, "JOURNAL: LSN %lu has another id", lsn);
+    else if (r->type == CORE_RECORD_RELEASE && e->text[0] &&
+             (parts.reason_bytes != strlen(e->text) ||
+              memcmp(parts.reason, e->text, parts.reason_bytes) != 0))
+        auditor_violate(a, "JOURNAL: the release at LSN %lu has another reason", lsn);
     s->stats.journal_records_checked++;
     return sim_ok(s) ? HF_OK : HF_INVALID;
 }

@@ -5,16 +5,21 @@
 #include "unit/core_world.h"
 #include "unit/fake_rpc.h"
 
+#include "auth/auth_internal.h"
 #include "service/service_internal.h"
 #include "watch/hub.h"
 
 struct service_world {
     struct world w;
     struct watch_hub *hub;
+    struct service_packets packets; // off, unless the test turns them on and serves anew
     struct service *service;
     struct rpc_hooks hooks;
     struct service_local *local;
-    struct auth_identity who;
+    union { // whose calls they are, as a key file's entry
+        struct auth_identity who;
+        struct auth_key key;
+    };
     struct fake_call call;
 };
 
@@ -29,22 +34,33 @@ static inline const struct rpc_method *method_of(const char *path)
     return NULL;
 }
 
-static inline void service_world_open(struct service_world *t)
+static inline void service_world_serve(struct service_world *t)
 {
-    world_open(&t->w);
-    struct watch_hub_options hub = {t->w.core, &t->w.clock.base, t->w.options.cells_max, false};
-    assert_int_equal(watch_hub_create(&hub, &t->hub), HF_OK);
-    struct service_options o = {.core = t->w.core, .hub = t->hub, .pollers = 1, .watchers_max = 2};
+    struct service_options o = {
+        .core = t->w.core, .hub = t->hub, .pollers = 1, .watchers_max = 2, .packets = t->packets};
     assert_int_equal(service_create(&o, &t->service), HF_OK);
     t->hooks = service_hooks(t->service);
     t->local = t->hooks.thread_start(t->hooks.ctx, 0);
     assert_non_null(t->local);
 }
 
-static inline void service_world_close(struct service_world *t)
+static inline void service_world_open(struct service_world *t)
+{
+    world_open(&t->w);
+    struct watch_hub_options hub = {t->w.core, &t->w.clock.base, t->w.options.cells_max, false};
+    assert_int_equal(watch_hub_create(&hub, &t->hub), HF_OK);
+    service_world_serve(t);
+}
+
+static inline void service_world_leave(struct service_world *t)
 {
     t->hooks.thread_stop(t->hooks.ctx, t->local);
     service_destroy(t->service);
+}
+
+static inline void service_world_close(struct service_world *t)
+{
+    service_world_leave(t);
     watch_hub_destroy(t->hub);
 }
 
@@ -55,6 +71,7 @@ static inline int service_world_set_up(void **state)
     t->w.options.cells_max = 20000;
     t->w.options.workers_max = 3;
     t->who = *auth_anonymous();
+    t->key.in_force = 1;
     fake_call_init(&t->call, &t->who);
     service_world_open(t);
     *state = t;

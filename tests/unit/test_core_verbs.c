@@ -1,5 +1,6 @@
 // What each verb and each reading of the engine's interface does, beyond the common path of
 // test_core.c. Every answer of every mix is held against the oracle elsewhere (tests/sim).
+#include "core/record.h"
 #include "unit/core_world.h"
 
 static int set_up(void **state)
@@ -55,6 +56,81 @@ static struct core_admin_answer change(struct world *w, struct core_change ch)
     core_change(w->worker, core_now(w->core), &ch, &a);
     world_settle(w);
     return a;
+}
+
+// ------------------------------------------------------------------------------- reasons
+
+struct reasons {
+    uint32_t releases;
+    char text[4][HF_REASON_BYTES_MAX + 1];
+};
+
+static enum hf_status reasons_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                    const struct journal_record *r)
+{
+    struct reasons *found = ctx;
+    struct core_record_parts p;
+    (void)lsn, (void)time_ms;
+    if (r->type != CORE_RECORD_RELEASE)
+        return HF_OK;
+    assert_true(core_record_parse(r, &p));
+    assert_in_range(found->releases, 0, 3);
+    memcpy(found->text[found->releases++], p.reason, p.reason_bytes);
+    return HF_OK;
+}
+
+static void a_release_says_why_in_the_journal(void **state)
+{
+    struct world *w = *state;
+    uint32_t h = world_cell(w, "a", 10);
+    struct core_line line = {h, 0, 2}, part = {h, 0, 1};
+    struct core_text left = {.reason = "buyer left", .reason_bytes = 10};
+    struct core_text broken = {
+        .reason = "broken", .reason_bytes = 6, .reference = "ignored", .reference_bytes = 7};
+    struct core_request hold = request(w, CORE_RESERVE, &line, 1);
+    done(w, &hold);
+    struct core_request some = {.verb = CORE_RELEASE,
+                                .id = hold.id,
+                                .op_id = world_id(w),
+                                .lines = &part,
+                                .line_count = 1,
+                                .text = &broken};
+    struct core_request all = {.verb = CORE_RELEASE, .id = hold.id, .text = &left};
+    done(w, &some);
+    done(w, &all);
+    all.text = &broken; // a reason is no part of what makes a repeat
+    struct core_answer a = world_do(w, &all);
+    assert_true(a.outcome == CORE_OUT_DONE && a.repeat);
+    world_close(w);
+    fake_storage_kill(w->disk);
+    world_open(w); // and replay has no objection
+    assert_int_equal(world_read(w, h).available, 10);
+    struct reasons found = {0};
+    struct journal_report report = {0};
+    world_close(w);
+    assert_int_equal(journal_inspect(&w->disk->base, NULL, reasons_visit, &found, &report), HF_OK);
+    assert_int_equal(found.releases, 2);
+    assert_string_equal(found.text[0], "broken");
+    assert_string_equal(found.text[1], "buyer left");
+}
+
+static void a_bad_reason_is_named_and_releases_nothing(void **state)
+{
+    struct world *w = *state;
+    uint32_t h = world_cell(w, "a", 10);
+    struct core_line line = {h, 0, 2};
+    static const char *const bad[] = {
+        "line\nbreak", "\xff\xfe",
+        "65 bytes.................................................65 bytes"};
+    struct core_request hold = request(w, CORE_RESERVE, &line, 1);
+    done(w, &hold);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct core_text text = {.reason = bad[i], .reason_bytes = (uint8_t)strlen(bad[i])};
+        struct core_request r = {.verb = CORE_RELEASE, .id = hold.id, .text = &text};
+        struct core_answer a = world_do(w, &r);
+        assert_true(a.outcome == CORE_OUT_INVALID && a.field == CORE_FIELD_REASON);
+    }
+    assert_int_equal(world_read(w, h).held, 2);
 }
 
 // ------------------------------------------------------------------------------- stock
@@ -356,6 +432,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(a_release_says_why_in_the_journal),
+        TEST(a_bad_reason_is_named_and_releases_nothing),
         TEST(terms_move_available_and_compare_guards_them),
         TEST(totals_of_a_sku_are_its_cells_sums),
         TEST(lines_of_one_cell_count_together),

@@ -182,7 +182,7 @@ static void both_versions_list_services_and_find_files(void **state)
         const struct rpc_method *m = stream_open(t, &c, paths[i]);
         Answer *a = ask(t, &c, ASKS(LIST_SERVICES), "*");
         assert_int_equal(a->message_response_case, ANSWERS(LIST_SERVICES_RESPONSE));
-        assert_int_equal(a->list_services_response->n_service, 7);
+        assert_int_equal(a->list_services_response->n_service, 8);
         answer_free(a);
         a = ask(t, &c, ASKS(FILE_CONTAINING_SYMBOL), "holdfast.v1.StockAdminService.SetStock");
         assert_int_equal(a->message_response_case, ANSWERS(FILE_DESCRIPTOR_RESPONSE));
