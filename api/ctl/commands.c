@@ -32,6 +32,28 @@ static const char holds_more[] =
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
+static const char reconcile_more[] =
+    "Odoo = on hand - unposted - in flight - booked - dead - discarded + difference. The server\n"
+    "compares while both sides go on; what sold all the while is told as MOVING. Without --all "
+    "only\n"
+    "cells that don't agree. With --fix the differences are added to stock on hand here, and Odoo\n"
+    "is not told; --dry-run shows them. It ends with 1 while there are differences.\n";
+static const char odoo_import_more[] =
+    "Makes cells for what Odoo has in stock at the server's locations, then sets on hand right by "
+    "the\n"
+    "differences that reconciliation finds: sales that are not posted yet are never overwritten, "
+    "and\n"
+    "it may be repeated, or run again after it was interrupted. A cell that Odoo has no stock of "
+    "comes\n"
+    "to nothing. --dry-run shows the differences and makes no cells.\n";
+static const char close_more[] =
+    "Sales that were decided on that day (this machine's), less cancellations, by location and\n"
+    "channel in smallest units of all SKUs together: committed = posted + in flight + waiting + "
+    "dead\n"
+    "+ discarded + netted. It ends with 1 while anything is in flight, waiting or dead.\n";
+static const char short_more[] = "Live holds, and sales that Odoo has not booked yet, oldest "
+                                 "first. It ends with 1 when any cell\n"
+                                 "is short.\n";
 static const char session_more[] =
     "For programs that send packets. The key is shown once; whoever has it can order.\n"
     "--ttl: how long the session lives, at most as long as the server lets it, the default.\n";
@@ -121,6 +143,17 @@ const struct ctl_command ctl_commands[] = {
      1, B(ROLES), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
      ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
+    {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,
+     0, 0, B(ALL) | B(CSV) | B(FIX) | B(DRY_RUN) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
+     ctl_odoo_reconcile},
+    {"odoo import", "", "cells and opening stock as Odoo has them, with sales going on",
+     odoo_import_more, 0, 0,
+     B(DRY_RUN) | B(UNIT_SCALE) | B(ALL) | B(CSV) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
+     ctl_odoo_import},
+    {"odoo close", "", "control totals of a day, and its documents in Odoo", close_more, 0, 0,
+     B(DATE), false, ctl_close_day},
+    {"short", "", "cells below zero, and the orders affected", short_more, 0, 0, B(LOCATION), false,
+     ctl_short},
     {"odoo install-action", "", "makes or renews the server action that posts in one call",
      action_more, 0, 0, ODOO, true, ctl_odoo_install_action},
     {"journal inspect", "FOLDER", "offline: every group, and what the end means", NULL, 1, 1, 0,

@@ -53,6 +53,10 @@
     X(EXPECT, "expect", "VALUE", NULL, "only if the present value is this one")                    \
     X(REASON, "reason", "TEXT", NULL, "for the audit trail, at most 64 bytes")                     \
     X(ACTOR, "actor", "NAME", NULL, "who decides so; default: the user of this shell")             \
+    X(ALL, "all", NULL, NULL, "what agrees too")                                                   \
+    X(CSV, "csv", NULL, NULL, "as CSV")                                                            \
+    X(FIX, "fix", NULL, NULL, "set right here what differs")                                       \
+    X(DATE, "date", "YYYY-MM-DD", NULL, "which day")                                               \
     X(ORDERS, "orders", NULL, NULL, "the orders behind each line too")                             \
     X(UNIT_SCALE, "unit-scale", "N", NULL, "decimal places of the unit, 0..6; default 0")          \
     X(INTERVAL, "interval", "SPAN", NULL, "gather changes so long; default 250ms")                 \

@@ -208,6 +208,12 @@
       "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
+    X(odoo_inbound_ms, "odoo_inbound", SPAN, "10s", 0, CONFIG_H,                                   \
+      "others' moves and open demand are read so often; 0: not at all")                            \
+    X(odoo_reconcile_ms, "odoo_reconcile", SPAN, "1h", 0, 24 * CONFIG_H,                           \
+      "both sides' stock is compared so often; 0: when asked only")                                \
+    X(odoo_short_release, "odoo_short_release", FLAG, "false", 0, 1,                               \
+      "when a cell is short, its newest holds are given back; else people decide")                 \
     G("Process")                                                                                   \
     X(log_level, "log_level", LEVEL, "info", 0, 0, "least level that is logged, to standard error")
 // clang-format on

@@ -1,5 +1,6 @@
 #include "daemon/daemon_internal.h"
 
+#include "daemon/observer.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
@@ -173,8 +174,9 @@ static enum exit_code engine_start(struct daemon *d)
     struct core_report *report = calloc(1, sizeof *report);
     if (!report)
         return fail(EXIT_CODE_RESOURCES, "engine", "no memory");
-    // A worker for each poller and each queue of packets, the slow lane and the flusher.
-    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + packets_workers(d->config) + 2,
+    // A worker for each poller and each queue of packets, the slow lane, the flusher and the
+    // observer.
+    config_to_node(d->config, (uint32_t)d->config->grpc_pollers + packets_workers(d->config) + 3,
                    &o);
     o.watch = true;
     o.on_failed = engine_failed;
@@ -209,6 +211,19 @@ static enum exit_code poster_start(struct daemon *d)
                 "flusher", why[0] ? why : hf_status_help(s));
 }
 
+static enum exit_code observer_start(struct daemon *d)
+{
+    char why[200] = "";
+    if (!d->poster)
+        return EXIT_CODE_DONE;
+    enum hf_status s = observer_create(d->config, node_core(d->node), d->poster, &d->observer, why);
+    if (s == HF_OK)
+        return EXIT_CODE_DONE;
+    d->observer = NULL;
+    return fail(s == HF_INVALID || s == HF_NOT_FOUND ? EXIT_CODE_CONFIG : exit_code_of(s),
+                "observer", why[0] ? why : hf_status_help(s));
+}
+
 static enum exit_code packets_start(struct daemon *d)
 {
     char why[200] = "";
@@ -230,6 +245,7 @@ static enum exit_code service_start(struct daemon *d)
                                 .auth = d->auth,
                                 .hub = node_hub(d->node),
                                 .desk = d->poster ? poster_desk(d->poster) : NULL,
+                                .observer = d->observer ? observer_ops(d->observer) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
                                 .watchers_max = (uint32_t)d->config->watchers_max};
     if (d->packets)
@@ -317,7 +333,7 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, packets_start,
+        keys_start,    engine_start,   poster_start, observer_start, packets_start,
         service_start, listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
@@ -382,6 +398,8 @@ void daemon_reload(struct daemon *d)
     if (d->poster)
         poster_reload(d->poster);
     bool certificates = certificates_reload(d);
+    if (d->observer)
+        observer_reload(d->observer);
     enum hf_status s = auth_reload(d->auth, why);
     uint32_t sessions = s == HF_OK ? service_keys_changed(d->service) : 0;
     if (s != HF_OK)
@@ -424,6 +442,7 @@ void daemon_stop(struct daemon *d)
         rpc_destroy(d->rpc);
     if (d->service)
         service_destroy(d->service);
+    observer_destroy(d->observer);
     told_packets_set(d, NULL);
     packets_destroy(d->packets);
     poster_destroy(d->poster);

@@ -2,6 +2,7 @@
 #include "daemon/daemon_internal.h"
 
 #include "admin/collect.h"
+#include "daemon/observer.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "watch/hub.h"
@@ -89,6 +90,34 @@ static void collect_flusher(const struct daemon *d, struct metrics *m)
     metrics_rows(m, rows, sizeof rows / sizeof *rows);
 }
 
+static void collect_observer(const struct daemon *d, struct metrics *m)
+{
+    struct inbound_metrics in;
+    struct observe_state last;
+    if (!d->observer)
+        return;
+    observer_metrics(d->observer, &in, &last);
+    uint64_t now_ms = core_now(node_core(d->node));
+    const struct metrics_row rows[] = {
+#define X(name_, help_)                                                                            \
+    {METRICS_COUNTER, METRICS_PLAIN, "holdfast_inbound_" #name_ "_total", in.name_, help_},
+        INBOUND_METRIC_TABLE(X)
+#undef X
+            {METRICS_GAUGE, METRICS_MS, "holdfast_inbound_age_seconds",
+             in.polled_ms && now_ms > in.polled_ms ? now_ms - in.polled_ms : 0,
+             "since others' moves were last read through"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_differing_cells", last.differing,
+         "cells whose difference nothing explained, at the last reconciliation"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_short_cells", last.short_cells,
+         "cells with less than nothing available; see holdfastctl short"},
+        {METRICS_COUNTER, METRICS_PLAIN, "holdfast_short_released_total", last.released,
+         "holds given back because their cell was short"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_end_seconds", last.finished_ms / 1000,
+         "end of the last reconciliation, since 1970; 0: none yet"},
+    };
+    metrics_rows(m, rows, sizeof rows / sizeof *rows);
+}
+
 static void collect_doors(const struct daemon *d, struct metrics *m)
 {
     struct collect_packets c;
@@ -116,6 +145,7 @@ void daemon_collect(void *ctx, struct metrics *m)
     metrics_rows(m, rows, sizeof rows / sizeof *rows);
     collect_engine(d, m);
     collect_flusher(d, m);
+    collect_observer(d, m);
     collect_listener(d, m);
     collect_doors(d, m);
     collect_process(m, (clock_monotonic_ns(clock_os()) - d->started_ns) / 1000000);

@@ -11,6 +11,7 @@
 
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING };
 
+struct observer;
 struct packets;
 struct poster;
 
@@ -23,8 +24,9 @@ struct daemon {
     _Atomic uint64_t tls_ends_s; // since 1970, the certificate's end; 0: no TLS
     struct auth *auth;
     struct node *node;
-    struct poster *poster;   // NULL: nothing is posted
-    struct packets *packets; // NULL: none are taken
+    struct poster *poster;     // NULL: nothing is posted
+    struct observer *observer; // NULL: likewise
+    struct packets *packets;   // NULL: none are taken
     struct service *service;
     struct rpc *rpc;
     pthread_mutex_t told_lock;    // the writer's thread tells the front doors of each group

@@ -54,8 +54,7 @@ static enum hf_status fail(char why[200], enum hf_status s, const char *option, 
     return s;
 }
 
-// The first line of the file.
-static enum hf_status key_read(const char *path, char **key, char why[200])
+enum hf_status poster_key_read(const char *path, char **key, char why[200])
 {
     const char *text;
     size_t bytes;
@@ -114,7 +113,7 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
 static void key_reload(struct poster *p)
 {
     char why[200], *key;
-    if (key_read(p->config->odoo_key_file, &key, why) != HF_OK) {
+    if (poster_key_read(p->config->odoo_key_file, &key, why) != HF_OK) {
         hf_log(HF_LOG_ERROR, "odoo_key", "note=\"the key in force stays\" why=\"%s\"", why);
         return;
     }
@@ -206,7 +205,7 @@ static enum hf_status poster_fill(struct poster *p, char why[200])
     const struct config *c = p->config;
     struct http_os_options http = {.origin = c->odoo_url,
                                    .ca_file = c->odoo_ca_file[0] ? c->odoo_ca_file : NULL};
-    enum hf_status s = key_read(c->odoo_key_file, &p->key, why);
+    enum hf_status s = poster_key_read(c->odoo_key_file, &p->key, why);
     if (s == HF_OK)
         s = locations_read(p, why);
     if (s == HF_OK && (s = storage_os_create(c->data_folder, false, &p->storage)) != HF_OK)

@@ -20,6 +20,8 @@ void poster_destroy(struct poster *p);
 void poster_reload(struct poster *p);
 // HF_OK, or why the flusher has ended; decisions are not concerned. Any thread, wait-free.
 enum hf_status poster_status(const struct poster *p);
+// The first line of a key file; the caller frees it. HF_INVALID, HF_NOT_FOUND, HF_IO, HF_NO_MEMORY.
+enum hf_status poster_key_read(const char *path, char **key, char why[200]) HF_CHECKED;
 // For others to ask the flusher; lives as long as the poster.
 struct flush_desk *poster_desk(struct poster *p);
 void poster_metrics(const struct poster *p, struct flush_metrics *out); // any thread

@@ -99,6 +99,30 @@ static char *static_text(const char *text)
     return (char *)(uintptr_t)text; // protobuf-c's fields are not const
 }
 
+// ------------------------------------------------------------------------------- the copy
+
+struct copying {
+    struct flush_fates *fates;
+    enum hf_status status;
+};
+
+static void copy_work(struct flush *f, struct core_worker *w, uint64_t now_ms, void *ctx)
+{
+    struct copying *k = ctx;
+    (void)w, (void)now_ms;
+    k->status = flush_fates_create(f, &k->fates);
+}
+
+struct flush_fates *erp_fates(struct service_local *l, struct rpc_call *call)
+{
+    struct copying k = {0};
+    if (!erp_ask(l, call, copy_work, &k))
+        return NULL;
+    if (k.status != HF_OK)
+        erp_fail_status(call, k.status);
+    return k.status == HF_OK ? k.fates : NULL;
+}
+
 // ------------------------------------------------------------------------------- status
 
 void erp_status(void *ctx, void *local, struct rpc_call *call)

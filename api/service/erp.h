@@ -13,6 +13,8 @@
 bool erp_ask(struct service_local *l, struct rpc_call *call, flush_desk_work work, void *ctx);
 // The desk, or NULL after the call has failed for want of one.
 struct flush_desk *erp_desk(struct service_local *l, struct rpc_call *call);
+// Where everything is, copied in the flusher's thread. NULL: the call has failed.
+struct flush_fates *erp_fates(struct service_local *l, struct rpc_call *call);
 void erp_fail(struct rpc_call *call, enum rpc_code code, const char *reason, const char *field,
               const char *message);
 void erp_fail_memory(struct rpc_call *call);

@@ -28,31 +28,6 @@ static char *static_text(const char *text)
     return (char *)(uintptr_t)text;
 }
 
-// ------------------------------------------------------------------------------- the copy
-
-struct copying {
-    struct flush_fates *fates;
-    enum hf_status status;
-};
-
-static void copy_work(struct flush *f, struct core_worker *w, uint64_t now_ms, void *ctx)
-{
-    struct copying *k = ctx;
-    (void)w, (void)now_ms;
-    k->status = flush_fates_create(f, &k->fates);
-}
-
-// NULL: the call has failed.
-static struct flush_fates *fates_get(struct service_local *l, struct rpc_call *call)
-{
-    struct copying k = {0};
-    if (!erp_ask(l, call, copy_work, &k))
-        return NULL;
-    if (k.status != HF_OK)
-        erp_fail_status(call, k.status);
-    return k.status == HF_OK ? k.fates : NULL;
-}
-
 // ------------------------------------------------------------------------------- a batch
 
 struct batch_orders {
@@ -245,7 +220,7 @@ void erp_batch(void *ctx, void *local, struct rpc_call *call)
                  "a batch's number, or its name in the ERP");
         return;
     }
-    struct flush_fates *fates = fates_get(local, call);
+    struct flush_fates *fates = erp_fates(local, call);
     if (!fates)
         return;
     enum hf_status s = batch_answer(local, call, fates, number, &out);
@@ -517,7 +492,7 @@ static enum hf_status trace_answer(struct service_local *l, struct rpc_call *cal
         s = reservation_trace(&k, ids[i], out);
     if (s != HF_OK || !k.moved || !l->service->options.desk)
         return s;
-    struct flush_fates *fates = fates_get(l, call); // after the records: they are older
+    struct flush_fates *fates = erp_fates(l, call); // after the records: they are older
     *failed = !fates;
     if (!fates)
         return HF_OK;

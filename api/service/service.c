@@ -81,6 +81,10 @@ static const struct rpc_method methods[] = {
     ERP("ListDiscards", list_discards, erp_discards),
     ERP("ListBatches", list_batches, erp_batches),
     ERP("GetBatch", get_batch, erp_batch),
+    ERP("StartReconciliation", start_reconciliation, erp_reconcile),
+    ERP("GetReconciliation", get_reconciliation, erp_reconciliation),
+    ERP("CloseDay", close_day, erp_close),
+    ERP("ListShort", list_short, erp_short),
     ERP("Trace", trace, erp_trace),
     // Load balancers and tools come without a key.
     {.path = "/grpc.health.v1.Health/Check",

@@ -10,6 +10,7 @@
 #include "rpc/rpc.h"
 
 struct flush_desk;      // flush/desk.h
+struct flush_observer;  // flush/observe.h
 struct watch_hub;       // watch/hub.h
 struct ingest_sessions; // ingest/session.h
 
@@ -33,10 +34,11 @@ struct service_packets {
 };
 
 struct service_options {
-    struct core *core;       // borrowed; has pollers + 1 workers to spare
-    const struct auth *auth; // borrowed
-    struct watch_hub *hub;   // borrowed; NULL: WatchStock is UNIMPLEMENTED
-    struct flush_desk *desk; // borrowed; NULL: nothing is posted to an ERP
+    struct core *core;               // borrowed; has pollers + 1 workers to spare
+    const struct auth *auth;         // borrowed
+    struct watch_hub *hub;           // borrowed; NULL: WatchStock is UNIMPLEMENTED
+    struct flush_desk *desk;         // borrowed; NULL: nothing is posted to an ERP
+    struct flush_observer *observer; // borrowed; NULL: as above
     uint32_t pollers;
     uint32_t watchers_max; // WatchStock streams open at once
     struct service_packets packets;

@@ -87,7 +87,8 @@ void packet_open(void *ctx, void *local, struct rpc_call *call);
 void packet_close(void *ctx, void *local, struct rpc_call *call);
 void packet_list(void *ctx, void *local, struct rpc_call *call);
 #define SERVICE_ERP_TABLE(X)                                                                       \
-    X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)
+    X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)    \
+    X(reconcile) X(reconciliation) X(close) X(short)
 #define X(name) void erp_##name(void *ctx, void *local, struct rpc_call *call);
 SERVICE_ERP_TABLE(X)
 #undef X

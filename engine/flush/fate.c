@@ -93,6 +93,7 @@ static bool letters_add(struct flush_fates *k, const struct flush *f)
         if (!s)
             return false;
         s->where = FLUSH_DISCARDED;
+        s->unsettled = d->state != FLUSH_DISCARD_BOOKED;
         s->letter = d->letter;
         s->batch = d->batch;
         s->time_ms = d->time_ms;

@@ -31,7 +31,8 @@ const char *flush_where_name(enum flush_where w); // static text; "unknown" othe
 struct flush_span { // a line, and what it is part of
     uint32_t handle;
     uint8_t kind, back;
-    uint16_t where;
+    uint8_t where;    // enum flush_where
+    bool unsettled;   // DISCARDED: its acknowledgement is not durable yet
     int64_t quantity; // signed
     uint64_t first_lsn, last_lsn, since_ms;
     uint32_t movements;

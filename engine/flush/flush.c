@@ -284,6 +284,15 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     return s == HF_AGAIN ? read : s;
 }
 
+bool flush_contact(struct flush *f, uint64_t now_ms)
+{
+    if (f->failed != HF_OK || now_ms < f->pause_until_ms)
+        return false;
+    if (!f->contacted && !contact_make(f, now_ms))
+        return false;
+    return !f->must_save || state_save(f, now_ms) == HF_OK; // the binding, before it is relied on
+}
+
 static void metrics_publish(struct flush *f)
 {
     struct flush_metrics *m = &f->metrics;

@@ -2,6 +2,8 @@
 
 #include "core/record.h"
 
+#include <stdlib.h>
+
 #define GROUPS_AT_ONCE 64
 #define TRIES          8
 
@@ -88,4 +90,37 @@ enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit
     if (k.last < archived)
         k.last = archived;
     return walk(c, &k);
+}
+
+// HF_NOT_FOUND: expired.
+static enum hf_status time_of(struct core *c, uint64_t lsn, struct journal_record *room,
+                              uint64_t *time_ms)
+{
+    struct archive *a = core_archive(c);
+    enum hf_status s = journal_read_one(core_journal(c), lsn, room, HF_RECORD_BYTES_MAX);
+    if (s == HF_NOT_FOUND && a)
+        s = archive_read_one(a, lsn, room, HF_RECORD_BYTES_MAX);
+    if (s == HF_OK)
+        *time_ms = core_record_time((const struct core_record *)room);
+    return s;
+}
+
+enum hf_status records_at(struct core *c, uint64_t time_ms, uint64_t *lsn)
+{
+    struct journal_record *room = malloc(HF_RECORD_BYTES_MAX);
+    uint64_t low = 1, high = core_durable(c) + 1, at_ms;
+    enum hf_status s = room ? HF_OK : HF_NO_MEMORY;
+    while (s == HF_OK && low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        s = time_of(c, middle, room, &at_ms);
+        if (s == HF_NOT_FOUND || (s == HF_OK && at_ms < time_ms)) {
+            low = middle + 1; // what has expired was before
+            s = HF_OK;
+        } else {
+            high = middle;
+        }
+    }
+    free(room);
+    *lsn = low;
+    return s;
 }

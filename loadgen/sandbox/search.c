@@ -82,6 +82,8 @@ static json_t *location_field(struct sandbox *s, uint32_t i, const char *name)
         return json_string(l->complete);
     if (IS("usage"))
         return json_string(l->usage);
+    if (IS("parent_path")) // locations have none above them here
+        return json_sprintf("%d/", (int)BASE_LOCATION + (int)i);
     if (IS("barcode"))
         return json_false();
     if (IS("active"))
@@ -182,8 +184,10 @@ static json_t *move_field(struct sandbox *s, uint32_t i, const char *name)
         return json_integer(BASE_LOCATION + (json_int_t)m->destination);
     if (IS("quantity") || IS("quantity_product_uom"))
         return quantity_json(m->quantity);
-    if (IS("product_uom_qty"))
+    if (IS("product_uom_qty") || IS("product_qty"))
         return quantity_json(m->demand);
+    if (IS("date"))
+        return picking_field(s, m->picking, "write_date");
     if (IS("picked"))
         return json_boolean(m->picked);
     if (IS("reference"))

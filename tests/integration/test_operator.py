@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -191,6 +192,103 @@ def discarded(w):
     print("ok  a dead letter discarded, through kill -9", flush=True)
 
 
+def reconciled(w):
+    def rows(*args, code=OK):
+        out = w.ctl.text("odoo", "reconcile", "--json", *args, code=code)
+        return {r["sku"]: r for r in map(json.loads, out.splitlines())}
+    w.order("oil", 2)
+    w.settle()
+    found = rows("--all")
+    assert set(found) == {"tea", "oil", "rye", "fig"}, found
+    assert found["oil"]["cause"] == "AGREES" and found["oil"]["erp"] == 997, found
+    assert found["fig"]["cause"] == "EXPLAINED" and found["fig"]["discarded"] == -5, found
+    # Somebody sets a quantity behind everybody's back: no move tells of it.
+    w.sandbox.ask("/sandbox/catalogue", {"stock": [
+        {"product": "tea", "location": "WH/Stock", "quantity": 900}]})
+    drift = 900 - w.c.cell("tea").on_hand
+    found = rows(code=1)
+    assert found["tea"]["difference"] == drift != 0, found
+    args = ("--fix", "--reason", "count of today", "--actor", "ann")
+    w.ctl.text("odoo", "reconcile", *args, "--dry-run", code=1)
+    assert w.c.cell("tea").on_hand != 900
+    w.ctl.text("odoo", "reconcile", *args)
+    assert w.c.cell("tea").on_hand == 900
+    csv = w.ctl.text("odoo", "reconcile", "--all", "--csv").splitlines()
+    assert csv[0].startswith("sku,location,odoo,on_hand,") and len(csv) == 5, csv
+    w.settle()
+    assert w.odoo("tea") == 900  # Odoo was not told
+    print("ok  reconciled, and set right", flush=True)
+
+
+def closed(w):
+    today = time.strftime("%Y-%m-%d")
+    day = w.ctl.json("odoo", "close", "--date", today)[0]
+    totals = {t["channel"]: t for t in day["totals"]}
+    # tea 2+3, oil 1+2, rye 4, fig 5 (discarded); the first by channel web
+    assert totals["web"]["committed"] == totals["web"]["acknowledged"] == 2, day
+    assert totals[""]["committed"] == 15 and totals[""]["discarded"] == 5, day
+    assert totals[""]["acknowledged"] == 10 and totals[""]["movements"] == 5, day
+    documents = {d["name"]: d for d in w.sandbox.ask("/sandbox/pickings?after=0")["pickings"]}
+    assert sum(d["quantity"] for d in day["documents"]) == 12, day
+    for d in day["documents"]:
+        assert documents[d["batch"]]["id"] == d["document"], (d, documents)
+    w.ctl.text("odoo", "close", "--date", "2020-01-01")
+    w.ctl.text("odoo", "close", "--date", "tomorrow", code=USAGE)
+    print("ok  the day's end", flush=True)
+
+
+def short(w):
+    assert w.ctl.text("short") == "0 cells are short\n"
+    w.fault(kind="user_error", product="tea", count=-1)
+    first = w.order("tea", 600, reference="big")
+    second = w.order("tea", 250)
+    w.c.admin.AdjustStock(w.c.a.AdjustStockRequest(
+        operation_id=uuid7(), sku="tea", location="main", difference=-100, reason="odoo:lost"))
+    wait(lambda: w.ctl.json("deadletter", "list"), "no dead letter")
+    out = w.ctl.text("short", "--json", code=1)
+    cell = json.loads(out)
+    assert cell["sku"] == "tea" and cell["available"] == -50, cell
+    assert [o["reservation_id"] for o in cell["orders"]] == [first, second], cell
+    assert cell["orders"][0]["reference"] == "big" and cell["orders"][0]["quantity"] == 600, cell
+    w.mended()
+    for letter in w.ctl.json("deadletter", "list"):
+        w.ctl.text("deadletter", "retry", str(letter["id"]))
+    wait(lambda: w.c.cell("tea").committed == 0, "it is not posted")
+    cell = json.loads(w.ctl.text("short", "--json", code=1))
+    assert cell["orders"] == [], cell
+    print("ok  short cells and who waits for them", flush=True)
+
+
+def imported(w):
+    """Cells and stock come from Odoo while somebody sells, and again without harm."""
+    dry = w.ctl.text("odoo", "import", "--dry-run", "--actor", "ann", code=OK)
+    assert "4 cells were missing, 0 made" in dry, dry
+    w.sandbox.ask("/sandbox/catalogue", {"products": [
+        {"default_code": "lot", "tracking": "lot"}], "stock": [
+            {"product": "lot", "location": "WH/Stock", "quantity": 3}]})
+    told = w.ctl.text("odoo", "import", "--actor", "ann")
+    assert "5 cells were missing, 4 made" in told and " 1 tracked" in told, told
+    assert w.c.cell("tea").on_hand == 1000
+    sold, stop = [], threading.Event()
+
+    def sell():
+        while not stop.is_set():
+            w.order("tea", 1)
+            sold.append(1)
+            time.sleep(0.01)
+    seller = threading.Thread(target=sell)
+    seller.start()
+    for _ in range(3):
+        w.ctl.text("odoo", "import", "--actor", "ann")
+    stop.set()
+    seller.join()
+    w.settle()
+    wait(lambda: w.c.cell("tea").committed == 0, "it is not posted")
+    assert w.c.cell("tea").on_hand == w.odoo("tea") == 1000 - len(sold) < 1000, len(sold)
+    w.ctl.text("odoo", "reconcile")
+    print(f"ok  imported, and again with {len(sold)} sales going on", flush=True)
+
+
 def main():
     with world.scratch() as folder:
         skus = ["tea", "oil", "rye", "fig"]
@@ -199,6 +297,11 @@ def main():
             posted_and_traced(w)
             retried(w)
             discarded(w)
+            reconciled(w)
+            closed(w)
+            short(w)
+    with world.scratch() as folder, World(folder, sys.argv[1:4], skus) as w:
+        imported(w)
     print("all passed")
 
 

@@ -1,0 +1,229 @@
+// ErpService, cells below zero: holds out of memory, and sales that the ERP has not booked yet out
+// of the outbox.
+#include "service/erp.h"
+
+#include "flush/records.h"
+
+#include "core/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CELLS_MAX  1000
+#define ORDERS_MAX 20000
+#define VIEWS      256
+
+typedef Holdfast__V1__ShortOrder Order;
+typedef Holdfast__V1__ShortCell Cell;
+
+struct shortage {
+    struct service_local *local;
+    struct core *core;
+    struct arena *arena;
+    struct flush_fates *fates; // NULL: nothing is posted
+    uint32_t *handles;         // ascending
+    Cell **cells;
+    uint32_t count, orders, *room; // room: of each cell's orders
+    bool cut;
+};
+
+static int handle_order(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static bool cells_find(struct shortage *k, const struct auth_identity *who, const char *location)
+{
+    uint32_t all = core_cell_count(k->core);
+    size_t bytes = strlen(location);
+    for (uint32_t h = 0; h < all; h++) {
+        struct core_name n;
+        struct core_cell c;
+        if (core_cell_read(k->core, h, &c) != HF_OK || c.available >= 0 ||
+            core_cell_name(k->core, h, &n) != HF_OK ||
+            (bytes && (bytes != n.location_bytes || memcmp(location, n.location, bytes) != 0)) ||
+            !auth_location_ok(who, n.location, n.location_bytes))
+            continue;
+        if (k->count == CELLS_MAX) {
+            k->cut = true;
+            return true;
+        }
+        Cell *out = arena_take(k->arena, sizeof *out);
+        if (!out)
+            return false;
+        holdfast__v1__short_cell__init(out);
+        out->available = c.available;
+        out->on_hand = c.on_hand;
+        out->held = c.held;
+        out->committed = c.committed;
+        out->external = c.external;
+        k->handles[k->count] = h;
+        k->cells[k->count++] = out;
+        if (!erp_cell(k->core, k->arena, h, &out->sku, &out->location, &out->unit_scale))
+            return false;
+    }
+    return true;
+}
+
+// NULL: no memory, or too many (then cut is set).
+static Order *order_add(struct shortage *k, uint32_t cell)
+{
+    Cell *c = k->cells[cell];
+    if (k->orders == ORDERS_MAX) {
+        k->cut = true;
+        return NULL;
+    }
+    if (c->n_orders == k->room[cell]) {
+        uint32_t room = k->room[cell] ? 2 * k->room[cell] : 8;
+        Order **more = arena_take(k->arena, room * sizeof *more);
+        if (!more)
+            return NULL;
+        if (c->n_orders)
+            memcpy(more, c->orders, c->n_orders * sizeof *more);
+        c->orders = more;
+        k->room[cell] = room;
+    }
+    Order *o = arena_take(k->arena, sizeof *o);
+    if (!o)
+        return NULL;
+    holdfast__v1__short_order__init(o);
+    c->orders[c->n_orders++] = o;
+    k->orders++;
+    return o;
+}
+
+static bool order_fill(struct shortage *k, Order *o, struct hf_uuid id, uint16_t channel,
+                       const char *reference, size_t reference_bytes)
+{
+    const char *name = core_channel_name(k->core, channel);
+    o->reservation_id = erp_uuid(k->arena, id);
+    o->channel = name ? arena_text(k->arena, name, strlen(name)) : o->channel;
+    o->reference = arena_text(k->arena, reference, reference_bytes);
+    return o->reservation_id && o->channel && o->reference;
+}
+
+static bool holds_find(struct shortage *k, uint32_t cell, struct core_view *views)
+{
+    struct core_filter f = {
+        .by_handle = true, .by_state = true, .handle = k->handles[cell], .state = CORE_STATE_HELD};
+    struct core_line lines[HF_LINES_MAX];
+    uint64_t cursor = 0;
+    do {
+        uint64_t now_ms = core_now(k->core);
+        uint32_t n = core_list(k->local->worker, &f, &cursor, views, VIEWS);
+        for (uint32_t i = 0; i < n; i++) {
+            struct core_view v;
+            if (core_get(k->local->worker, now_ms, views[i].id, &v, lines, HF_LINES_MAX) != HF_OK ||
+                v.state != CORE_STATE_HELD)
+                continue;
+            Order *o = order_add(k, cell);
+            if (!o)
+                return k->cut;
+            o->state = (char *)(uintptr_t) "HELD";
+            o->time_ms = hf_uuid_version(v.id) == 7 ? (int64_t)hf_uuid_ms(v.id) : 0;
+            for (uint32_t j = 0; j < v.line_count; j++)
+                o->quantity += lines[j].handle == k->handles[cell] ? lines[j].quantity : 0;
+            if (!order_fill(k, o, v.id, v.channel, v.reference, strlen(v.reference)))
+                return false;
+        }
+    } while (cursor);
+    return true;
+}
+
+static enum hf_status sale_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                 const struct journal_record *frame)
+{
+    struct shortage *k = ctx;
+    struct core_record_parts p;
+    const struct core_record *rec = (const struct core_record *)frame;
+    (void)time_ms;
+    if (!core_record_parse(frame, &p))
+        return HF_DAMAGED;
+    for (uint32_t i = 0; i < rec->line_count; i++) {
+        enum flush_kind kind;
+        int64_t quantity;
+        const uint32_t *at =
+            bsearch(&rec->lines[i].handle, k->handles, k->count, sizeof *k->handles, handle_order);
+        if (!at || !flush_movement_of(&rec->lines[i], &p, &kind, &quantity) || kind != FLUSH_SALE)
+            continue;
+        const struct flush_span *s = flush_fates_find(k->fates, *at, kind, lsn);
+        if (lsn <= flush_fates_taken(k->fates) &&
+            (!s || s->where == FLUSH_DISCARDED || s->where == FLUSH_ACKNOWLEDGED))
+            continue; // done, or netted
+        Order *o = order_add(k, (uint32_t)(at - k->handles));
+        if (!o)
+            return k->cut ? HF_STOPPED : HF_NO_MEMORY;
+        o->state = (char *)(uintptr_t) "COMMITTED";
+        o->quantity = quantity;
+        o->time_ms = (int64_t)core_record_time(rec);
+        if (!order_fill(k, o, rec->frame.id, rec->channel, p.reference, p.reference_bytes))
+            return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+static enum hf_status sales_find(struct shortage *k)
+{
+    uint64_t first = flush_fates_taken(k->fates) + 1;
+    uint32_t n;
+    const struct flush_span *s = flush_fates_spans(k->fates, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (s[i].where != FLUSH_DISCARDED && s[i].first_lsn < first &&
+            bsearch(&s[i].handle, k->handles, k->count, sizeof *k->handles, handle_order))
+            first = s[i].first_lsn;
+    enum hf_status st = records_walk(k->core, first - 1, core_durable(k->core), sale_visit, k);
+    return k->cut ? HF_OK : st;
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+    const Order *const *x = a, *const *y = b;
+    return (*x)->time_ms < (*y)->time_ms ? -1 : (*x)->time_ms > (*y)->time_ms;
+}
+
+static enum hf_status orders_find(struct shortage *k)
+{
+    struct core_view *views = arena_take(k->arena, VIEWS * sizeof *views);
+    k->room = arena_take(k->arena, CELLS_MAX * sizeof *k->room);
+    if (!views || !k->room)
+        return HF_NO_MEMORY;
+    memset(k->room, 0, CELLS_MAX * sizeof *k->room);
+    for (uint32_t i = 0; i < k->count; i++)
+        if (!holds_find(k, i, views))
+            return HF_NO_MEMORY;
+    enum hf_status s = k->fates && k->count ? sales_find(k) : HF_OK;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (k->cells[i]->n_orders)
+            qsort(k->cells[i]->orders, k->cells[i]->n_orders, sizeof(void *), oldest_first);
+    return s;
+}
+
+void erp_short(void *ctx, void *local, struct rpc_call *call)
+{
+    const Holdfast__V1__ListShortRequest *in = (const void *)call->request;
+    Holdfast__V1__ListShortResponse out = HOLDFAST__V1__LIST_SHORT_RESPONSE__INIT;
+    struct shortage k = {.local = local, .core = local_core(local), .arena = &call->arena};
+    struct service_local *l = local;
+    (void)ctx;
+    k.handles = arena_take(&call->arena, CELLS_MAX * sizeof *k.handles);
+    k.cells = arena_take(&call->arena, CELLS_MAX * sizeof(void *));
+    if (!k.handles || !k.cells || !cells_find(&k, call->who, in->location)) {
+        erp_fail_memory(call);
+        return;
+    }
+    enum hf_status s = HF_OK;
+    if (in->orders && k.count) {
+        if (l->service->options.desk && !(k.fates = erp_fates(local, call)))
+            return;
+        s = orders_find(&k);
+        flush_fates_destroy(k.fates);
+    }
+    out.cells = k.cells;
+    out.n_cells = k.count;
+    out.cut = k.cut;
+    if (s == HF_OK)
+        rpc_reply(call, &out.base, journal_appended(core_journal(k.core)));
+    else
+        erp_fail_status(call, s);
+}

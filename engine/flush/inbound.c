@@ -1,0 +1,477 @@
+// A change of on hand is made once:
+//  I1 The intent, with the operation's id, is durable before it is made, together with what is
+//     remembered of its line from then on.
+//  I2 Within the process it is appended once; a start looks for its id in archive and journal
+//  first.
+#include "flush/inbound_internal.h"
+
+#include "base/atomics.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "flush/records.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ASK_MS 10000
+
+static void count(uint64_t *metric, uint64_t by)
+{
+    hf_store_relaxed(metric, hf_load_relaxed(metric) + by); // one thread writes
+}
+
+static enum hf_status fail(struct inbound *in, enum hf_status s, const char *what)
+{
+    in->failed = s;
+    hf_log(HF_LOG_ERROR, "inbound_failed", "status=%s why=\"%s\"", hf_status_name(s), what);
+    return s;
+}
+
+void inbound_options_default(struct inbound_options *o)
+{
+    *o = (struct inbound_options){.overlap_ms = 300000, .refresh_ms = 60000};
+}
+
+enum hf_status inbound_open(const struct inbound_options *o, uint64_t since_ms,
+                            struct inbound **out, char why[200])
+{
+    struct inbound *in = calloc(1, sizeof *in);
+    snprintf(why, 200, "no memory");
+    if (!in)
+        return HF_NO_MEMORY;
+    in->options = *o;
+    snprintf(in->engine, sizeof in->engine, "%s", o->engine);
+    in->options.engine = NULL;
+    enum hf_status s = inbound_load(in, why);
+    if (s == HF_NOT_FOUND) {
+        in->watermark_ms = since_ms;
+        in->known_ms = since_ms > o->overlap_ms ? since_ms - o->overlap_ms : 0;
+        in->baseline = in->found = true;
+        s = HF_OK;
+    }
+    if (s != HF_OK) {
+        inbound_close(in);
+        return s;
+    }
+    *out = in;
+    return HF_OK;
+}
+
+void inbound_close(struct inbound *in)
+{
+    free(in->lines);
+    free(in->intents);
+    free(in->demand);
+    free(in->fresh);
+    free(in);
+}
+
+void inbound_metrics(const struct inbound *in, struct inbound_metrics *out)
+{
+    const uint64_t *from = (const uint64_t *)&in->metrics;
+    uint64_t *to = (uint64_t *)out;
+    for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
+        to[i] = hf_load_relaxed(&from[i]);
+}
+
+// ------------------------------------------------------------------------------- reading
+
+static uint32_t id_of(const json_t *row, const char *field)
+{
+    json_int_t id = json_integer_value(json_object_get(row, field));
+    return id > 0 && id <= INT32_MAX ? (uint32_t)id : 0;
+}
+
+// "2026-11-26 10:00:00", UTC. 0: not that.
+static uint64_t date_ms(const json_t *v)
+{
+    struct tm t = {0};
+    const char *text = json_string_value(v);
+    if (!text || sscanf(text, "%d-%d-%d %d:%d:%d", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour,
+                        &t.tm_min, &t.tm_sec) != 6)
+        return 0;
+    t.tm_year -= 1900;
+    t.tm_mon -= 1;
+    time_t seconds = timegm(&t);
+    return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+}
+
+static void date_text(uint64_t ms, char text[24])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm t;
+    gmtime_r(&seconds, &t);
+    strftime(text, 24, "%Y-%m-%d %H:%M:%S", &t);
+}
+
+static json_t *not_ours(const struct inbound *in)
+{
+    char pattern[FLUSH_ENGINE_BYTES_MAX + 8];
+    snprintf(pattern, sizeof pattern, "HF/%s/", in->engine);
+    return json_pack("[s,s,s]", "reference", "not like", pattern);
+}
+
+static uint32_t cell_at(const struct inbound *in, const json_t *row, const char *field,
+                        uint8_t *scale)
+{
+    struct core_cell cell;
+    uint32_t h = mirror_cell(in->options.mirror, id_of(row, "product_id"), id_of(row, field));
+    if (h != MIRROR_NONE && core_cell_read(in->options.core, h, &cell) == HF_OK)
+        *scale = cell.scale;
+    return h;
+}
+
+static enum hf_status demand_visit(void *ctx, const json_t *row)
+{
+    struct inbound *in = ctx;
+    uint8_t scale = 0, unused = 0;
+    int64_t q;
+    uint32_t from = cell_at(in, row, "location_id", &scale);
+    if (from >= in->demand_cells || from == cell_at(in, row, "location_dest_id", &unused))
+        return HF_OK;
+    q = 0;
+    (void)mirror_quantity(json_object_get(row, "product_qty"), scale, &q);
+    if (q > 0 && in->demand[from] <= HF_QUANTITY_MAX - q)
+        in->demand[from] += q;
+    return HF_OK;
+}
+
+static enum hf_status demand_read(struct inbound *in)
+{
+    uint32_t cells = core_cell_count(in->options.core);
+    free(in->demand);
+    in->demand = calloc(cells + 1, sizeof *in->demand);
+    in->demand_cells = in->demand ? cells : 0;
+    if (!in->demand)
+        return HF_AGAIN;
+    return mirror_pages(
+        in->options.mirror, "stock.move",
+        json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
+                  "partially_available", "assigned", "location_id", "in",
+                  mirror_inside(in->options.mirror), not_ours(in)),
+        json_pack("[s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty"),
+        demand_visit, in);
+}
+
+static enum hf_status line_visit(void *ctx, const json_t *row)
+{
+    struct inbound *in = ctx;
+    uint8_t from_scale = 0, to_scale = 0;
+    struct inbound_line l = {.id = id_of(row, "id"),
+                             .from = cell_at(in, row, "location_id", &from_scale),
+                             .to = cell_at(in, row, "location_dest_id", &to_scale),
+                             .write_ms = date_ms(json_object_get(row, "write_date"))};
+    const json_t *q = json_object_get(row, "quantity_product_uom");
+    uint64_t done_ms = date_ms(json_object_get(row, "date"));
+    if (l.write_ms > in->seen_ms)
+        in->seen_ms = l.write_ms;
+    if (l.from == l.to) {
+        count(&in->metrics.unknown, l.from == MIRROR_NONE && !inbound_find(in, l.id));
+        return HF_OK;
+    }
+    if (!inbound_find(in, l.id) && done_ms < in->known_ms) {
+        if (l.write_ms >= in->known_ms + in->options.overlap_ms)
+            count(&in->metrics.late_edits, 1);
+        return HF_OK; // it was known when this began
+    }
+    if (in->fresh_count == in->fresh_room) {
+        uint32_t room = in->fresh_room ? 2 * in->fresh_room : 256;
+        struct inbound_line *more = realloc(in->fresh, room * sizeof *more);
+        if (!more)
+            return HF_AGAIN;
+        in->fresh = more;
+        in->fresh_room = room;
+    }
+    if (l.from != MIRROR_NONE)
+        (void)mirror_quantity(q, from_scale, &l.taken);
+    if (l.to != MIRROR_NONE)
+        (void)mirror_quantity(q, to_scale, &l.given);
+    in->fresh[in->fresh_count++] = l;
+    return HF_OK;
+}
+
+static enum hf_status lines_read(struct inbound *in)
+{
+    char since[24];
+    uint64_t from =
+        in->watermark_ms > in->options.overlap_ms ? in->watermark_ms - in->options.overlap_ms : 0;
+    date_text(from, since);
+    in->fresh_count = 0;
+    in->seen_ms = in->watermark_ms;
+    return mirror_pages(in->options.mirror, "stock.move.line",
+                        json_pack("[[s,s,s],[s,s,s],o,s,[s,s,o],[s,s,o]]", "state", "=", "done",
+                                  "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
+                                  mirror_inside(in->options.mirror), "location_dest_id", "in",
+                                  mirror_inside(in->options.mirror)),
+                        json_pack("[s,s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
+                                  "quantity_product_uom", "write_date", "date"),
+                        line_visit, in);
+}
+
+// ------------------------------------------------------------------------------- intending
+
+static struct hf_uuid operation_id(const struct inbound_intent *k, uint64_t now_ms)
+{
+    uint64_t body[] = {k->line, k->handle, (uint64_t)k->delta, now_ms};
+    return hf_uuid_v7(now_ms, hf_hash(body, sizeof body, 1), hf_hash(body, sizeof body, 2));
+}
+
+static bool intent_add(struct inbound *in, uint32_t line, uint32_t handle, int64_t delta,
+                       uint64_t now_ms)
+{
+    if (delta == 0 || handle == MIRROR_NONE)
+        return true;
+    if (in->intent_count == in->intent_room) {
+        uint32_t room = in->intent_room ? 2 * in->intent_room : 256;
+        struct inbound_intent *more = realloc(in->intents, room * sizeof *more);
+        if (!more)
+            return false;
+        in->intents = more;
+        in->intent_room = room;
+    }
+    struct inbound_intent *k = &in->intents[in->intent_count++];
+    *k = (struct inbound_intent){.handle = handle, .line = line, .delta = delta};
+    k->op_id = operation_id(k, now_ms);
+    return true;
+}
+
+static bool line_differs(struct inbound *in, const struct inbound_line *l, uint64_t now_ms)
+{
+    static const struct inbound_line none = {.from = MIRROR_NONE, .to = MIRROR_NONE};
+    const struct inbound_line *old = inbound_find(in, l->id);
+    old = old ? old : &none;
+    bool ok = true;
+    if (old->from != l->from)
+        ok = intent_add(in, l->id, old->from, old->taken, now_ms) &&
+             intent_add(in, l->id, l->from, -l->taken, now_ms);
+    else
+        ok = intent_add(in, l->id, l->from, old->taken - l->taken, now_ms);
+    if (old->to != l->to)
+        return ok && intent_add(in, l->id, old->to, -old->given, now_ms) &&
+               intent_add(in, l->id, l->to, l->given, now_ms);
+    return ok && intent_add(in, l->id, l->to, l->given - old->given, now_ms);
+}
+
+static int line_order(const void *a, const void *b)
+{
+    const struct inbound_line *x = a, *y = b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct inbound_line *x = a, *y = b;
+    return x->write_ms > y->write_ms ? -1 : x->write_ms < y->write_ms;
+}
+
+// Merges what was read into what is remembered; the oldest go when there are too many.
+static bool lines_remember(struct inbound *in)
+{
+    uint32_t room = in->line_count + in->fresh_count + 1;
+    struct inbound_line *all = malloc(room * sizeof *all);
+    uint32_t n = 0, at = 0;
+    if (!all)
+        return false;
+    qsort(in->fresh, in->fresh_count, sizeof *in->fresh, line_order);
+    for (uint32_t i = 0; i < in->line_count || at < in->fresh_count;) {
+        bool old =
+            i < in->line_count && (at == in->fresh_count || in->lines[i].id < in->fresh[at].id);
+        if (!old && i < in->line_count && in->lines[i].id == in->fresh[at].id)
+            i++;
+        all[n++] = old ? in->lines[i++] : in->fresh[at++];
+    }
+    if (n > INBOUND_LINES_MAX) {
+        qsort(all, n, sizeof *all, newest_first);
+        n = INBOUND_LINES_MAX;
+        if (all[n].write_ms >= in->known_ms)
+            in->known_ms = all[n].write_ms + 1;
+        qsort(all, n, sizeof *all, line_order);
+    }
+    free(in->lines);
+    in->lines = all;
+    in->line_count = n;
+    in->line_room = room;
+    return true;
+}
+
+// ------------------------------------------------------------------------------- applying
+
+static enum hf_status any_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                const struct journal_record *r)
+{
+    bool *found = ctx;
+    (void)lsn, (void)time_ms, (void)r;
+    *found = true;
+    return HF_OK;
+}
+
+static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
+                                   struct inbound_intent *k, uint64_t now_ms)
+{
+    char reason[HF_REASON_BYTES_MAX + 1];
+    struct core_admin_answer a;
+    struct hf_uuid old;
+    snprintf(reason, sizeof reason, FLUSH_REASON_INBOUND "line %" PRIu32, k->line);
+    struct core_change ch = {.op_id = k->op_id,
+                             .handle = k->handle,
+                             .setting = CORE_SET_ON_HAND,
+                             .relative = true,
+                             .value = k->delta,
+                             .reason = reason};
+    bool found = false;
+    if (!in->found) { // I2
+        enum hf_status s = records_of(in->options.core, k->op_id, any_visit, &found);
+        if (s == HF_BUSY || s == HF_NOT_FOUND || s == HF_NO_MEMORY)
+            return HF_AGAIN;
+        if (s != HF_OK)
+            return fail(in, s, "the journal could not be read");
+    }
+    if (found)
+        return HF_OK;
+    core_change(w, now_ms, &ch, &a);
+    switch (a.outcome) {
+    case CORE_OUT_DONE:
+        in->ticket = a.ticket > in->ticket ? a.ticket : in->ticket;
+        return HF_OK;
+    case CORE_OUT_BUSY:
+    case CORE_OUT_ID_IN_FUTURE:
+        return HF_AGAIN;
+    case CORE_OUT_ID_TOO_OLD: // not appended: the same under an id of today, durable first
+        old = k->op_id;
+        k->op_id = operation_id(k, now_ms);
+        if (inbound_save(in, now_ms) != HF_OK)
+            k->op_id = old;
+        return HF_AGAIN;
+    default:
+        return fail(in, HF_DAMAGED, "the engine does not take a change from Odoo");
+    }
+}
+
+static enum hf_status intents_apply(struct inbound *in, struct core_worker *w, uint64_t now_ms)
+{
+    for (; in->intents_done < in->intent_count; in->intents_done++) {
+        enum hf_status s = intent_apply(in, w, &in->intents[in->intents_done], now_ms);
+        if (s != HF_OK)
+            return s;
+    }
+    in->found = true;
+    if (core_durable(in->options.core) < in->ticket)
+        return HF_AGAIN;
+    count(&in->metrics.lines, in->intent_count);
+    in->intent_count = in->intents_done = 0; // on the disk with the next change: a start finds them
+    return HF_OK;
+}
+
+static enum hf_status demand_set(struct inbound *in, struct core_worker *w, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < in->demand_cells; i++) {
+        struct core_cell cell;
+        struct core_admin_answer a;
+        struct inbound_intent id = {.handle = i, .delta = in->demand[i]};
+        if (core_cell_read(in->options.core, i, &cell) != HF_OK || cell.external == in->demand[i])
+            continue;
+        struct core_change ch = {.op_id = operation_id(&id, now_ms),
+                                 .handle = i,
+                                 .setting = CORE_SET_EXTERNAL,
+                                 .value = in->demand[i],
+                                 .reason = FLUSH_REASON_INBOUND "demand"};
+        core_change(w, now_ms, &ch, &a);
+        if (a.outcome != CORE_OUT_DONE)
+            return HF_AGAIN; // absolute: the next poll sets it
+        count(&in->metrics.demand_changes, 1);
+        if (cell.available >= 0 && cell.available < in->demand[i] - cell.external)
+            hf_log(HF_LOG_WARN, "cell_short", "handle=%" PRIu32 " cause=demand", i);
+    }
+    return HF_OK;
+}
+
+// ------------------------------------------------------------------------------- the poll
+
+static void contact_work(struct flush *f, struct core_worker *w, uint64_t now_ms, void *ctx)
+{
+    bool *ok = ctx;
+    (void)w;
+    *ok = flush_contact(f, now_ms);
+}
+
+static enum hf_status refresh(struct inbound *in, uint64_t now_ms)
+{
+    bool ok = false;
+    if (in->read_ms && now_ms < in->read_ms + in->options.refresh_ms)
+        return HF_OK;
+    // The right database, before anything is believed.
+    if (in->options.desk->ask(in->options.desk, contact_work, &ok, ASK_MS) != HF_OK || !ok)
+        return HF_AGAIN;
+    enum hf_status s = mirror_read(in->options.mirror);
+    if (s == HF_OK)
+        in->read_ms = now_ms;
+    return s == HF_OK ? HF_OK : HF_AGAIN;
+}
+
+// The disk was full: what is in memory is ahead of it, and must not be believed.
+static enum hf_status reload(struct inbound *in, uint64_t watermark_ms)
+{
+    char why[200];
+    in->line_count = in->intent_count = in->intents_done = 0;
+    in->watermark_ms = watermark_ms;
+    in->found = false;
+    free(in->lines);
+    free(in->intents);
+    in->lines = NULL;
+    in->intents = NULL;
+    in->line_room = in->intent_room = 0;
+    enum hf_status s = inbound_load(in, why);
+    return s == HF_OK || s == HF_NOT_FOUND ? HF_AGAIN : fail(in, s, why);
+}
+
+static enum hf_status intend(struct inbound *in, uint64_t now_ms)
+{
+    uint64_t watermark_ms = in->watermark_ms;
+    bool ok = true;
+    // The first time, what was done a moment ago is taken as known.
+    for (uint32_t i = 0; ok && !in->baseline && i < in->fresh_count; i++)
+        ok = line_differs(in, &in->fresh[i], now_ms);
+    if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline)
+        return HF_OK;
+    ok = ok && lines_remember(in);
+    in->watermark_ms = in->seen_ms;
+    enum hf_status s = ok ? inbound_save(in, now_ms) : HF_AGAIN; // I1
+    if (s == HF_AGAIN)
+        return reload(in, watermark_ms);
+    if (s != HF_OK)
+        return fail(in, s, "the state could not be written");
+    in->baseline = false;
+    return HF_OK;
+}
+
+static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t now_ms)
+{
+    enum hf_status s = intents_apply(in, w, now_ms);
+    if (s == HF_OK)
+        s = refresh(in, now_ms);
+    if (s == HF_OK)
+        s = demand_read(in);
+    if (s == HF_OK)
+        s = lines_read(in);
+    if (s == HF_OK)
+        s = intend(in, now_ms);
+    if (s == HF_OK)
+        s = intents_apply(in, w, now_ms);
+    // Not before the moves are in the engine, durable or not.
+    if (s == HF_OK || (s == HF_AGAIN && in->intent_count && in->intents_done == in->intent_count))
+        s = demand_set(in, w, now_ms);
+    return s;
+}
+
+enum hf_status inbound_poll(struct inbound *in, struct core_worker *w, uint64_t now_ms)
+{
+    enum hf_status s = in->failed != HF_OK ? in->failed : poll(in, w, now_ms);
+    if (s == HF_OK)
+        hf_store_relaxed(&in->metrics.polled_ms, now_ms);
+    count(s == HF_OK ? &in->metrics.polls : &in->metrics.polls_failed, 1);
+    hf_store_relaxed(&in->metrics.remembered, (uint64_t)in->line_count);
+    return s;
+}

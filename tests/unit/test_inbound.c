@@ -1,0 +1,445 @@
+// What others do in Odoo, brought here once; and both sides held against each other.
+#include "flush_world.h"
+
+#include "flush/inbound.h"
+#include "flush/reconcile.h"
+#include "flush/short.h"
+
+#include <jansson.h>
+
+struct inbound_world {
+    struct flush_world fw;
+    struct fake_odoo odoo; // a connection of its own
+    struct mirror mirror;
+    struct inbound *in;
+    struct direct_desk {
+        struct flush_desk base;
+        struct flush_world *fw;
+    } desk;
+};
+
+static enum hf_status ask(struct flush_desk *d, flush_desk_work work, void *ctx,
+                          uint32_t timeout_ms)
+{
+    struct flush_world *fw = ((struct direct_desk *)d)->fw;
+    (void)timeout_ms;
+    work(fw->f, fw->w.worker, core_now(fw->w.core), ctx);
+    return HF_OK;
+}
+
+static void inbound_world_open(struct inbound_world *t)
+{
+    struct inbound_options o;
+    char why[200];
+    inbound_options_default(&o);
+    assert_int_equal(mirror_init(&t->mirror, t->fw.w.core, &t->odoo.base, &t->fw.options), HF_OK);
+    o.core = t->fw.w.core;
+    o.storage = &t->fw.w.disk->base;
+    o.desk = &t->desk.base;
+    o.mirror = &t->mirror;
+    o.engine = "test";
+    enum hf_status s = inbound_open(&o, core_now(t->fw.w.core), &t->in, why);
+    if (s != HF_OK)
+        fail_msg("inbound: %s", why);
+}
+
+static void inbound_world_close(struct inbound_world *t)
+{
+    inbound_close(t->in);
+    mirror_fini(&t->mirror);
+}
+
+static void inbound_world_restart(struct inbound_world *t)
+{
+    inbound_world_close(t);
+    fworld_restart(&t->fw);
+    inbound_world_open(t);
+}
+
+static struct inbound_world *inbound_world_make(uint64_t seed)
+{
+    struct inbound_world *t = calloc(1, sizeof *t);
+    fworld_init(&t->fw, seed);
+    fake_odoo_init(&t->odoo, t->fw.sandbox, t->fw.w.disk, &t->fw.w.clock);
+    t->desk = (struct direct_desk){{.ask = ask}, &t->fw};
+    inbound_world_open(t);
+    return t;
+}
+
+static void inbound_world_free(struct inbound_world *t)
+{
+    inbound_world_close(t);
+    fake_odoo_fini(&t->odoo);
+    fworld_fini(&t->fw);
+    free(t);
+}
+
+// A call to Odoo by somebody else. The answer is the caller's.
+static json_t *other(struct inbound_world *t, const char *path, json_t *args)
+{
+    static const char *const headers[] = {"Authorization: Bearer sandbox", "X-Odoo-Database: odoo",
+                                          "Content-Type: application/json"};
+    static char answer[1 << 20];
+    char *body = json_dumps(args, 0);
+    struct http_request r = {.path = path, .body = body, .body_bytes = strlen(body)};
+    struct http_answer a = {.body = answer, .body_capacity = sizeof answer};
+    for (int i = 0; i < 3; i++)
+        r.headers[i] = headers[i];
+    assert_int_equal(http_call(&t->odoo.base, &r, &a), HTTP_ANSWERED);
+    if (a.status != 200)
+        fail_msg("%s: %s", path, answer);
+    json_decref(args);
+    free(body);
+    return json_loadb(answer, a.body_bytes, JSON_DECODE_ANY, NULL);
+}
+
+static json_int_t id_by(struct inbound_world *t, const char *model, const char *field,
+                        const char *value)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/json/2/%s/search_read", model);
+    json_t *rows = other(
+        t, path, json_pack("{s:[[s,s,s]],s:[s]}", "domain", field, "=", value, "fields", field));
+    json_int_t id = json_integer_value(json_object_get(json_array_get(rows, 0), "id"));
+    assert_true(id > 0);
+    json_decref(rows);
+    return id;
+}
+
+static uint32_t others; // documents
+
+// Somebody moves goods in Odoo; left open when `done` is false.
+static json_int_t move(struct inbound_world *t, const char *product, const char *from,
+                       const char *to, int quantity, bool done)
+{
+    char name[32];
+    snprintf(name, sizeof name, "WH/OUT/%05u", ++others);
+    json_int_t p = id_by(t, "product.product", "default_code", product);
+    json_int_t src = id_by(t, "stock.location", "complete_name", from);
+    json_int_t dst = id_by(t, "stock.location", "complete_name", to);
+    json_t *rows = other(t, "/json/2/stock.warehouse/search_read",
+                         json_pack("{s:[],s:[s]}", "domain", "fields", "int_type_id"));
+    json_int_t type = json_integer_value(json_object_get(json_array_get(rows, 0), "int_type_id"));
+    json_decref(rows);
+    json_t *ids =
+        other(t, "/json/2/stock.picking/create",
+              json_pack("{s:[{s:s,s:s,s:I,s:I,s:I,s:[[i,i,{s:I,s:i,s:i,s:i,s:b,s:I,s:I}]]}]}",
+                        "vals_list", "name", name, "origin", "SO", "picking_type_id", type,
+                        "location_id", src, "location_dest_id", dst, "move_ids", 0, 0, "product_id",
+                        p, "product_uom", 1, "product_uom_qty", quantity, "quantity", quantity,
+                        "picked", 1, "location_id", src, "location_dest_id", dst));
+    json_int_t id = json_integer_value(json_array_get(ids, 0));
+    json_decref(ids);
+    if (done)
+        json_decref(other(t, "/json/2/stock.picking/button_validate",
+                          json_pack("{s:[I],s:{s:b,s:[I]}}", "ids", id, "context", "skip_backorder",
+                                    1, "picking_ids_not_to_backorder", id)));
+    return id;
+}
+
+// Polls until one went through. False: power failed.
+static bool poll(struct inbound_world *t)
+{
+    for (int i = 0; i < 200; i++) {
+        bool did;
+        enum hf_status s = inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core));
+        if (t->fw.w.disk->crashed || !fworld_pump(&t->fw, &did) || t->fw.w.disk->crashed)
+            return false;
+        if (s == HF_OK)
+            return true;
+        assert_int_equal(s, HF_AGAIN);
+        fake_clock_advance_ms(&t->fw.w.clock, 500);
+    }
+    fail_msg("no poll goes through");
+    return false;
+}
+
+static struct core_cell cell(struct inbound_world *t, uint32_t i)
+{
+    return world_read(&t->fw.w, t->fw.cells[i]);
+}
+
+static int64_t odoo_of(struct inbound_world *t, uint32_t i)
+{
+    return sandbox_quantity(t->fw.sandbox, sku_of(i), stock_of(i)) / 1000000;
+}
+
+static void others_moves_are_applied_once(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(1);
+    assert_true(poll(t)); // what was before is known
+    move(t, "tea", VENDORS, "WH/Stock", 40, true);
+    move(t, "tea", "WH/Stock", "SHOP/Stock", 15, true);
+    move(t, "oil", "SHOP/Stock", CUSTOMERS, 7, true);
+    for (int i = 0; i < 3; i++) {
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).on_hand, START + 25);
+        assert_int_equal(cell(t, 1).on_hand, START + 15);
+        assert_int_equal(cell(t, 3).on_hand, START - 7);
+        fake_clock_advance_ms(&t->fw.w.clock, 70000);
+    }
+    assert_true(fworld_run(&t->fw));
+    assert_int_equal(sandbox_pickings(t->fw.sandbox, "done"), 3); // none was told back
+    inbound_world_free(t);
+}
+
+static void our_own_documents_are_left_out(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(2);
+    assert_true(poll(t));
+    fworld_sell(&t->fw, 0, 9, false);
+    fworld_change(&t->fw, 2, -3, "counted");
+    assert_true(fworld_run(&t->fw));
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 0).on_hand, START - 9);
+    assert_int_equal(cell(t, 2).on_hand, START - 3);
+    assert_int_equal(odoo_of(t, 0), START - 9);
+    struct inbound_metrics m;
+    inbound_metrics(t->in, &m);
+    assert_int_equal(m.lines, 0);
+    inbound_world_free(t);
+}
+
+static void open_demand_is_external_until_it_is_shipped(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(3);
+    assert_true(poll(t));
+    json_int_t id = move(t, "rye", "WH/Stock", CUSTOMERS, 30, false);
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 4).external, 30);
+    assert_int_equal(cell(t, 4).available, START - 30);
+    json_decref(other(t, "/json/2/stock.picking/button_validate", json_pack("{s:[I]}", "ids", id)));
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 4).external, 0);
+    assert_int_equal(cell(t, 4).on_hand, START - 30);
+    assert_int_equal(cell(t, 4).available, START - 30); // never more in between
+    inbound_world_free(t);
+}
+
+static void power_fails_at_every_storage_call_and_moves_count_once(void **state)
+{
+    (void)state;
+    uint64_t crashes = 0;
+    for (uint64_t at = 1, through = 0; !through; at++) {
+        struct inbound_world *t = inbound_world_make(4);
+        assert_true(poll(t));
+        move(t, "tea", VENDORS, "WH/Stock", 40, true);
+        move(t, "tea", "WH/Stock", "SHOP/Stock", 15, true);
+        t->fw.w.disk->faults.crash_in = at;
+        through = poll(t) && poll(t);
+        t->fw.w.disk->faults.crash_in = 0;
+        if (!through) {
+            crashes++;
+            inbound_world_restart(t);
+        }
+        assert_true(poll(t));
+        move(t, "oil", VENDORS, "WH/Stock", 1, true);
+        assert_true(poll(t));
+        inbound_world_restart(t);
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).on_hand, START + 25);
+        assert_int_equal(cell(t, 1).on_hand, START + 15);
+        assert_int_equal(cell(t, 2).on_hand, START + 1);
+        inbound_world_free(t);
+    }
+    printf("%llu power losses\n", (unsigned long long)crashes);
+    assert_true(crashes >= 8);
+}
+
+static struct hf_uuid hold(struct inbound_world *t, uint32_t i, int64_t quantity)
+{
+    struct core_line line = {t->fw.cells[i], 0, quantity};
+    struct core_request r = {.verb = CORE_RESERVE,
+                             .id = world_id(&t->fw.w),
+                             .lines = &line,
+                             .line_count = 1,
+                             .ttl_ms = 600000};
+    assert_int_equal(fworld_do(&t->fw, &r).outcome, CORE_OUT_DONE);
+    fake_clock_advance_ms(&t->fw.w.clock, 5);
+    return r.id;
+}
+
+static void a_short_cell_gives_back_its_newest_holds_or_not(void **state)
+{
+    (void)state;
+    for (int policy = SHORT_KEEP; policy <= SHORT_RELEASE; policy++) {
+        struct inbound_world *t = inbound_world_make(8);
+        assert_true(poll(t));
+        struct hf_uuid old = hold(t, 0, 600), middle = hold(t, 0, 200), young = hold(t, 0, 200);
+        move(t, "tea", "WH/Stock", CUSTOMERS, 150, true);
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).available, -150);
+        struct short_watch s = {.core = t->fw.w.core, .policy = (enum short_policy)policy};
+        assert_int_equal(short_look(&s, t->fw.w.worker), HF_OK);
+        struct core_view v;
+        struct core_worker *w = t->fw.w.worker;
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), old, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, CORE_STATE_HELD);
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), middle, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, CORE_STATE_HELD);
+        assert_int_equal(core_get(w, core_now(t->fw.w.core), young, &v, NULL, 0), HF_OK);
+        assert_int_equal(v.state, policy == SHORT_KEEP ? CORE_STATE_HELD : CORE_STATE_RELEASED);
+        assert_int_equal(s.cells, policy == SHORT_KEEP);
+        assert_int_equal(s.released, policy == SHORT_RELEASE);
+        short_fini(&s);
+        inbound_world_free(t);
+    }
+}
+
+// ------------------------------------------------------------------------------- reconciliation
+
+static enum hf_status poll_between(void *ctx)
+{
+    return poll(ctx) ? HF_OK : HF_IO;
+}
+
+static struct reconcile_report reconcile_with(struct inbound_world *t,
+                                              enum hf_status (*between)(void *ctx))
+{
+    struct reconcile_report r;
+    const struct reconcile_options o = {.core = t->fw.w.core,
+                                        .mirror = &t->mirror,
+                                        .desk = &t->desk.base,
+                                        .passes = 3,
+                                        .between = between,
+                                        .ctx = t};
+    world_settle(&t->fw.w);
+    assert_int_equal(reconcile_run(&o, &r), HF_OK);
+    assert_int_equal(r.count, CELLS);
+    return r;
+}
+
+static struct reconcile_report reconcile(struct inbound_world *t)
+{
+    return reconcile_with(t, NULL);
+}
+
+// What Odoo shows of a move that nobody has read yet moves ours in between, and is no difference:
+// else a person would set it right, and the move would come on top.
+static void a_move_that_was_not_read_yet_is_no_difference(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(9);
+    assert_true(poll(t));
+    move(t, "fig", "WH/Stock", CUSTOMERS, 11, true);
+    struct reconcile_report r = reconcile_with(t, poll_between);
+    assert_int_equal(r.rows[6].cause, RECONCILE_AGREES);
+    assert_int_equal(r.differing + r.moving, 0);
+    assert_int_equal(cell(t, 6).on_hand, START - 11);
+    reconcile_report_free(&r);
+    inbound_world_free(t);
+}
+
+static void what_is_on_its_way_explains_the_difference(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(5);
+    fworld_sell(&t->fw, 0, 9, false);
+    fworld_change(&t->fw, 1, 20, FLUSH_REASON_RECEIPT);
+    fworld_change(&t->fw, 2, -3, "counted");
+    struct reconcile_report r = reconcile(t);
+    assert_int_equal(r.differing + r.moving, 0);
+    assert_int_equal(r.rows[0].cause, RECONCILE_AGREES); // a sale moves neither side yet
+    assert_int_equal(r.rows[1].cause, RECONCILE_EXPLAINED);
+    assert_int_equal(r.rows[1].terms.unposted, 20);
+    assert_int_equal(r.rows[2].terms.unposted, -3);
+    reconcile_report_free(&r);
+    assert_true(fworld_run(&t->fw));
+    r = reconcile(t);
+    for (uint32_t i = 0; i < r.count; i++)
+        assert_int_equal(r.rows[i].cause, RECONCILE_AGREES);
+    reconcile_report_free(&r);
+    inbound_world_free(t);
+}
+
+static void a_difference_is_told_and_a_discard_explains_one(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(6);
+    struct sandbox_answer a;
+    static const char faults[] = "{\"faults\":[{\"kind\":\"user_error\",\"product\":\"tea\","
+                                 "\"count\":-1}]}";
+    struct sandbox_request fault = {
+        .method = "POST", .path = "/sandbox/faults", .body = faults, .body_bytes = strlen(faults)};
+    sandbox_handle(t->fw.sandbox, &fault, &a);
+    free(a.body);
+    fworld_sell(&t->fw, 0, 5, false);
+    fworld_change(&t->fw, 1, -4, "counted");
+    move(t, "fig", "WH/Stock", CUSTOMERS, 11, true); // and nobody has read it yet
+    assert_true(fworld_run(&t->fw));
+    struct reconcile_report r = reconcile(t);
+    assert_int_equal(r.rows[1].cause, RECONCILE_EXPLAINED);
+    assert_int_equal(r.rows[1].terms.dead, -4);
+    assert_int_equal(r.rows[6].cause, RECONCILE_DIFFERENCE);
+    assert_int_equal(r.rows[6].difference, -11);
+    assert_int_equal(r.differing, 1);
+    reconcile_report_free(&r);
+    for (uint64_t i = 1; i <= 2; i++) {
+        struct flush_discarding k = {i, world_id(&t->fw.w), "ann", "gone"};
+        assert_int_equal(flush_dead_discard(t->fw.f, &k, core_now(t->fw.w.core)), HF_OK);
+    }
+    for (int i = 0; i < 50; i++) {
+        bool did;
+        assert_true(fworld_pump(&t->fw, &did));
+    }
+    r = reconcile(t);
+    assert_int_equal(r.rows[0].cause, RECONCILE_EXPLAINED);
+    assert_int_equal(r.rows[0].terms.discarded, -5);
+    assert_int_equal(r.rows[0].odoo, START);
+    assert_int_equal(r.rows[0].terms.on_hand, START - 5);
+    assert_int_equal(r.rows[1].terms.discarded, -4);
+    assert_int_equal(r.differing, 1);
+    reconcile_report_free(&r);
+    inbound_world_free(t);
+}
+
+static void random_work_on_both_sides_comes_out_even(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(7);
+    assert_true(poll(t));
+    for (int i = 0; i < 300; i++) {
+        bool did;
+        fworld_work(&t->fw);
+        if (prng_chance(&t->fw.prng, 1, 8))
+            move(t, sku_of((uint32_t)prng_below(&t->fw.prng, 5) * 2),
+                 prng_chance(&t->fw.prng, 1, 2) ? VENDORS : "SHOP/Stock", "WH/Stock",
+                 (int)prng_between(&t->fw.prng, 1, 5), true);
+        if (prng_chance(&t->fw.prng, 1, 4))
+            assert_true(fworld_pump(&t->fw, &did));
+        if (prng_chance(&t->fw.prng, 1, 20))
+            assert_true(poll(t));
+        if (i % 50 == 0)
+            world_settle(&t->fw.w);
+    }
+    assert_true(fworld_run(&t->fw));
+    assert_true(poll(t));
+    struct reconcile_report r = reconcile(t);
+    for (uint32_t i = 0; i < r.count; i++)
+        if (r.rows[i].cause != RECONCILE_AGREES)
+            fail_msg("cell %u: %s %lld", i,
+                     reconcile_cause_name((enum reconcile_cause)r.rows[i].cause),
+                     (long long)r.rows[i].difference);
+    reconcile_report_free(&r);
+    inbound_world_free(t);
+}
+
+int main(void)
+{
+    hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(others_moves_are_applied_once),
+        cmocka_unit_test(our_own_documents_are_left_out),
+        cmocka_unit_test(open_demand_is_external_until_it_is_shipped),
+        cmocka_unit_test(power_fails_at_every_storage_call_and_moves_count_once),
+        cmocka_unit_test(a_short_cell_gives_back_its_newest_holds_or_not),
+        cmocka_unit_test(what_is_on_its_way_explains_the_difference),
+        cmocka_unit_test(a_move_that_was_not_read_yet_is_no_difference),
+        cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
+        cmocka_unit_test(random_work_on_both_sides_comes_out_even),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
