@@ -56,7 +56,8 @@ static uint32_t pick(struct prng *p, const uint32_t *from, uint32_t count)
 
 static void options_make(struct sim *s, struct flush_options *o)
 {
-    static const struct flush_location places[2] = {{"WH0", "WH0", 0}, {"WH1", "WH1", 0}};
+    static const struct flush_location places[2] = {{.name = "WH0", .warehouse = "WH0"},
+                                                    {.name = "WH1", .warehouse = "WH1"}};
     struct prng *p = &s->odoo.prng;
     flush_options_default(o);
     o->storage = &s->fs->base;
