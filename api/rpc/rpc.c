@@ -172,7 +172,7 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
         return fail(why, HF_NO_MEMORY, "no memory", NULL);
     r->server = grpc_server_create(args, NULL);
     args_destroy(args);
-    r->credentials = credentials_create(o);
+    r->credentials = credentials_create(r);
     if (!r->credentials)
         return fail(why, HF_INVALID, "the certificate or its key cannot be used", NULL);
     enum hf_status s = methods_register(r, why);
@@ -202,6 +202,7 @@ enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char wh
     r->pollers = calloc(o->limits.pollers, sizeof *r->pollers);
     r->registered = calloc(o->method_count, sizeof *r->registered);
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->certificates_lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     grpc_init();
     enum hf_status s = HF_NO_MEMORY;
@@ -321,6 +322,7 @@ void rpc_destroy(struct rpc *r)
     }
     if (r->credentials)
         grpc_server_credentials_release(r->credentials);
+    certificates_fini(r);
     grpc_shutdown();
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);

@@ -22,10 +22,10 @@ struct stock_directory {
     struct stock_names skus, locations, channels;
     struct {
         uint32_t sku, location, next; // next: handle + 1 of the SKU's next cell
-    } *cells;
+    } * cells;
     struct {
         uint32_t first, last; // handle + 1
-    } *sku_cells;
+    } * sku_cells;
     uint32_t *table; // handle + 1
     uint32_t mask, max, count;
     struct stock_map map;
@@ -50,37 +50,43 @@ static void names_layout(struct stock_names *n, struct stock_map *map, uint32_t 
     stock_map_want(map, (void **)&n->table, ((uint64_t)n->mask + 1) * sizeof *n->table);
 }
 
-static uint32_t names_find(const struct stock_names *n, const char *text, uint32_t bytes)
+// Where a name stands in the table, or would.
+static uint32_t names_place(const struct stock_names *n, const char *text, uint32_t bytes,
+                            uint32_t *number)
 {
     uint32_t at = (uint32_t)hf_hash(text, bytes, 0) & n->mask;
     for (;; at = (at + 1) & n->mask) {
-        uint32_t number = hf_load_acquire(&n->table[at]); // N1
-        if (number == 0)
-            return 0;
-        const char *name = n->text + (uint64_t)(number - 1) * n->stride;
-        if (n->lengths[number - 1] == bytes && memcmp(name, text, bytes) == 0)
-            return number;
+        *number = hf_load_acquire(&n->table[at]); // N1
+        if (*number == 0)
+            return at;
+        const char *name = n->text + (uint64_t)(*number - 1) * n->stride;
+        if (n->lengths[*number - 1] == bytes && memcmp(name, text, bytes) == 0)
+            return at;
     }
+}
+
+static uint32_t names_find(const struct stock_names *n, const char *text, uint32_t bytes)
+{
+    uint32_t number;
+    names_place(n, text, bytes, &number);
+    return number;
 }
 
 // Number + 1 of a name, made if need be; 0: full.
 static uint32_t names_add(struct stock_names *n, const char *text, uint32_t bytes)
 {
-    uint32_t number = names_find(n, text, bytes);
+    uint32_t number, at = names_place(n, text, bytes, &number);
     if (number || n->count == n->max)
         return number;
     number = n->count + 1;
     memcpy(n->text + (uint64_t)(number - 1) * n->stride, text, bytes);
     n->lengths[number - 1] = (uint8_t)bytes;
-    uint32_t at = (uint32_t)hf_hash(text, bytes, 0) & n->mask;
-    while (n->table[at])
-        at = (at + 1) & n->mask;
     hf_store_release(&n->table[at], number); // N0
     hf_store_release(&n->count, number);
     return number;
 }
 
-struct stock_directory *stock_directory_create(uint32_t cells_max)
+struct stock_directory *stock_directory_create(uint32_t cells_max, bool huge)
 {
     struct stock_directory *d = calloc(1, sizeof *d);
     if (!d)
@@ -93,7 +99,7 @@ struct stock_directory *stock_directory_create(uint32_t cells_max)
     stock_map_want(&d->map, (void **)&d->cells, (uint64_t)cells_max * sizeof *d->cells);
     stock_map_want(&d->map, (void **)&d->sku_cells, (uint64_t)cells_max * sizeof *d->sku_cells);
     stock_map_want(&d->map, (void **)&d->table, ((uint64_t)d->mask + 1) * sizeof *d->table);
-    if (!stock_map_take(&d->map, false, false)) {
+    if (!stock_map_take(&d->map, huge, false)) {
         free(d);
         return NULL;
     }
@@ -113,43 +119,50 @@ uint64_t stock_directory_bytes(const struct stock_directory *d)
     return d->map.memory.bytes;
 }
 
-static uint32_t pair_hash(const struct stock_directory *d, uint32_t sku, uint32_t location)
+// Where a pair stands in the table, or would; *entry: handle + 1, 0: nowhere.
+static uint32_t pair_place(const struct stock_directory *d, uint32_t sku, uint32_t location,
+                           uint32_t *entry)
 {
-    return (uint32_t)hf_mix64(((uint64_t)sku << 32) | location) & d->mask;
+    uint32_t at = (uint32_t)hf_mix64(((uint64_t)sku << 32) | location) & d->mask;
+    for (;; at = (at + 1) & d->mask) {
+        *entry = hf_load_acquire(&d->table[at]); // N1
+        if (*entry == 0 ||
+            (d->cells[*entry - 1].sku == sku && d->cells[*entry - 1].location == location))
+            return at;
+    }
 }
 
 enum hf_status stock_directory_find(const struct stock_directory *d, const char *sku,
                                     uint32_t sku_bytes, const char *location,
                                     uint32_t location_bytes, uint32_t *handle)
 {
-    uint32_t s = names_find(&d->skus, sku, sku_bytes);
-    uint32_t l = names_find(&d->locations, location, location_bytes);
-    if (!s || !l)
+    uint32_t s = names_find(&d->skus, sku, sku_bytes), entry;
+    uint32_t l = s ? names_find(&d->locations, location, location_bytes) : 0;
+    if (!l)
         return HF_NOT_FOUND;
-    for (uint32_t at = pair_hash(d, s, l);; at = (at + 1) & d->mask) {
-        uint32_t entry = hf_load_acquire(&d->table[at]); // N1
-        if (entry == 0)
-            return HF_NOT_FOUND;
-        if (d->cells[entry - 1].sku == s && d->cells[entry - 1].location == l) {
-            *handle = entry - 1;
-            return HF_OK;
-        }
-    }
+    pair_place(d, s, l, &entry);
+    if (entry == 0)
+        return HF_NOT_FOUND;
+    *handle = entry - 1;
+    return HF_OK;
 }
 
 enum hf_status stock_directory_add(struct stock_directory *d, const char *sku, uint32_t sku_bytes,
-                                   const char *location, uint32_t location_bytes,
-                                   uint32_t *handle)
+                                   const char *location, uint32_t location_bytes, uint32_t *handle)
 {
-    if (stock_directory_find(d, sku, sku_bytes, location, location_bytes, handle) == HF_OK)
-        return HF_EXISTS;
-    if (d->count == d->max)
-        return HF_FULL;
+    if (d->count == d->max) // names are made only for a cell
+        return stock_directory_find(d, sku, sku_bytes, location, location_bytes, handle) == HF_OK
+                   ? HF_EXISTS
+                   : HF_FULL;
     uint32_t s = names_add(&d->skus, sku, sku_bytes);
     uint32_t l = names_add(&d->locations, location, location_bytes);
     if (!s || !l)
         return HF_FULL;
-    uint32_t h = d->count;
+    uint32_t h = d->count, entry, at = pair_place(d, s, l, &entry);
+    if (entry) {
+        *handle = entry - 1;
+        return HF_EXISTS;
+    }
     d->cells[h].sku = s;
     d->cells[h].location = l;
     d->cells[h].next = 0;
@@ -158,9 +171,6 @@ enum hf_status stock_directory_add(struct stock_directory *d, const char *sku, u
     else
         hf_store_release(&d->sku_cells[s - 1].first, h + 1);
     d->sku_cells[s - 1].last = h + 1;
-    uint32_t at = pair_hash(d, s, l);
-    while (d->table[at])
-        at = (at + 1) & d->mask;
     hf_store_release(&d->table[at], h + 1); // N0
     hf_store_release(&d->count, h + 1);
     *handle = h;
@@ -198,8 +208,8 @@ uint32_t stock_directory_sku_next(const struct stock_directory *d, uint32_t hand
     return hf_load_acquire(&d->cells[handle].next);
 }
 
-enum hf_status stock_channel_find(const struct stock_directory *d, const char *name,
-                                  uint32_t bytes, uint16_t *channel)
+enum hf_status stock_channel_find(const struct stock_directory *d, const char *name, uint32_t bytes,
+                                  uint16_t *channel)
 {
     uint32_t number = names_find(&d->channels, name, bytes);
     *channel = (uint16_t)number;

@@ -12,7 +12,7 @@
 struct stock_directory;
 
 // Set-up. Strings of up to bytes_max, at most names_max of them. NULL: no memory.
-struct stock_directory *stock_directory_create(uint32_t cells_max);
+struct stock_directory *stock_directory_create(uint32_t cells_max, bool huge);
 void stock_directory_destroy(struct stock_directory *d);
 uint64_t stock_directory_bytes(const struct stock_directory *d); // mapped
 

@@ -35,7 +35,7 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
     }
     if (!stock_map_take(m, z->huge, z->prefault))
         return HF_NO_MEMORY;
-    s->directory = stock_directory_create(z->cells);
+    s->directory = stock_directory_create(z->cells, z->huge);
     if (!s->directory) {
         stock_map_drop(m);
         return HF_NO_MEMORY;

@@ -9,6 +9,7 @@ Nothing outside of the two namespaces is touched, and they end with this process
 """
 import ctypes
 import os
+import re
 import shutil
 import socket
 import struct
@@ -162,7 +163,11 @@ class Veth(unittest.TestCase):
         WIRE.run("ip", "link", "set", "hfa", "up")
         (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
         self.assertEqual(a.outcome, packets.DONE)
-        self.shop.metric("holdfast_packet_device_link_state")
+        with open(os.path.join(client_world.ROOT, "docs", "OPERATIONS.md"), encoding="utf-8") as f:
+            named = set(re.findall(r"`(holdfast_packet_device_[a-z_]+[a-z])`", f.read()))
+        self.assertGreater(len(named), 1)
+        for name in named:
+            self.shop.metric(name)
 
 
 class VethTwoQueues(Veth):

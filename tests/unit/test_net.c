@@ -34,6 +34,23 @@ static void answers_udp_of_every_length(void **state)
     }
 }
 
+// RFC 768: a sum that comes out as 0 is sent as all ones; 0 would say that there is none.
+static void a_sum_of_zero_is_sent_as_ones(void **state)
+{
+    (void)state;
+    uint8_t frame[WIRE_MAX], payload[2] = {0, 0};
+    size_t bytes, told;
+    size_t all = wire_udp(frame, &wire, payload, 2);
+    uint16_t sum = wire_get(frame + 40);
+    wire_put(payload, sum); // now all words add up to ones
+    all = wire_udp(frame, &wire, payload, 2);
+    assert_int_equal(wire_get(frame + 40), 0xffff);
+    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_PAYLOAD);
+    net_answer(frame, 2, 0);
+    assert_int_equal(wire_get(frame + 40), 0xffff);
+    assert_true(wire_udp_good(frame, all, &wire, &told));
+}
+
 static void leaves_sums_to_the_device(void **state)
 {
     (void)state;
@@ -144,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_udp_of_every_length),
+        cmocka_unit_test(a_sum_of_zero_is_sent_as_ones),
         cmocka_unit_test(leaves_sums_to_the_device),
         cmocka_unit_test(answers_arp_and_echo),
         cmocka_unit_test(takes_nothing_that_is_not_its_own),

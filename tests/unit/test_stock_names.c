@@ -76,7 +76,7 @@ static void pairs_get_dense_handles(void **state)
 {
     (void)state;
     enum { MAX = 300 };
-    struct stock_directory *d = stock_directory_create(MAX);
+    struct stock_directory *d = stock_directory_create(MAX, false);
     char sku[16], location[16];
     uint32_t h;
     assert_non_null(d);
@@ -116,7 +116,7 @@ static void pairs_get_dense_handles(void **state)
 static void names_of_full_length_keep_apart(void **state)
 {
     (void)state;
-    struct stock_directory *d = stock_directory_create(3);
+    struct stock_directory *d = stock_directory_create(3, false);
     char a[HF_SKU_BYTES_MAX], b[HF_SKU_BYTES_MAX], l[HF_LOCATION_BYTES_MAX];
     uint32_t h;
     memset(a, 'x', sizeof a);
@@ -136,7 +136,7 @@ static void names_of_full_length_keep_apart(void **state)
 static void channels_are_numbered_from_one(void **state)
 {
     (void)state;
-    struct stock_directory *d = stock_directory_create(1);
+    struct stock_directory *d = stock_directory_create(1, false);
     char name[16];
     uint16_t channel;
     assert_null(stock_channel_name(d, 0));
