@@ -144,8 +144,8 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
-        b->state = FLUSH_POSTED;
         f->claims_stale = true;
+        b->state = FLUSH_POSTED;
         b->op_id = op_id;
         b->step = FLUSH_STEP_ACK;
         f->must_save = true; // E4
