@@ -11,5 +11,6 @@ int main(int argc, char **argv)
     bench_journal_register();
     bench_core_register();
     bench_watch_register();
+    bench_packet_register();
     return bench_main(argc, argv);
 }

@@ -9,5 +9,6 @@ void bench_stock_register(void);
 void bench_journal_register(void);
 void bench_core_register(void);
 void bench_watch_register(void);
+void bench_packet_register(void);
 
 #endif

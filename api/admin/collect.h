@@ -25,6 +25,8 @@ struct collect_journal {
 
 struct collect_packets {
     struct ingest_metrics metrics;
+    bool has_device;
+    struct ingest_device device;
     uint64_t sessions, sessions_max;
 };
 

@@ -23,6 +23,21 @@ static void collect_loop(struct metrics *m, const struct collect_packets *p)
     metrics_rows(m, rows, COUNT(rows));
 }
 
+static void collect_device(struct metrics *m, const struct ingest_device *d)
+{
+    const struct metrics_row rows[] = {
+#define X(name_, help_)                                                                            \
+    {METRICS_COUNTER, METRICS_PLAIN, "holdfast_packet_device_" #name_ "_total", d->name_, help_},
+        INGEST_DEVICE_METRIC_TABLE(X)
+#undef X
+            {METRICS_GAUGE, METRICS_PLAIN, "holdfast_packet_device_link_state", d->link_up,
+             "1: the device has a link"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_packet_device_link_mbps", d->link_mbps,
+         "its speed, megabits a second; 0: not known"},
+    };
+    metrics_rows(m, rows, COUNT(rows));
+}
+
 void collect_packets(struct metrics *m, const struct collect_packets *p)
 {
     static const char dropped[] = "holdfast_packet_dropped_total";
@@ -33,6 +48,8 @@ void collect_packets(struct metrics *m, const struct collect_packets *p)
 #undef X
     };
     collect_loop(m, p);
+    if (p->has_device)
+        collect_device(m, &p->device);
     metrics_family(m, METRICS_COUNTER, dropped, "frames that were not answered, by cause");
     for (int i = 0; i < INGEST_DROP_COUNT; i++)
         metrics_value(m, dropped,

@@ -174,6 +174,14 @@
     X(packet_burst, "packet_burst", COUNT, "32", 1, 64, "frames that are taken at once")           \
     X(packet_buffers, "packet_buffers", COUNT, "4096", 256, 1048576,                               \
       "frames of a queue that may wait for the disk; beyond it BUSY")                              \
+    X(packet_eal, "packet_eal", TEXT, "", 0, 2047,                                                 \
+      "arguments of DPDK's environment: packets are taken past the kernel; empty: by its sockets") \
+    X(packet_device, "packet_device", TEXT, "", 0, 63,                                             \
+      "name of DPDK's device; empty: the first. It answers for packet_listen's IPv4 address")      \
+    X(packet_descriptors, "packet_descriptors", COUNT, "1024", 32, 32768,                          \
+      "length of the device's rings, each queue")                                                  \
+    X(packet_idle_us, "packet_idle_us", COUNT, "50", 1, 1000,                                      \
+      "microseconds that a thread sleeps before it looks at a quiet device again")                 \
     G("Odoo")                                                                                      \
     X(odoo_url, "odoo_url", TEXT, "", 0, 255,                                                      \
       "origin, such as https://odoo.example; empty: nothing is posted")                            \

@@ -103,6 +103,12 @@ static void odoo_check(const struct config *c, struct config_errors *e)
         config_wrong(e, "odoo_url: must begin with https:// or http://");
 }
 
+static bool is_ipv4(const char *host)
+{
+    struct in_addr v4;
+    return inet_pton(AF_INET, host, &v4) == 1;
+}
+
 static void packets_check(const struct config *c, struct config_errors *e)
 {
     char host[108];
@@ -121,6 +127,11 @@ static void packets_check(const struct config *c, struct config_errors *e)
         (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
         config_wrong(e, "packet_listen: %.80s is no address to send to: packet_advertise is needed",
                      host);
+    if (c->packet_eal[0] && config_host_port(c->packet_listen, host, sizeof host, &port) &&
+        (!is_ipv4(host) || port == 0))
+        config_wrong(e,
+                     "packet_eal: packet_listen must be an IPv4 address of the device's own, and a "
+                     "port");
     if (c->packet_cores[strspn(c->packet_cores, "0123456789,")])
         config_wrong(e, "packet_cores: must be numbers, such as 2,3");
 }

@@ -350,20 +350,48 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
 
 // ------------------------------------------------------------------------------- meanwhile
 
+// False: told, and the certificates in force stay.
+static bool certificates_reload(struct daemon *d)
+{
+    struct tls_files t;
+    struct config_errors *errors = calloc(1, sizeof *errors);
+    const char *why = "no memory";
+    if (d->config->tls_certificate[0] == 0 || !errors) {
+        free(errors);
+        return d->config->tls_certificate[0] == 0;
+    }
+    bool good = tls_files_read(d->config, &t, errors);
+    if (!good)
+        why = errors->texts[0];
+    else if (!(good = rpc_certificates(
+                          d->rpc, &(struct rpc_tls){t.certificate, t.key, t.client_ca}) == HF_OK))
+        why = "the certificate or its key cannot be used";
+    if (good)
+        d->tls_ends_s = t.ends_s;
+    else
+        hf_log(HF_LOG_ERROR, "reload_failed",
+               "note=\"the certificates in force stay\" why=\"%.200s\"", why);
+    tls_files_free(&t);
+    free(errors);
+    return good;
+}
+
 void daemon_reload(struct daemon *d)
 {
     char why[200];
     if (d->poster)
         poster_reload(d->poster);
+    bool certificates = certificates_reload(d);
     enum hf_status s = auth_reload(d->auth, why);
+    uint32_t sessions = s == HF_OK ? service_keys_changed(d->service) : 0;
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
-    else
+    else if (certificates)
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u sessions_ended=%u "
-               "note=\"certificates and options are read at the start only\"",
-               auth_key_count(d->auth), service_keys_changed(d->service));
+               "keys=%u sessions_ended=%u certificate_end_s=%llu "
+               "note=\"options are read at the start only\"",
+               auth_key_count(d->auth), sessions, (unsigned long long)d->tls_ends_s);
 }
 
 // ------------------------------------------------------------------------------- the end

@@ -93,6 +93,7 @@ static void collect_doors(const struct daemon *d, struct metrics *m)
     if (!d->packets)
         return;
     packets_metrics(d->packets, &c.metrics);
+    c.has_device = packets_device(d->packets, &c.device);
     c.sessions = ingest_sessions_open_count(packets_sessions(d->packets));
     c.sessions_max = ingest_sessions_max(packets_sessions(d->packets));
     collect_packets(m, &c);

@@ -20,7 +20,7 @@ struct daemon {
     char version[300];       // JSON, of /version
     _Atomic uint32_t state;  // enum daemon_state; for /readyz
     _Atomic uint32_t failed; // enum exit_code
-    uint64_t tls_ends_s;     // since 1970, the certificate's end; 0: no TLS
+    _Atomic uint64_t tls_ends_s; // since 1970, the certificate's end; 0: no TLS
     struct auth *auth;
     struct node *node;
     struct poster *poster;   // NULL: nothing is posted

@@ -1,7 +1,7 @@
 // holdfastd: reads its options, starts the parts, waits for a signal, takes the parts down.
 //
 //   SIGTERM, SIGINT  drain, then end with 0
-//   SIGHUP           read the key file again
+//   SIGHUP           read the key files and the certificates again
 //   SIGPIPE          ignored: a peer that is gone shows as an error of the write
 #include "daemon/daemon.h"
 
@@ -78,7 +78,7 @@ static void print_exit_codes(void)
     printf("  %-4d%s%s\n", number, help, again[0] == 'n' ? " (starting again won't help)" : "");
     EXIT_CODE_TABLE(X)
 #undef X
-    printf("\nSIGTERM, SIGINT: drain and end. SIGHUP: read the key file again.\n");
+    printf("\nSIGTERM, SIGINT: drain and end. SIGHUP: read keys and certificates again.\n");
 }
 
 static void errors_print(const struct config_errors *e)

@@ -2,6 +2,7 @@
 
 #include "base/atomics.h"
 #include "base/log.h"
+#include "ingest/dpdk.h"
 #include "ingest/udp.h"
 #include "sys/clock.h"
 #include "sys/park.h"
@@ -33,6 +34,7 @@ struct packets {
     const struct config *config;
     struct core *core;
     struct ingest_sessions *sessions;
+    struct ingest_dpdk *device; // NULL: the kernel's sockets
     uint16_t port;
     uint32_t count;
     uint32_t stopping;       // atomic: no new frames
@@ -134,14 +136,15 @@ static enum hf_status thread_start(struct packets *p, uint32_t i, char why[200])
 
 // ------------------------------------------------------------------------------- set-up
 
-static enum hf_status ports_open(struct packets *p, char why[200])
+static enum hf_status sockets_open(struct packets *p, const char *host, uint16_t port,
+                                   char why[200])
 {
-    char host[108];
     const struct config *c = p->config;
-    struct ingest_udp_options o = {
-        .udp = {.host = host, .shared = c->packet_queues > 1, .buffer_bytes = SOCKET_BYTES},
-        .buffers = (uint32_t)c->packet_buffers};
-    HF_ASSERT(config_host_port(c->packet_listen, host, sizeof host, &o.udp.port));
+    struct ingest_udp_options o = {.udp = {.host = host,
+                                           .port = port,
+                                           .shared = c->packet_queues > 1,
+                                           .buffer_bytes = SOCKET_BYTES},
+                                   .buffers = (uint32_t)c->packet_buffers};
     for (uint32_t i = 0; i < p->count; i++) {
         enum hf_status s = ingest_udp_create(&o, &p->threads[i].port, why);
         if (s != HF_OK) {
@@ -152,6 +155,59 @@ static enum hf_status ports_open(struct packets *p, char why[200])
     }
     p->port = o.udp.port;
     return HF_OK;
+}
+
+#ifdef HF_DPDK
+static enum hf_status device_open(struct packets *p, const char *host, uint16_t port, char why[200])
+{
+    const struct config *c = p->config;
+    struct ingest_dpdk_options o = {.device = c->packet_device,
+                                    .host = host,
+                                    .port = port,
+                                    .queues = p->count,
+                                    .frames = (uint32_t)c->packet_buffers,
+                                    .burst = (uint32_t)c->packet_burst,
+                                    .descriptors = (uint32_t)c->packet_descriptors,
+                                    .idle_us = (uint32_t)c->packet_idle_us};
+    enum hf_status s = ingest_dpdk_start(c->packet_eal, why);
+    if (s == HF_OK)
+        s = ingest_dpdk_open(&o, &p->device, why);
+    if (s != HF_OK) {
+        p->device = NULL;
+        return s;
+    }
+    for (uint32_t i = 0; i < p->count; i++)
+        p->threads[i].port = ingest_dpdk_port(p->device, i);
+    p->port = port;
+    return HF_OK;
+}
+
+static void device_close(struct packets *p)
+{
+    if (p->device)
+        ingest_dpdk_close(p->device); // says what is missing
+}
+#else
+static enum hf_status device_open(struct packets *p, const char *host, uint16_t port, char why[200])
+{
+    (void)p, (void)host, (void)port;
+    snprintf(why, 200, "packet_eal: this holdfastd was built without DPDK");
+    return HF_INVALID;
+}
+
+static void device_close(struct packets *p)
+{
+    (void)p;
+}
+#endif
+
+static enum hf_status ports_open(struct packets *p, char why[200])
+{
+    char host[108];
+    uint16_t port;
+    HF_ASSERT(config_host_port(p->config->packet_listen, host, sizeof host, &port));
+    return p->config->packet_eal[0] ? device_open(p, host, port, why)
+                                    : sockets_open(p, host, port, why);
 }
 
 static enum hf_status parts_make(struct packets *p, char why[200])
@@ -193,9 +249,9 @@ enum hf_status packets_create(const struct config *c, struct core *core, struct 
         return s;
     }
     hf_log(HF_LOG_INFO, "packets",
-           "listen=\"%.107s\" port=%u queues=%u buffers=%llu tags=%d polling=%d", c->packet_listen,
-           p->port, p->count, (unsigned long long)c->packet_buffers, c->packet_tags,
-           c->packet_polling);
+           "listen=\"%.107s\" by=%s port=%u queues=%u buffers=%llu tags=%d polling=%d",
+           c->packet_listen, p->device ? "dpdk" : "kernel", p->port, p->count,
+           (unsigned long long)c->packet_buffers, c->packet_tags, c->packet_polling);
     *out = p;
     return HF_OK;
 }
@@ -249,6 +305,15 @@ void packets_durable_advanced(struct packets *p)
             ingest_queue_durable_advanced(p->threads[i].queue);
 }
 
+bool packets_device(const struct packets *p, struct ingest_device *out)
+{
+    const struct ingest_port *port = p->threads[0].port;
+    if (!port->ops->device)
+        return false;
+    port->ops->device(port, out);
+    return true;
+}
+
 void packets_metrics(const struct packets *p, struct ingest_metrics *out)
 {
     *out = (struct ingest_metrics){0};
@@ -284,6 +349,7 @@ void packets_destroy(struct packets *p)
         if (p->threads[i].port)
             p->threads[i].port->ops->destroy(p->threads[i].port);
     }
+    device_close(p);
     ingest_sessions_destroy(p->sessions);
     free(p);
 }

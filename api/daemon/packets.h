@@ -27,6 +27,8 @@ void packets_drain(struct packets *p, uint32_t timeout_ms);
 void packets_destroy(struct packets *p); // NULL does nothing
 
 void packets_metrics(const struct packets *p, struct ingest_metrics *out); // any thread
+// What the device tells, all queues together; false: there is none. Any thread.
+bool packets_device(const struct packets *p, struct ingest_device *out);
 const struct ingest_sessions *packets_sessions(const struct packets *p);
 
 #endif

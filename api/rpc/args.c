@@ -1,7 +1,6 @@
 // Limits as gRPC's channel arguments. All are set, none is left to its default.
 #include "rpc/rpc_internal.h"
 
-#include <grpc/grpc_security.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,19 +66,63 @@ void args_destroy(grpc_channel_args *args)
     free(a);
 }
 
-grpc_server_credentials *credentials_create(const struct rpc_options *o)
+// ------------------------------------------------------------------------------- certificates
+
+// gRPC asks at the start and before each handshake; a config that it was given is its own.
+static grpc_ssl_certificate_config_reload_status
+certificates_fetch(void *ctx, grpc_ssl_server_certificate_config **config)
 {
-    const struct rpc_tls *t = &o->tls;
+    struct rpc *r = ctx;
+    pthread_mutex_lock(&r->certificates_lock);
+    *config = r->certificates;
+    r->certificates = NULL;
+    pthread_mutex_unlock(&r->certificates_lock);
+    return *config ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW
+                   : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+}
+
+static void certificates_put(struct rpc *r, grpc_ssl_server_certificate_config *config)
+{
+    pthread_mutex_lock(&r->certificates_lock);
+    grpc_ssl_server_certificate_config *unused = r->certificates;
+    r->certificates = config;
+    pthread_mutex_unlock(&r->certificates_lock);
+    if (unused)
+        grpc_ssl_server_certificate_config_destroy(unused);
+}
+
+enum hf_status rpc_certificates(struct rpc *r, const struct rpc_tls *t)
+{
+    grpc_ssl_pem_key_cert_pair pair = {t->key, t->certificate};
+    if (!t->certificate || !t->key)
+        return HF_INVALID;
+    // gRPC asserts that a fetched config has authorities, also where it will never ask a client for
+    // its certificate: then any will do.
+    grpc_ssl_server_certificate_config *config = grpc_ssl_server_certificate_config_create(
+        t->client_ca ? t->client_ca : t->certificate, &pair, 1);
+    if (!config)
+        return HF_INVALID;
+    certificates_put(r, config);
+    return HF_OK;
+}
+
+void certificates_fini(struct rpc *r)
+{
+    certificates_put(r, NULL);
+    pthread_mutex_destroy(&r->certificates_lock);
+}
+
+grpc_server_credentials *credentials_create(struct rpc *r)
+{
+    const struct rpc_tls *t = &r->options.tls;
     if (!t->certificate)
         return grpc_insecure_server_credentials_create();
-    grpc_ssl_pem_key_cert_pair pair = {t->key, t->certificate};
-    grpc_ssl_server_certificate_config *config =
-        grpc_ssl_server_certificate_config_create(t->client_ca, &pair, 1);
-    if (!config)
+    if (rpc_certificates(r, t) != HF_OK)
         return NULL;
     grpc_ssl_client_certificate_request_type ask =
         t->client_ca ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
                      : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
     return grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config(ask, config));
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(ask, certificates_fetch,
+                                                                        r));
 }

@@ -104,6 +104,10 @@ static void batch_start(struct call *c, const grpc_op *ops, size_t count)
 
 void call_answer(struct call *c)
 {
+    if (!c->reply) {
+        rpc_fail(&c->pub, &c->error);
+        return;
+    }
     grpc_op ops[4] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
                       {.op = GRPC_OP_SEND_MESSAGE},
                       {.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
@@ -117,6 +121,7 @@ void call_answer(struct call *c)
     batch_start(c, ops, 4);
 }
 
+// message NULL: the call's error.
 static void reply(struct rpc_call *pub, grpc_byte_buffer *message, uint64_t ticket)
 {
     struct call *c = (struct call *)pub;
@@ -175,6 +180,16 @@ void rpc_fail(struct rpc_call *pub, const struct rpc_error *error)
     batch_start(c, ops, 3);
     grpc_slice_unref(message); // the batch has its own references
     grpc_slice_unref(trailer.value);
+}
+
+void rpc_fail_durable(struct rpc_call *pub, const struct rpc_error *error, uint64_t ticket)
+{
+    if (ticket == 0) {
+        rpc_fail(pub, error);
+        return;
+    }
+    ((struct call *)pub)->error = *error;
+    reply(pub, NULL, ticket);
 }
 
 void call_done(struct call *c)

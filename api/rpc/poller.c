@@ -161,11 +161,9 @@ static grpc_call_error call_request(struct poller *p, struct call *c)
         &c->tags[TAG_REQUESTED]);
 }
 
-static void call_await(struct poller *p, uint32_t method)
+static void call_post(struct poller *p, uint32_t method)
 {
     struct rpc *r = p->rpc;
-    if (hf_load_acquire(&r->draining))
-        return;
     struct call *c = call_take(p);
     if (!c)
         return; // one fewer awaited; the others go on
@@ -178,6 +176,17 @@ static void call_await(struct poller *p, uint32_t method)
         c->next = p->free;
         p->free = c;
     }
+}
+
+// gRPC loses a request for a call that meets its server's shutdown half way: no event ever comes,
+// and the queue never ends. So neither begins beside the other: the poller says that it posts and
+// then looks for the drain (P0); the drain is announced, and then waits for posts to be over (P1).
+static void call_await(struct poller *p, uint32_t method)
+{
+    hf_store_seq(&p->posting, 1u); // P0
+    if (!hf_load_seq(&p->rpc->draining))
+        call_post(p, method);
+    hf_store_release(&p->posting, 0u);
 }
 
 static void call_count(struct call *c, bool more)

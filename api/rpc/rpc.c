@@ -172,7 +172,7 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
         return fail(why, HF_NO_MEMORY, "no memory", NULL);
     r->server = grpc_server_create(args, NULL);
     args_destroy(args);
-    r->credentials = credentials_create(o);
+    r->credentials = credentials_create(r);
     if (!r->credentials)
         return fail(why, HF_INVALID, "the certificate or its key cannot be used", NULL);
     enum hf_status s = methods_register(r, why);
@@ -202,6 +202,7 @@ enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char wh
     r->pollers = calloc(o->limits.pollers, sizeof *r->pollers);
     r->registered = calloc(o->method_count, sizeof *r->registered);
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->certificates_lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     grpc_init();
     enum hf_status s = HF_NO_MEMORY;
@@ -264,12 +265,22 @@ static bool calls_end(struct rpc *r)
     }
 }
 
+// After draining was set (P1, pairs with P0 in call_await). A post takes microseconds.
+static void wait_posted(const struct poller *p)
+{
+    const struct timespec moment = {0, 200000};
+    while (hf_load_seq(&p->posting))
+        nanosleep(&moment, NULL);
+}
+
 void rpc_drain(struct rpc *r)
 {
     uint32_t no = 0;
     if (!r->server || !r->pollers || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
         return;
     struct poller *first = &r->pollers[0];
+    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
+        wait_posted(&r->pollers[i]);
     grpc_server_shutdown_and_notify(r->server, first->cq, &r->shutdown_tag);
     if (!first->local) { // the start failed: there is no call, and nobody else looks
         grpc_completion_queue_next(first->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
@@ -321,6 +332,7 @@ void rpc_destroy(struct rpc *r)
     }
     if (r->credentials)
         grpc_server_credentials_release(r->credentials);
+    certificates_fini(r);
     grpc_shutdown();
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);

@@ -159,6 +159,11 @@ struct rpc;
 // certificate, a method that proto/descriptors.h does not have as the table says), HF_EXISTS: the
 // address is in use; HF_NO_MEMORY.
 enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char why[200]) HF_CHECKED;
+// The certificate, key and client authorities for every handshake from now on; connections that
+// there are stay. Whether clients need a certificate was settled by rpc_create. PEM text, borrowed
+// during the call. HF_INVALID: nothing has changed. What gRPC cannot use in spite of that it says
+// in its log, and goes on with what it has. Any thread; of a listener with TLS.
+enum hf_status rpc_certificates(struct rpc *r, const struct rpc_tls *tls) HF_CHECKED;
 uint16_t rpc_port(const struct rpc *r); // bound; 0: not TCP
 // No new calls: connections get GOAWAY, new calls UNAVAILABLE. Calls in progress go on; streams are
 // woken once, and end themselves when rpc_draining says so. Waits until all have ended, or
@@ -179,6 +184,8 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *message, uint64_t 
 void rpc_reply_packed(struct rpc_call *call, const unsigned char *bytes, size_t count,
                       uint64_t ticket);
 void rpc_fail(struct rpc_call *call, const struct rpc_error *error);
+// The same when `ticket` is durable: a conflict rests on another's decision.
+void rpc_fail_durable(struct rpc_call *call, const struct rpc_error *error, uint64_t ticket);
 // Hands the call to the slow lane. False: its queue is full, the call is still the caller's.
 bool rpc_defer(struct rpc_call *call);
 

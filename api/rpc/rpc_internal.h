@@ -10,6 +10,7 @@
 #include "sys/park.h"
 
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <pthread.h>
 
 struct call;
@@ -67,7 +68,8 @@ struct call {
     bool counted;  // in calls_open or streams_open
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
-    grpc_byte_buffer *reply;
+    grpc_byte_buffer *reply; // NULL: it fails with `error`
+    struct rpc_error error;
     struct call *next; // free list, waiting replies, slow queue
     struct stream stream;
     // The poller's inbox: whoever sets `posted` from 0 links it.
@@ -86,6 +88,7 @@ struct poller {
     pthread_mutex_t bell_lock; // the queue must not be shut down between look and ring
     bool rung, closing;        // under bell_lock
     uint32_t waiting;          // atomic: replies wait for the disk
+    uint32_t posting;          // atomic: asks gRPC for a call right now
     struct call *inbox;        // atomic stack
     pthread_t thread;
     bool started;
@@ -124,6 +127,8 @@ struct rpc {
     struct rpc_options options;
     grpc_server *server;
     grpc_server_credentials *credentials;
+    pthread_mutex_t certificates_lock;
+    grpc_ssl_server_certificate_config *certificates; // under it: not fetched yet; NULL: none
     void **registered; // per method
     struct poller *pollers;
     struct slow_lane slow;
@@ -154,7 +159,8 @@ static inline bool ticket_durable(const struct rpc *r, uint64_t ticket)
 // ------------------------------------------------------------------- args.c
 grpc_channel_args *args_create(const struct rpc_options *o);
 void args_destroy(grpc_channel_args *args);
-grpc_server_credentials *credentials_create(const struct rpc_options *o);
+grpc_server_credentials *credentials_create(struct rpc *r);
+void certificates_fini(struct rpc *r);
 
 // ------------------------------------------------------------------- poller.c
 void *poller_run(void *poller);

@@ -26,16 +26,16 @@ static void op_decided(struct arena *a, struct stream_batch *b, struct stream_op
                        uint64_t now_ms)
 {
     const struct core_answer *answer = &b->answers[op->request];
+    uint64_t ticket = verb_ticket(answer); // of a conflict, too: it rests on another's decision
+    b->ticket = ticket > b->ticket ? ticket : b->ticket;
     if (!verb_is_answer(answer->outcome)) {
         struct rpc_error error =
             convert_outcome(answer->outcome, answer->field, answer->line, answer->retry_ms);
         stream_op_fail(a, op, &error);
         return;
     }
-    uint64_t ticket = verb_ticket(answer);
     op->result = STREAM_DECIDED;
     op->now_ms = now_ms;
-    b->ticket = ticket > b->ticket ? ticket : b->ticket;
 }
 
 // Decides what was collected; what needs the disk is left for the slow lane.

@@ -121,7 +121,7 @@ static void verb_tell(struct service_local *l, struct rpc_call *call, const stru
 {
     if (!verb_is_answer(a->outcome)) {
         struct rpc_error error = convert_outcome(a->outcome, a->field, a->line, a->retry_ms);
-        rpc_fail(call, &error);
+        rpc_fail_durable(call, &error, verb_ticket(a));
         return;
     }
     // The responses of the eight verbs have the same form: a Decision as field 1.

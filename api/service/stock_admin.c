@@ -154,7 +154,7 @@ void admin_set(void *ctx, void *local, struct rpc_call *call)
                              .value = in->value,
                              .expected = in->compare ? in->expected : 0,
                              .reason = in->reason};
-    struct core_admin_answer a;
+    struct core_admin_answer a = {0};
     struct rpc_error error;
     int setting = setting_of((int32_t)in->setting);
     (void)ctx;
@@ -176,7 +176,7 @@ void admin_set(void *ctx, void *local, struct rpc_call *call)
         }
         error = change_error(&a, "value");
     }
-    rpc_fail(call, &error);
+    rpc_fail_durable(call, &error, a.ticket);
 }
 
 void admin_adjust(void *ctx, void *local, struct rpc_call *call)
@@ -189,7 +189,7 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call)
                              .relative = true,
                              .value = in->difference,
                              .reason = in->reason};
-    struct core_admin_answer a;
+    struct core_admin_answer a = {0};
     struct rpc_error error;
     (void)ctx;
     if (in->difference == 0)
@@ -207,7 +207,7 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call)
         }
         error = change_error(&a, "difference");
     }
-    rpc_fail(call, &error);
+    rpc_fail_durable(call, &error, a.ticket);
 }
 
 // ------------------------------------------------------------------------------- import

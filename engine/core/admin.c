@@ -170,13 +170,15 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
     struct stock_slot s;
     if (!found) {
         answer(out, outcome, CORE_FIELD_NONE);
-    } else if (!stock_slot_copy(slots, found, &s) ||
-               stock_word_state(s.word) != CORE_STATE_COMMITTED ||
-               stock_word_kind(s.word) != KIND_OPERATION || s.body_hash != body) {
-        answer(out, CORE_OUT_CONFLICT, CORE_FIELD_OPERATION_ID);
+    } else if (!stock_slot_copy(slots, found, &s) || !hf_uuid_equal(s.id, id) ||
+               stock_word_state(s.word) == CORE_STATE_PENDING ||
+               stock_word_state(s.word) == CORE_STATE_FREE) {
+        answer(out, CORE_OUT_IN_PROGRESS, CORE_FIELD_NONE); // a verb's, and it may come to nothing
     } else {
-        answer(out, CORE_OUT_DONE, CORE_FIELD_NONE);
-        out->repeat = true;
+        bool same = stock_word_kind(s.word) == KIND_OPERATION && s.body_hash == body;
+        answer(out, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT,
+               same ? CORE_FIELD_NONE : CORE_FIELD_OPERATION_ID);
+        out->repeat = same;
         out->ticket = s.ticket;
     }
     return 0;

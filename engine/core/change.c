@@ -41,14 +41,16 @@ static void operation_repeat(struct core_worker *w, uint32_t i, uint32_t op, uin
     if (slot && end_expire(w, slot))
         worker_flush(w); // it must not be told as held past its deadline
     bool same = stock_word_kind(o.word) == KIND_OPERATION && o.body_hash == hash;
-    if (slot && stock_slot_copy(&c->stock.slots, slot, &s))
+    // One that was forgotten since it was found has nothing more to tell.
+    if (slot && stock_slot_copy(&c->stock.slots, slot, &s) &&
+        stock_word_state(s.word) != CORE_STATE_FREE && hf_uuid_equal(s.id, w->requests[i].id))
         answer_slot(w, a, &s, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT, same);
     else
         answer_plain(a, same ? CORE_OUT_DONE : CORE_OUT_CONFLICT);
     if (a->outcome == CORE_OUT_DONE && a->state == CORE_STATE_HELD && a->time_ms <= w->now_ms)
         answer_plain(a, CORE_OUT_BUSY); // its end found no room: not to be told as held
-    if (a->outcome == CORE_OUT_DONE) {
-        a->repeat = true;
+    if (a->outcome == CORE_OUT_DONE || a->outcome == CORE_OUT_CONFLICT) {
+        a->repeat = same;
         a->ticket = a->ticket > o.ticket ? a->ticket : o.ticket;
         a->durable = c->options.journal.mode == JOURNAL_SYNC;
     }

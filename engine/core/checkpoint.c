@@ -20,14 +20,15 @@
 #define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
 #define STARVED_PART      8 // of all segments, that one frees at least when it is behind
 
-// Slots that a step counts, writes or drops for each unit of its budget: some milliseconds with the
-// keeper's 16. Nothing is followed meanwhile, and segments are kept.
+// Cells and slots that a step loads, counts, writes or drops for each unit of its budget: some
+// milliseconds with the keeper's 16. Nothing is followed meanwhile, and segments are kept.
+#define LOAD_PIECE  512u
 #define COUNT_PIECE 16384u
 #define WRITE_PIECE 8192u
 #define DROP_PIECE  2048u
 #define DROP_AHEAD  16u // slots whose buckets are fetched before they are dropped
 
-enum shadow_phase { FOLLOW, COUNT_IDS, WRITE_IDS, WRITE_BODY, DROP_IDS };
+enum shadow_phase { LOAD, FOLLOW, COUNT_IDS, WRITE_IDS, WRITE_BODY, DROP_IDS };
 
 struct core_shadow {
     struct stock stock;
@@ -46,6 +47,7 @@ struct core_shadow {
     uint32_t section;
     uint64_t ended, live, time_max;
     struct core_compare compare;
+    struct checkpoint_loader loader; // of what was newest at the start
 };
 
 // Segments are kept for the older checkpoint, in case the newest is damaged. When the journal has
@@ -80,20 +82,13 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
     stock_thread_init(&s->stock, &s->thread, 0);
     s->replay = (struct replay){.stock = &s->stock, .thread = &s->thread,
                                 .skew_ms = c->options.skew_ms};
-    struct core_checkpoints again;
-    if (kept->count) {
-        status = checkpoint_load(c, &s->replay, false, &again, &s->now, NULL);
-        if (status != HF_OK)
-            return status;
-    }
+    s->phase = kept->count ? LOAD : FOLLOW;
+    s->loader.lsn = s->last_lsn = kept->count ? kept->lsn[0] : 0;
     s->kept = *kept;
     keep_publish(c, kept, false);
-    s->before.count = s->now.count;
-    memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
-    s->last_lsn = s->replay.lsn;
     s->last_ms = core_now(c);
     s->compare.lsn = UINT64_MAX; // of no record: begin anew
-    hf_store_relaxed(&c->checkpoint_lsn, s->replay.lsn);
+    hf_store_relaxed(&c->checkpoint_lsn, s->last_lsn);
     return HF_OK;
 }
 
@@ -106,12 +101,35 @@ void shadow_destroy(struct core *c)
         journal_reader_destroy(s->reader);
     if (s->writer)
         chunkfile_abandon(s->writer);
+    loader_close(&s->loader);
     if (s->stock.directory)
         stock_fini(&s->stock);
     free(s->now.files);
     free(s->before.files);
     free(s);
     c->shadow = NULL;
+}
+
+// ------------------------------------------------------------------------------- the start
+// The engine read this checkpoint a moment ago. The ids that it names stay away.
+
+static enum hf_status load(struct core *c, struct core_shadow *s, uint32_t budget)
+{
+    bool open = s->loader.reader != NULL;
+    enum hf_status status =
+        open ? loader_step(c, &s->replay, &s->now, &s->loader, budget * LOAD_PIECE)
+             : loader_open(c, &s->replay, &s->now, &s->loader);
+    if (status == HF_AGAIN || (status == HF_OK && !open))
+        return HF_OK;
+    loader_close(&s->loader);
+    if (status != HF_OK) {
+        hf_log(HF_LOG_ERROR, "shadow_not_loaded", "why=\"%s\"", s->replay.why);
+        return status;
+    }
+    s->before.count = s->now.count;
+    memcpy(s->before.files, s->now.files, s->now.count * sizeof *s->now.files);
+    s->phase = FOLLOW;
+    return HF_OK;
 }
 
 // ------------------------------------------------------------------------------- following
@@ -524,6 +542,8 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
                                   uint32_t budget)
 {
     switch (s->phase) {
+    case LOAD:
+        return load(c, s, budget);
     case COUNT_IDS:
         return ids_count(c, s, budget);
     case WRITE_IDS:

@@ -352,7 +352,8 @@ const char *core_channel_name(struct core *c, uint16_t channel); // NULL: unknow
 // --------------------------------------------------------------------------------- administration
 
 // One at a time under a mutex, outside the lock-free promise; the worker gives journal buffers.
-// Every answer is told when durable >= ticket. Outcomes: DONE, INVALID, CONFLICT, BUSY, ID_*,
+// Every answer is told when durable >= ticket. Outcomes: DONE, INVALID, CONFLICT, IN_PROGRESS (a
+// verb is deciding an operation of this id), BUSY, ID_*,
 // REFUSED (compare-and-set failed: `value` is what it is).
 struct core_admin_answer {
     enum core_outcome outcome;

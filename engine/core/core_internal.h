@@ -89,8 +89,8 @@ struct core {
     struct hf_uuid engine_id;
     struct core_time time;
     uint64_t floor_ms;         // atomic: what decisions go by
-    uint64_t floor_ticket;     // its record
-    uint64_t floor_durable_ms; // timers' thread
+    uint64_t floor_ticket;     // atomic: its record; 0: not appended, or known to be durable
+    uint64_t floor_durable_ms; // atomic
     uint32_t window_ms;        // in force; atomic
     uint32_t lagging;          // atomic: the checkpointer is too far behind
     uint32_t starved;          // atomic: a credit was refused; a checkpoint would free segments
@@ -296,10 +296,10 @@ struct core_checkpoints { // the two newest that are whole
 };
 void checkpoint_name(uint64_t lsn, char name[STORAGE_NAME_BYTES]);
 void id_file_name(uint64_t lsn, char name[STORAGE_NAME_BYTES]);
-// Loads the newest whole checkpoint into r (an empty stock). Without id files: the shadow.
-enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
-                               struct core_checkpoints *kept, struct core_id_files *files,
-                               struct core_report *report);
+// Loads the newest whole checkpoint into r (an empty stock).
+enum hf_status checkpoint_load(struct core *c, struct replay *r, struct core_checkpoints *kept,
+                               struct core_id_files *files, struct core_report *report);
+// Takes its memory; the newest of `kept` is loaded by the first steps, while decisions are made.
 enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept);
 void shadow_destroy(struct core *c);
 uint64_t shadow_bytes(const struct core *c);

@@ -137,14 +137,25 @@ void answer_slot(struct core_worker *w, struct core_answer *a, const struct stoc
                               .time_ms = s->time_channel >> 16};
 }
 
+// "It can never act" rests on the floor's record: before that is durable, a crash would let the id
+// in again. The ticket is 0 from before the floor rises until its record is appended (F1): read
+// after the floor (F0), it is that of this floor or of a later one.
+static bool floor_durable(const struct core *c, uint64_t id_ms)
+{
+    if (id_ms < hf_load_acquire(&c->floor_durable_ms))
+        return true;
+    uint64_t ticket = hf_load_acquire(&c->floor_ticket);
+    return ticket != 0 && journal_durable(c->journal) >= ticket;
+}
+
 enum core_outcome id_admissible(const struct core *c, struct hf_uuid id, uint64_t now_ms,
                                 bool allow_v4)
 {
     if (hf_uuid_version(id) != 7)
         return allow_v4 ? CORE_OUT_DONE : CORE_OUT_INVALID;
     uint64_t ms = hf_uuid_ms(id);
-    if (ms < hf_load_seq(&c->floor_ms))
-        return CORE_OUT_ID_TOO_OLD;
+    if (ms < hf_load_seq(&c->floor_ms)) // F0
+        return floor_durable(c, ms) ? CORE_OUT_ID_TOO_OLD : CORE_OUT_BUSY;
     return ms > now_ms + c->options.skew_ms ? CORE_OUT_ID_IN_FUTURE : CORE_OUT_DONE;
 }
 

@@ -151,14 +151,10 @@ static bool terms_ok(const struct file_cell *fc)
     return fc->scale <= HF_UNIT_SCALE_MAX;
 }
 
-static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, uint32_t count)
+static enum hf_status cells_load(struct chunkfile_reader *f, struct replay *r, uint32_t from,
+                                 uint32_t to)
 {
-    if (count > r->stock->sizes.cells) {
-        snprintf(r->why, sizeof r->why, "cells_max %u is smaller than the folder's %u cells",
-                 r->stock->sizes.cells, count);
-        return HF_FULL;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         struct file_cell fc;
         char names[HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX + 8];
         uint32_t handle;
@@ -231,58 +227,119 @@ static enum hf_status slots_load(struct chunkfile_reader *f, struct replay *r, u
     return HF_OK;
 }
 
-static enum hf_status body_load(struct core *c, struct chunkfile_reader *f, struct replay *r,
-                                bool with_ids, struct core_id_files *files)
+// ------------------------------------------------------------------------------- piece by piece
+
+static enum hf_status head_load(struct replay *r, struct core_id_files *files,
+                                struct checkpoint_loader *l)
 {
-    struct file_meta m;
-    enum hf_status s = chunkfile_read(f, &m, sizeof m);
+    struct file_meta *m = &l->meta;
+    enum hf_status s = chunkfile_read(l->reader, m, sizeof *m);
     if (s != HF_OK)
         return s;
-    r->lsn = m.lsn;
-    r->time_ms = m.time_ms;
-    r->floor_ms = m.floor_ms;
-    if (m.id_files > CORE_ID_FILES_MAX || m.channels > HF_CHANNELS_MAX)
+    r->lsn = m->lsn;
+    r->time_ms = m->time_ms;
+    r->floor_ms = m->floor_ms;
+    if (m->lsn != l->lsn || m->id_files > CORE_ID_FILES_MAX || m->channels > HF_CHANNELS_MAX)
         return HF_DAMAGED;
-    s = chunkfile_read(f, files->files, m.id_files * sizeof *files->files);
+    s = chunkfile_read(l->reader, files->files, m->id_files * sizeof *files->files);
     if (s != HF_OK)
         return s;
-    files->count = m.id_files;
-    if ((s = channels_load(f, r, m.channels)) != HF_OK || (s = cells_load(f, r, m.cells)) != HF_OK)
-        return s;
+    files->count = m->id_files;
+    if (m->cells > r->stock->sizes.cells) {
+        snprintf(r->why, sizeof r->why, "cells_max %u is smaller than the folder's %u cells",
+                 r->stock->sizes.cells, m->cells);
+        return HF_FULL;
+    }
+    return channels_load(l->reader, r, m->channels);
+}
+
+static enum hf_status ids_load(struct core *c, struct replay *r, uint64_t lsn)
+{
     struct file_entry *block = malloc(ENTRIES_AT_ONCE * sizeof *block);
     if (!block)
         return HF_NO_MEMORY;
-    for (uint32_t i = 0; i < m.id_files && with_ids && s == HF_OK; i++)
-        s = id_file_load(c, r, files->files[i].lsn, block);
+    enum hf_status s = id_file_load(c, r, lsn, block);
     free(block);
-    // Live slots last: an id file may hold an older state of the same reservation.
-    if (s == HF_OK)
-        s = slots_load(f, r, m.slots);
-    return s == HF_OK ? chunkfile_read_end(f) : s;
+    return s;
 }
 
-static enum hf_status one_load(struct core *c, uint64_t lsn, struct replay *r, bool with_ids,
-                               struct core_id_files *files, char *name)
+static enum hf_status piece_load(struct core *c, struct replay *r,
+                                 const struct core_id_files *files, struct checkpoint_loader *l,
+                                 uint32_t budget)
 {
-    struct chunkfile_header h;
-    struct chunkfile_reader *f;
-    checkpoint_name(lsn, name);
-    enum hf_status s = chunkfile_reader_create(c->options.storage, name, CORE_CHECKPOINT_KIND,
-                                               CORE_FILE_VERSION, c->engine_id, &h, &f);
-    if (s == HF_OK) {
-        s = body_load(c, f, r, with_ids, files);
-        if (s == HF_OK && r->lsn != lsn)
-            s = HF_DAMAGED;
-        if (s == HF_DAMAGED && r->why[0] == '\0')
-            snprintf(r->why, sizeof r->why, "checkpoint %s is damaged at byte %llu", name,
-                     (unsigned long long)chunkfile_offset(f));
-        chunkfile_reader_destroy(f);
+    const struct file_meta *m = &l->meta;
+    enum hf_status s = HF_OK;
+    if (l->cells < m->cells) {
+        uint32_t to = m->cells - l->cells > budget ? l->cells + budget : m->cells;
+        s = cells_load(l->reader, r, l->cells, to);
+        l->cells = to;
+    } else if (l->with_ids && l->id_files < files->count) {
+        s = ids_load(c, r, files->files[l->id_files++].lsn);
+    } else if (l->slots < m->slots) {
+        // Live slots last: an id file may hold an older state of the same reservation.
+        uint64_t n = m->slots - l->slots > budget ? budget : m->slots - l->slots;
+        s = slots_load(l->reader, r, n);
+        l->slots += n;
+    } else {
+        return chunkfile_read_end(l->reader);
     }
-    if (s == HF_FULL && r->why[0] == '\0')
+    return s == HF_OK ? HF_AGAIN : s;
+}
+
+// Says in r->why what stopped the loading.
+static enum hf_status loader_failed(struct replay *r, const struct checkpoint_loader *l,
+                                    enum hf_status s)
+{
+    if (r->why[0] != '\0')
+        return s;
+    if (s == HF_DAMAGED && l->reader)
+        snprintf(r->why, sizeof r->why, "checkpoint %s is damaged at byte %llu", l->name,
+                 (unsigned long long)chunkfile_offset(l->reader));
+    else if (s == HF_FULL)
         snprintf(r->why, sizeof r->why,
                  "ids_max or blocks_max is smaller than what the folder holds");
-    if (s != HF_OK && r->why[0] == '\0')
-        snprintf(r->why, sizeof r->why, "checkpoint %s: %s", name, hf_status_help(s));
+    else
+        snprintf(r->why, sizeof r->why, "checkpoint %s: %s", l->name, hf_status_help(s));
+    return s;
+}
+
+enum hf_status loader_open(struct core *c, struct replay *r, struct core_id_files *files,
+                           struct checkpoint_loader *l)
+{
+    struct chunkfile_header h;
+    checkpoint_name(l->lsn, l->name);
+    enum hf_status s = chunkfile_reader_create(c->options.storage, l->name, CORE_CHECKPOINT_KIND,
+                                               CORE_FILE_VERSION, c->engine_id, &h, &l->reader);
+    if (s != HF_OK)
+        l->reader = NULL;
+    else
+        s = head_load(r, files, l);
+    return s == HF_OK ? s : loader_failed(r, l, s);
+}
+
+enum hf_status loader_step(struct core *c, struct replay *r, const struct core_id_files *files,
+                           struct checkpoint_loader *l, uint32_t budget)
+{
+    enum hf_status s = piece_load(c, r, files, l, budget);
+    return s == HF_OK || s == HF_AGAIN ? s : loader_failed(r, l, s);
+}
+
+void loader_close(struct checkpoint_loader *l)
+{
+    if (l->reader)
+        chunkfile_reader_destroy(l->reader);
+    l->reader = NULL;
+}
+
+static enum hf_status one_load(struct core *c, struct replay *r, struct core_id_files *files,
+                               struct checkpoint_loader *l)
+{
+    enum hf_status s = loader_open(c, r, files, l);
+    if (s == HF_OK)
+        do
+            s = loader_step(c, r, files, l, UINT32_MAX);
+        while (s == HF_AGAIN);
+    loader_close(l);
     return s;
 }
 
@@ -302,9 +359,8 @@ static void checkpoint_seen(void *ctx, const char *name)
     }
 }
 
-enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
-                               struct core_checkpoints *kept, struct core_id_files *files,
-                               struct core_report *report)
+enum hf_status checkpoint_load(struct core *c, struct replay *r, struct core_checkpoints *kept,
+                               struct core_id_files *files, struct core_report *report)
 {
     struct storage *st = c->options.storage;
     *kept = (struct core_checkpoints){{0, 0}, 0};
@@ -315,13 +371,13 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, bool with_ids,
     uint32_t candidates = kept->count;
     char why[sizeof r->why] = "";
     for (uint32_t i = 0; i < candidates; i++) {
-        char name[STORAGE_NAME_BYTES];
-        s = one_load(c, kept->lsn[0], r, with_ids, files, name);
-        if (s == HF_OK && report)
-            memcpy(report->checkpoint, name, sizeof name);
+        struct checkpoint_loader l = {.lsn = kept->lsn[0], .with_ids = true};
+        s = one_load(c, r, files, &l);
+        if (s == HF_OK)
+            memcpy(report->checkpoint, l.name, sizeof l.name);
         if (s != HF_DAMAGED)
             return s;
-        hf_log(HF_LOG_ERROR, "checkpoint_damaged", "file=%s why=\"%s\" next=older", name, r->why);
+        hf_log(HF_LOG_ERROR, "checkpoint_damaged", "file=%s why=\"%s\" next=older", l.name, r->why);
         memcpy(why, r->why, sizeof why);
         struct stock_sizes sizes = r->stock->sizes;
         stock_thread_fini(r->thread);

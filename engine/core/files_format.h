@@ -43,6 +43,24 @@ struct file_live { // followed by lines (struct stock_line) and text, padded to 
 static_assert(sizeof(struct file_live) == 72, "live slot");
 static_assert(sizeof(struct stock_line) == 16, "line");
 
+// A checkpoint on its way into an empty stock. One thread. Errors are told in r->why.
+struct checkpoint_loader {
+    uint64_t lsn;  // which one
+    bool with_ids; // and the id files that it names
+    char name[STORAGE_NAME_BYTES];
+    struct chunkfile_reader *reader; // NULL: closed
+    struct file_meta meta;
+    uint32_t cells, id_files; // loaded so far
+    uint64_t slots;
+};
+// lsn and with_ids are set, the rest is zero. Close it whatever is answered.
+enum hf_status loader_open(struct core *c, struct replay *r, struct core_id_files *files,
+                           struct checkpoint_loader *l);
+// At most `budget` cells or live slots, or one id file. HF_AGAIN: there is more; HF_OK: all.
+enum hf_status loader_step(struct core *c, struct replay *r, const struct core_id_files *files,
+                           struct checkpoint_loader *l, uint32_t budget);
+void loader_close(struct checkpoint_loader *l);
+
 bool file_name_lsn(const char *name, const char *prefix, const char *suffix, uint64_t *lsn);
 void entry_from_slot(struct file_entry *e, const struct stock_slot *s);
 

@@ -134,7 +134,7 @@ static enum hf_status recover(struct core *c, struct recovering *rec,
 {
     struct clock *clock = c->options.clock;
     uint64_t began = clock_monotonic_ns(clock);
-    enum hf_status s = checkpoint_load(c, &rec->replay, true, kept, files, report);
+    enum hf_status s = checkpoint_load(c, &rec->replay, kept, files, report);
     report->load_ns = clock_monotonic_ns(clock) - began;
     report->checkpoint_lsn = rec->replay.lsn;
     report->id_files = files->count;

@@ -37,10 +37,10 @@ static void floor_append(struct core *c, struct core_worker *w, uint64_t floor)
     struct encode e = {.type = CORE_RECORD_FLOOR, .body_hash = floor, .time_ms = w->now_ms};
     if (!worker_afford(w, record_bytes(0), 0))
         return;                        // ids stay a little longer
-    hf_store_seq(&c->floor_ms, floor); // from here on refused; forgotten when durable
+    hf_store_seq(&c->floor_ms, floor); // from here on refused; told, and forgotten, when durable
     encode_record(w, &e);
     uint32_t count;
-    c->floor_ticket = journal_push(w->producer, &count);
+    hf_store_release(&c->floor_ticket, journal_push(w->producer, &count)); // F1
     w->record_count = 0;
 }
 
@@ -49,8 +49,8 @@ static void floor_move(struct core *c, struct core_worker *w)
     if (c->floor_ticket != 0) {
         if (journal_durable(c->journal) < c->floor_ticket)
             return;
-        c->floor_durable_ms = c->floor_ms;
-        c->floor_ticket = 0;
+        hf_store_release(&c->floor_durable_ms, c->floor_ms);
+        hf_store_release(&c->floor_ticket, 0u); // F1
     }
     uint64_t window = hf_load_relaxed(&c->window_ms);
     if (w->now_ms < window)

@@ -213,10 +213,29 @@ static enum hf_status close_into(struct closing *c, uint64_t now_ms)
     return HF_OK;
 }
 
+// A whole segment that only waits to be taken: without an archive it is not recycled before.
+static bool segment_waits(const struct flush *f)
+{
+    struct journal_segment oldest;
+    return !core_archive(f->options.core) &&
+           journal_closed_segments(core_journal(f->options.core), &oldest, 1) == 1 &&
+           oldest.last_lsn > f->taken_lsn && oldest.last_lsn <= f->read_lsn;
+}
+
+// Nothing was read that has to be posted: whether that is worth a write. Not while an
+// acknowledgement is looked for past what was taken.
+static bool idle_worth(const struct flush *f)
+{
+    for (uint32_t i = 0; i < f->batch_count; i++)
+        if (f->batches[i].step == FLUSH_STEP_ACK_FIND)
+            return false;
+    return f->read_lsn >= f->taken_lsn + IDLE_RECORDS || segment_waits(f);
+}
+
 enum hf_status window_close(struct flush *f, uint64_t now_ms)
 {
     if (f->window.movements == 0) {
-        if (f->read_lsn < f->taken_lsn + IDLE_RECORDS)
+        if (!idle_worth(f))
             return HF_AGAIN;
         f->taken_lsn = f->read_lsn;
         f->must_save = true;

@@ -191,7 +191,9 @@ enum hf_status outbox_step(struct flush *f, uint64_t now_ms)
         s = journal_reader_step(f->reader, GROUPS_AT_ONCE, visit, &r);
     if (s == HF_NOT_FOUND) {
         outbox_close(f);
-        s = archive_read(f, &r);
+        // The segment behind whose end the reader stood may be gone, and what follows be there.
+        bool there = journal_oldest_lsn(core_journal(f->options.core)) <= f->read_lsn + 1;
+        s = there ? HF_AGAIN : archive_read(f, &r);
     }
     if (f->failed != HF_OK)
         return f->failed;

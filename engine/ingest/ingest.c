@@ -71,6 +71,8 @@ enum hf_status ingest_queue_create(const struct ingest_queue_options *o, struct 
         free(q);
         return HF_NO_MEMORY;
     }
+    if (o->port->ops->attach)
+        o->port->ops->attach(o->port);
     *out = q;
     return HF_OK;
 }

@@ -14,14 +14,30 @@
 struct ingest_frame {
     uint8_t *payload;
     void *cookie;    // the port's
-    uint64_t ticket; // the loop's: may be answered once durable >= ticket
+    uint64_t ticket; // the loop's: may be answered once durable >= ticket; the port says 0
     uint32_t bytes;
     uint32_t unused;
 };
 
 struct ingest_port;
 
+// What the device behind a port tells, of all its queues together.
+#define INGEST_DEVICE_METRIC_TABLE(X)                                                              \
+    X(missed, "frames that the device had no room for")                                            \
+    X(errors_in, "frames that the device found bad")                                               \
+    X(errors_out, "frames that the device could not send")                                         \
+    X(no_mbuf, "frames lost for want of a buffer to receive into")
+struct ingest_device {
+#define X(name, help) uint64_t name;
+    INGEST_DEVICE_METRIC_TABLE(X)
+#undef X
+    bool link_up;
+    uint32_t link_mbps; // 0: not known
+};
+
 struct ingest_port_ops {
+    // By the queue's thread, before anything else. May be NULL.
+    void (*attach)(struct ingest_port *p);
     // Up to max frames that have arrived. Answers what is the port's own (ARP, echo), and counts
     // what is nobody's.
     uint32_t (*receive)(struct ingest_port *p, struct ingest_frame *frames, uint32_t max);
@@ -35,6 +51,8 @@ struct ingest_port_ops {
     // Any thread.
     void (*ring)(struct ingest_port *p);
     void (*destroy)(struct ingest_port *p); // every frame is back
+    // Any thread. NULL: there is no device to tell of.
+    void (*device)(const struct ingest_port *p, struct ingest_device *out);
 };
 
 #define INGEST_PORT_METRIC_TABLE(X)                                                                \

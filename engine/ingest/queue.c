@@ -42,33 +42,38 @@ static void drop(struct ingest_queue *q, const struct ingest_frame *f, enum inge
     q->port->ops->drop(q->port, f, 1);
 }
 
-// Keeps the frames whose header is one, and fetches what their sessions need.
+// Frames move up in the burst only over ones that were dropped: what has just been written in
+// pieces and is then copied whole costs as much as the rest of an admission.
 static void headers_read(struct ingest_queue *q)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < q->frame_count; i++) {
-        const struct ingest_frame f = q->frames[i];
+        struct ingest_frame *f = &q->frames[i];
         struct packet_header *h = &q->headers[kept];
-        enum packet_fault fault = packet_header_read(f.payload, f.bytes, PACKET_REQUEST, h);
+        enum packet_fault fault = packet_header_read(f->payload, f->bytes, PACKET_REQUEST, h);
         if (HF_UNLIKELY(fault != PACKET_FAULT_NONE)) {
-            drop(q, &f, (enum ingest_drop)drop_of[fault]);
+            drop(q, f, (enum ingest_drop)drop_of[fault]);
             continue;
         }
         uint32_t place = h->session & q->sessions.mask;
         hf_prefetch(&q->sessions.slots[place]);
         hf_prefetch_write(&q->windows[place]);
         hf_prefetch_write((char *)&q->windows[place] + HF_CACHE_LINE);
-        q->frames[kept++] = f;
+        if (HF_UNLIKELY(kept != i))
+            q->frames[kept] = *f;
+        kept++;
     }
     q->frame_count = kept;
 }
 
 static void sender_fill(struct sender *s, const struct session_slot *slot)
 {
-    *s = (struct sender){.channel = session_word_channel(slot->word),
-                         .kinds = session_word_kinds(slot->word),
-                         .tagged = session_word_tagged(slot->word)};
-    memcpy(s->key, slot->key, sizeof s->key);
+    s->channel = session_word_channel(slot->word);
+    s->kinds = session_word_kinds(slot->word);
+    s->tagged = session_word_tagged(slot->word);
+    s->outcome = 0;
+    if (s->tagged)
+        memcpy(s->key, slot->key, sizeof s->key);
 }
 
 static bool tag_right(const struct ingest_frame *f, const struct packet_header *h,
@@ -119,10 +124,10 @@ static void burst_admit(struct ingest_queue *q)
     uint64_t items = 0;
     headers_read(q);
     for (uint32_t i = 0; i < q->frame_count; i++) {
-        struct ingest_frame f = q->frames[i];
-        enum ingest_drop why = admit(q, &f, &q->headers[i], &q->senders[kept]);
+        struct ingest_frame *f = &q->frames[i];
+        enum ingest_drop why = admit(q, f, &q->headers[i], &q->senders[kept]);
         if (HF_UNLIKELY(why != INGEST_DROP_COUNT)) {
-            drop(q, &f, why);
+            drop(q, f, why);
             continue;
         }
         if (HF_UNLIKELY(kept >= room)) { // before anything is decided
@@ -130,10 +135,12 @@ static void burst_admit(struct ingest_queue *q)
             q->senders[kept].wait_ms = BUSY_WAIT_MS;
             count_add(&q->metrics.held_busy, 1);
         }
-        f.ticket = 0;
         items += q->headers[i].count;
-        q->headers[kept] = q->headers[i];
-        q->frames[kept++] = f;
+        if (HF_UNLIKELY(kept != i)) {
+            q->headers[kept] = q->headers[i];
+            q->frames[kept] = *f;
+        }
+        kept++;
     }
     q->frame_count = kept;
     count_add(&q->metrics.frames, kept);

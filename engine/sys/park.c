@@ -17,11 +17,20 @@ void park_cancel(struct park *p)
     atomic_fetch_sub(&p->waiters, 1);
 }
 
+static void wait_for(struct park *p, uint32_t key, const struct timespec *t)
+{
+    syscall(SYS_futex, &p->epoch, FUTEX_WAIT_PRIVATE, key, t, NULL, 0);
+    atomic_fetch_sub(&p->waiters, 1);
+}
+
 void park_wait(struct park *p, uint32_t key, uint32_t timeout_ms)
 {
-    struct timespec t = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
-    syscall(SYS_futex, &p->epoch, FUTEX_WAIT_PRIVATE, key, &t, NULL, 0);
-    atomic_fetch_sub(&p->waiters, 1);
+    wait_for(p, key, &(struct timespec){timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000});
+}
+
+void park_wait_us(struct park *p, uint32_t key, uint32_t timeout_us)
+{
+    wait_for(p, key, &(struct timespec){timeout_us / 1000000, (long)(timeout_us % 1000000) * 1000});
 }
 
 void park_wake(struct park *p)

@@ -18,6 +18,7 @@ uint32_t park_prepare(struct park *p);
 void park_cancel(struct park *p);
 // Returns after a wake since prepare, after timeout_ms, or spuriously.
 void park_wait(struct park *p, uint32_t key, uint32_t timeout_ms);
+void park_wait_us(struct park *p, uint32_t key, uint32_t timeout_us); // the same
 // Wakes all. Sequentially consistent with the waiter's prepare, so no wake is lost.
 void park_wake(struct park *p);
 

@@ -74,8 +74,8 @@ class Answer:
 class Session:
     """One UDP socket and a session; asks in lockstep."""
 
-    def __init__(self, door, number, key, generation, sequence=0):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, door, number, key, generation, sequence=0, via=None):
+        self.socket = via or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.connect(door)
         self.number, self.key, self.generation = number, key, generation
         self.sequence = sequence

@@ -4,11 +4,9 @@
 Usage: test_packets.py HOLDFASTD [unittest options]
 """
 import os
-import re
 import sys
 import threading
 import unittest
-import urllib.request
 
 import client_world
 import packet_codec as packets
@@ -16,70 +14,17 @@ import packet_codec as packets
 SCRATCH = client_world.scratch()
 client_world.make_stubs(os.path.join(SCRATCH.name, "stubs"))
 
-from holdfast.v1 import packet_pb2, packet_pb2_grpc  # noqa: E402
-from holdfast.v1 import common_pb2, reservation_pb2, reservation_pb2_grpc  # noqa: E402
-from holdfast.v1 import stock_admin_pb2, stock_admin_pb2_grpc  # noqa: E402
-from holdfast.v1 import stock_read_pb2, stock_read_pb2_grpc  # noqa: E402
+from holdfast.v1 import common_pb2, packet_pb2, reservation_pb2  # noqa: E402
+import packet_shop  # noqa: E402
 
 PROGRAM = None
-NAMES = iter(range(1 << 30))
-
-
-class Shop:
-    """A server with packets, and what a test asks of it over gRPC."""
-
-    def __init__(self, folder, *more):
-        self.server = client_world.Server(PROGRAM, folder, "--packet-listen", "127.0.0.1:0", *more,
-                                          admin="127.0.0.1:0")
-        self.channel = self.server.channel()
-        self.packets = packet_pb2_grpc.PacketServiceStub(self.channel)
-        self.admin = stock_admin_pb2_grpc.StockAdminServiceStub(self.channel)
-        self.read = stock_read_pb2_grpc.StockReadServiceStub(self.channel)
-        self.reservations = reservation_pb2_grpc.ReservationServiceStub(self.channel)
-
-    def session(self, **wanted):
-        told = self.packets.OpenSession(packet_pb2.OpenSessionRequest(**wanted))
-        return packets.Session((told.doors[0].address, told.doors[0].port), told.session_id,
-                               told.key, told.generation)
-
-    def cell(self, on_hand, sku=None):
-        """A cell's name and handle."""
-        sku = sku or f"packet-{next(NAMES)}"
-        told = self.admin.ImportStock(stock_admin_pb2.ImportStockRequest(rows=[
-            stock_admin_pb2.ImportStockRow(
-                operation_id=packets.id_text(packets.new_id()), sku=sku, location="shop",
-                on_hand=stock_admin_pb2.OptionalQuantity(value=on_hand))]))
-        assert not told.results[0].HasField("error"), told
-        return sku, self.handle(sku)
-
-    def handle(self, sku):
-        told = self.packets.GetHandles(packet_pb2.GetHandlesRequest(
-            stock=[stock_read_pb2.StockName(sku=sku, location="shop")]))
-        return told.results[0].handle.handle
-
-    def available(self, sku):
-        return self.read.GetStock(stock_read_pb2.GetStockRequest(
-            stock=stock_read_pb2.StockName(sku=sku, location="shop"))).cell.available
-
-    def metric(self, name):
-        port = re.search(r"admin_port=([0-9]+)", "".join(self.server.log)).group(1)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
-            text = page.read().decode()
-        return int(re.search(rf"^{re.escape(name)} ([0-9]+)$", text, re.M).group(1))
-
-    def close(self):
-        self.channel.close()
-        self.server.stop()
-
-    def kill(self):
-        self.channel.close()
-        self.server.kill()
+LISTEN = ["--packet-listen", "127.0.0.1:0"]
 
 
 class Packets(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.shop = Shop(os.path.join(SCRATCH.name, "data"))
+        cls.shop = packet_shop.Shop(PROGRAM, os.path.join(SCRATCH.name, "data"), *LISTEN)
 
     @classmethod
     def tearDownClass(cls):
@@ -219,7 +164,7 @@ class Lives(unittest.TestCase):
     # P2: what was answered is there after kill -9; and sessions are not.
     def test_what_was_answered_survives_a_kill(self):
         folder = os.path.join(SCRATCH.name, "killed")
-        shop = Shop(folder, "--packet-queues", "2")
+        shop = packet_shop.Shop(PROGRAM, folder, *LISTEN, "--packet-queues", "2")
         sku, handle = shop.cell(100)
         sessions = [shop.session() for _ in range(4)]
         done = [(i, s) for s in sessions for i in (packets.new_id() for _ in range(5))]
@@ -227,7 +172,7 @@ class Lives(unittest.TestCase):
             (a,) = s.ask(packets.item(packets.ORDER, one, [(handle, 1)]))
             self.assertEqual(a.outcome, packets.DONE)
         shop.kill()
-        again = Shop(folder)
+        again = packet_shop.Shop(PROGRAM, folder, *LISTEN)
         try:
             s = again.session()
             self.assertEqual(again.available(sku), 80)
@@ -245,7 +190,8 @@ class Lives(unittest.TestCase):
             again.close()
 
     def test_without_tags_and_without_sleep(self):
-        shop = Shop(os.path.join(SCRATCH.name, "bare"), "--no-packet-tags", "--packet-polling")
+        shop = packet_shop.Shop(PROGRAM, os.path.join(SCRATCH.name, "bare"), *LISTEN,
+                                "--no-packet-tags", "--packet-polling")
         try:
             sku, handle = shop.cell(10)
             s = shop.session()

@@ -19,9 +19,6 @@
 #ifdef WITH_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef HF_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
 
 void hf_yield_hook(void);
 
@@ -40,7 +37,7 @@ struct fiber {
     uint64_t points;
     uint32_t times; // calls of explore_time
     uint32_t priority;
-    void *fake_stack, *tsan;
+    void *fake_stack;
 };
 
 struct choice {
@@ -118,16 +115,13 @@ static struct fiber *fiber_at(uint32_t at)
     return at == UINT32_MAX ? &x.main : &x.fibers[at];
 }
 
-// The sanitizers are told of every change of stacks.
+// The address sanitizer is told of every change of stacks.
 static void leave(struct fiber *from, const struct fiber *to)
 {
     (void)from, (void)to;
 #ifdef WITH_ASAN
     __sanitizer_start_switch_fiber(from->ended ? NULL : &from->fake_stack, to->stack,
                                    to->stack_bytes);
-#endif
-#ifdef HF_TSAN
-    __tsan_switch_to_fiber(to->tsan, 0);
 #endif
 }
 
@@ -312,16 +306,12 @@ static void fiber_run(void)
 static void fiber_init(struct fiber *f)
 {
     char *stack = f->stack;
-    void *tsan = f->tsan;
     if (!stack) {
         stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         explore_check(stack != MAP_FAILED, "no stack");
-#ifdef HF_TSAN
-        tsan = __tsan_create_fiber(0);
-#endif
     }
-    *f = (struct fiber){.stack = stack, .stack_bytes = STACK_BYTES, .tsan = tsan};
+    *f = (struct fiber){.stack = stack, .stack_bytes = STACK_BYTES};
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = stack;
     f->context.uc_stack.ss_size = STACK_BYTES;
@@ -353,9 +343,6 @@ void explore_go(const struct explore_schedule *s, uint32_t count, explore_body b
     x.ctx = ctx;
     x.points = x.time = x.switches = 0;
     x.thawed = false;
-#ifdef HF_TSAN
-    x.main.tsan = __tsan_get_current_fiber();
-#endif
     for (uint32_t i = 0; i < count; i++)
         fiber_init(&x.fibers[i]);
     policy_init(s);

@@ -130,7 +130,7 @@ class Commands(Case):
 
     def test_order_record_best_effort_and_expiry(self):
         self.run_ctl("order", "TEA@WH1=1.5", "--reference", "S-2")
-        told = self.run_json("reserve", "TEA@WH1=100", "--best-effort", "--ttl", "300ms")[0]
+        told = self.run_json("reserve", "TEA@WH1=100", "--best-effort", "--ttl", "2s")[0]
         self.assertEqual(told["lines"][0]["taken"], 8500)
         self.run_ctl("record", "TEA@WH1=2", "--reference", "till-4")
         self.assertEqual(self.cell("TEA")["available"], -2000)

@@ -95,8 +95,11 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, seconds=30):
-        code = self.process.wait(timeout=seconds)
+    def wait(self, seconds=120):
+        try:
+            code = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"has not ended in {seconds} s:\n{self.log()}") from None
         self.reader.join(timeout=10)
         self.process.stderr.close()
         return code

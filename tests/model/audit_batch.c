@@ -210,6 +210,15 @@ static bool ends_due(struct auditor *a, const struct exchange *x, struct oracle_
     return auditor_expire(a, k, x->r->ticket, x->now_ms, (uint16_t)(k->version + 1));
 }
 
+// The operation that has the id, or the reservation.
+static bool conflict_rests(const struct auditor *a, const struct exchange *x,
+                           const struct oracle_reservation *k)
+{
+    const struct oracle_op *op =
+        hf_uuid_is_nil(x->q->op_id) ? NULL : oracle_find_op(&a->oracle, x->q->op_id);
+    return auditor_knows_durable(a, x->r->ticket, op ? op->lsn : k ? k->lsn : 0);
+}
+
 static bool judge_one(struct auditor *a, const struct exchange *x, enum oracle_effect *effect)
 {
     const struct core_answer *r = x->r;
@@ -227,6 +236,8 @@ static bool judge_one(struct auditor *a, const struct exchange *x, enum oracle_e
         return wrong(a, x, "this answer is not allowed");
     if (r->outcome == CORE_OUT_INVALID && j.fields && !(j.fields >> r->field & 1))
         return wrong(a, x, "another field is to blame");
+    if (r->outcome == CORE_OUT_CONFLICT && !conflict_rests(a, x, k))
+        return wrong(a, x, "a conflict told before what it rests on is durable");
     // In a verdict on a forgotten id, the state is not told.
     *effect = v->effect;
     if (v->effect == ORACLE_NOTHING && !ends_due(a, x, k))

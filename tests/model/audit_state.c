@@ -96,7 +96,7 @@ static bool repeat_ok(struct auditor *a, struct hf_uuid op_id, uint64_t hash,
         return auditor_violate(a, "repeat of operation %s (same body: %d) answered %s repeat %d",
                                auditor_id(op_id), same, core_outcome_name(out->outcome),
                                out->repeat);
-    if (same && !auditor_knows_durable(a, out->ticket, op->lsn))
+    if (!auditor_knows_durable(a, out->ticket, op->lsn))
         return auditor_violate(a, "operation %s told before it is durable", auditor_id(op_id));
     return true;
 }

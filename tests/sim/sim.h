@@ -7,7 +7,9 @@
 #define HOLDFAST_TESTS_SIM_SIM_H
 
 #include "base/prng.h"
+#include "flush/flush.h"
 #include "model/auditor.h"
+#include "sim/fake_odoo.h"
 #include "sim/fake_storage.h"
 
 #define SIM_WORKERS_MAX 4
@@ -32,6 +34,20 @@ struct sim_plan {
     uint32_t step_ms;      // most that time moves between two actions
     bool crashes, errors, full_disk, damage, clock_jumps, kills, latency;
     uint32_t life_ios;     // a crash comes within so many I/Os
+    bool odoo;             // what is sold is posted
+    uint32_t flush_in_100, mishap_in_1000;
+    bool years;            // long times pass while nothing runs
+};
+
+// Whether seeds have an Odoo.
+enum sim_odoo_choice { SIM_ODOO_DRAWN, SIM_ODOO_NEVER };
+
+struct sim_odoo {
+    struct sandbox *sandbox;
+    struct fake_odoo http;
+    struct flush_options options;
+    struct flush *flush; // NULL: not open
+    struct prng prng;    // its own, so that stories without it stay what they are
 };
 
 struct sim_request { // a request that stays
@@ -47,6 +63,7 @@ struct sim_stats {
     uint64_t clock_refusals, damages, damages_refused, damages_harmless, damages_tail;
     uint64_t no_space_opens, recalls, recalls_failed, admin, checks, journal_records_checked;
     uint64_t checkpoints, compared, archived_lsn;
+    uint64_t odoo_calls, odoo_posted, odoo_mishaps, odoo_acks, odoo_dead, odoo_agreed, years;
 };
 
 struct sim {
@@ -66,6 +83,7 @@ struct sim {
     uint64_t errors_known; // injected errors up to the last open
     bool exact;            // one crash at one I/O, no other faults
     bool calm;             // liveness: no faults, nothing may be refused for long
+    struct sim_odoo odoo;
     struct sim_request history[SIM_HISTORY];
     uint64_t history_count;
     // The batch in hand.
@@ -78,11 +96,11 @@ struct sim {
 };
 
 // Derives plan and options from the seed.
-void sim_plan_make(struct sim *s);
+void sim_plan_make(struct sim *s, enum sim_odoo_choice odoo);
 
 // A whole run: false on a violation (s->audit.violation says what). crash_at: 0, or the one I/O
 // at which power fails, with no other faults.
-bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at);
+bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_odoo_choice odoo);
 void sim_fini(struct sim *s);
 
 // ------------------------------------------------------------------------------- parts
@@ -105,6 +123,17 @@ bool sim_cells_make(struct sim *s, uint32_t count);
 // Odoo posts something that was sold.
 bool sim_acknowledge(struct sim *s, bool all);
 
+// The flusher and its Odoo; only with plan.odoo, but for sim_odoo_fini.
+void sim_odoo_init(struct sim *s);
+void sim_odoo_fini(struct sim *s);
+enum hf_status sim_odoo_open(struct sim *s, char why[200]);
+void sim_odoo_close(struct sim *s);
+enum hf_status sim_odoo_step(struct sim *s); // and what it acknowledged, audited
+void sim_odoo_mishap(struct sim *s);
+void sim_odoo_calm(struct sim *s);
+// Posts everything, and holds Odoo's stock against the engine's.
+bool sim_odoo_settle(struct sim *s);
+
 // The engine's life.
 bool sim_open(struct sim *s);
 void sim_close(struct sim *s);
@@ -113,6 +142,7 @@ bool sim_status(struct sim *s, enum hf_status status, const char *what);
 bool sim_writer(struct sim *s, bool quiet);
 bool sim_timers(struct sim *s, uint32_t budget);
 bool sim_background(struct sim *s, uint32_t which, uint32_t budget);
+bool sim_flush(struct sim *s);
 // Everything that is due happens, until nothing is left to do.
 bool sim_pump(struct sim *s, uint32_t rounds);
 // Damages a copy of the closed disk and opens it.

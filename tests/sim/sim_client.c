@@ -58,7 +58,8 @@ static int64_t quantity(struct sim *s)
     case 0:
         return (int64_t)prng_between(&s->prng, 1, s->plan.stock + 1);
     case 1:
-        return prng_chance(&s->prng, 1, 10) ? HF_QUANTITY_MAX : 7;
+        // The stand-in for Odoo counts in millionths.
+        return prng_chance(&s->prng, 1, 10) && !s->plan.odoo ? HF_QUANTITY_MAX : 7;
     default:
         return (int64_t)prng_between(&s->prng, 1, 3);
     }

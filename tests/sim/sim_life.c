@@ -59,6 +59,7 @@ void sim_close(struct sim *s)
 {
     if (!s->core)
         return;
+    sim_odoo_close(s);
     struct core_metrics m;
     core_metrics(s->core, &m);
     s->stats.checkpoints += m.checkpoints;
@@ -85,6 +86,11 @@ static void come_back(struct sim *s)
     if (s->calm)
         return;
     fake_clock_advance_ms(&s->clock, prng_below(p, s->plan.step_ms + 2));
+    if (s->plan.years && prng_chance(&s->odoo.prng, 1, 4)) {
+        static const uint64_t days[] = {1, 29, 31, 200, 399, 401, 3000};
+        s->stats.years++;
+        fake_clock_advance_ms(&s->clock, days[prng_below(&s->odoo.prng, 7)] * 86400000);
+    }
     if (s->plan.clock_jumps && prng_chance(p, 1, 3)) {
         static const int64_t jumps[] = {-1000000, -299000, -5000,     -10, 10,
                                         5000,     600000,  86400000, INT64_C(2) * 30 * 86400000};
@@ -129,9 +135,14 @@ static bool open_once(struct sim *s, enum hf_status *status, struct core_report 
     s->errors_known = errors_injected(s);
     memset(report, 0, sizeof *report);
     *status = core_open(&s->options, &s->core, report);
+    if (*status != HF_OK)
+        s->core = NULL;
+    else if (s->plan.odoo)
+        *status = sim_odoo_open(s, report->why);
     if (*status == HF_OK)
         return true;
-    s->core = NULL;
+    if (s->core)
+        sim_close(s);
     s->stats.opens_failed++;
     sim_log(s, "open: %s: %s", hf_status_name(*status), report->why);
     bool injected = s->fs->crashed || errors_injected(s) != s->errors_known;
@@ -148,7 +159,7 @@ static bool open_once(struct sim *s, enum hf_status *status, struct core_report 
         return true;
     case HF_CLOCK:
         s->stats.clock_refusals++;
-        if (!s->plan.clock_jumps || s->options.accept_clock)
+        if ((!s->plan.clock_jumps && !s->plan.years) || s->options.accept_clock)
             return auditor_violate(&s->audit, "open answered CLOCK: %s", report->why);
         s->options.accept_clock = true;
         return true;
@@ -229,11 +240,21 @@ bool sim_background(struct sim *s, uint32_t which, uint32_t budget)
     }
 }
 
+bool sim_flush(struct sim *s)
+{
+    enum hf_status st = sim_odoo_step(s);
+    return sim_ok(s) && after_step(s, st, "flusher");
+}
+
 bool sim_pump(struct sim *s, uint32_t rounds)
 {
     for (uint32_t i = 0; i < rounds && !s->stopped; i++) {
         if (!sim_timers(s, 1000) || s->stopped || !sim_writer(s, true) || s->stopped)
             return sim_ok(s);
+        s->did_something = s->plan.odoo;
+        for (uint32_t n = 0; n < 64 && s->did_something && !s->stopped; n++)
+            if (!sim_flush(s) || (!s->stopped && n % 8 == 7 && !sim_writer(s, false)))
+                return false;
         for (uint32_t n = 0, which = 0; which < 3 && !s->stopped; n++) {
             if (!sim_background(s, which, 64))
                 return false;

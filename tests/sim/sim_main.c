@@ -1,8 +1,9 @@
 // holdfast-sim [--seed FIRST] [--seeds COUNT] [--seconds S] [--crash-every] [--crash-at IO]
-//              [--verify-determinism] [--verbose] [--pinned FILE]
+//              [--verify-determinism] [--verbose] [--pinned FILE] [--no-odoo]
 //
 // --crash-every runs each seed's short form once for every I/O that it does, with power failing
-// there. --pinned runs the seeds that the lines of FILE begin with.
+// there. --pinned runs the seeds that the lines of FILE begin with ("odoo SEED": as the seed draws
+// it; SEED: without an Odoo). --no-odoo: no seed has one.
 //
 // Prints SEED=<n> and what went wrong for every seed that fails, then counts as `name value`
 // lines. Exit status 0 only when nothing did.
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+static enum sim_odoo_choice choice = SIM_ODOO_DRAWN;
 
 struct totals {
     uint64_t seeds, violations;
@@ -50,7 +53,7 @@ static bool run_one(struct totals *t, uint64_t seed, uint64_t crash_at, bool ver
     s->verbose = verbose;
     if (verbose)
         printf("SEED=%" PRIu64 " crash at %" PRIu64 "\n", seed, crash_at);
-    bool fine = sim_run(s, seed, crash_at);
+    bool fine = sim_run(s, seed, crash_at, choice);
     *hash = hash_of(s);
     *ios = s->fs->calls;
     if (verbose)
@@ -84,6 +87,9 @@ static void print_totals(const struct totals *t, double seconds)
     SHOW(stats, no_space_opens), SHOW(stats, recalls), SHOW(stats, recalls_failed);
     SHOW(stats, admin), SHOW(stats, checkpoints), SHOW(stats, compared);
     SHOW(stats, archived_lsn), SHOW(stats, journal_records_checked);
+    SHOW(stats, years), SHOW(stats, odoo_calls), SHOW(stats, odoo_mishaps);
+    SHOW(stats, odoo_posted), SHOW(stats, odoo_acks), SHOW(stats, odoo_dead);
+    SHOW(stats, odoo_agreed);
     SHOW(faults, crashes), SHOW(faults, power_losses), SHOW(faults, read_errors);
     SHOW(faults, write_errors), SHOW(faults, sync_errors), SHOW(faults, no_space);
     SHOW(faults, slow), SHOW(faults, sectors_lost), SHOW(faults, sectors_torn);
@@ -120,7 +126,7 @@ static double now_seconds(void)
 struct arguments {
     uint64_t first, count, seconds, crash_at;
     const char *pinned;
-    int every, verify, verbose;
+    int every, verify, verbose, no_odoo;
 };
 
 static struct arguments parse(int argc, char **argv)
@@ -128,7 +134,7 @@ static struct arguments parse(int argc, char **argv)
     struct arguments a = {.first = 1, .count = 1};
     const struct option options[] = {
         {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
-        {"pinned", required_argument, NULL, 'p'},
+        {"pinned", required_argument, NULL, 'p'}, {"no-odoo", no_argument, &a.no_odoo, 1},
         {"seconds", required_argument, NULL, 't'}, {"crash-at", required_argument, NULL, 'a'},
         {"crash-every", no_argument, &a.every, 1}, {"verbose", no_argument, &a.verbose, 1},
         {"verify-determinism", no_argument, &a.verify, 1}, {NULL, 0, NULL, 0}};
@@ -161,9 +167,13 @@ static void run_pinned(struct totals *t, const char *path, bool verbose)
         perror(path);
         exit(2);
     }
-    while (fgets(line, sizeof line, f))
-        if (sscanf(line, "%" SCNu64, &seed) == 1)
+    while (fgets(line, sizeof line, f)) {
+        bool odoo = sscanf(line, "odoo %" SCNu64, &seed) == 1;
+        choice = odoo ? SIM_ODOO_DRAWN : SIM_ODOO_NEVER;
+        if (odoo || sscanf(line, "%" SCNu64, &seed) == 1)
             (void)run_one(t, seed, 0, verbose, &hash, &ios);
+    }
+    choice = SIM_ODOO_DRAWN;
     fclose(f);
 }
 
@@ -172,6 +182,7 @@ int main(int argc, char **argv)
     static struct totals t;
     struct arguments a = parse(argc, argv);
     bool loud = a.verbose;
+    choice = a.no_odoo ? SIM_ODOO_NEVER : SIM_ODOO_DRAWN;
     double start = now_seconds();
     hf_log_set_sink(silent, &loud);
     if (a.pinned) {

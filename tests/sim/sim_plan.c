@@ -78,7 +78,18 @@ static void engine_limits(struct core_options *o, const struct sim_plan *l, stru
     o->retention_ms = UINT64_C(400) * 86400000;
 }
 
-void sim_plan_make(struct sim *s)
+// Drawn from a stream of its own: the stories of seeds without it stay what they are.
+static void odoo(struct sim *s)
+{
+    struct prng *p = &s->odoo.prng;
+    struct sim_plan *l = &s->plan;
+    l->odoo = prng_chance(p, 1, 2);
+    l->flush_in_100 = PICK(p, 5, 30, 60);
+    l->mishap_in_1000 = PICK(p, 0, 10, 60);
+    l->years = prng_chance(p, 1, 4);
+}
+
+void sim_plan_make(struct sim *s, enum sim_odoo_choice choice)
 {
     struct prng p = prng_fork(&s->prng);
     workload(&s->plan, &p);
@@ -87,6 +98,10 @@ void sim_plan_make(struct sim *s)
     struct core_options *o = &s->options;
     engine_limits(o, &s->plan, &p);
     journal_limits(&o->journal, &p);
+    s->odoo.prng.state = hf_mix64(s->seed ^ UINT64_C(0x0d00));
+    if (choice == SIM_ODOO_DRAWN)
+        odoo(s);
+    o->outbox = s->plan.odoo;
     o->storage = &s->fs->base;
     o->clock = &s->clock.base;
     o->fresh_id = (struct hf_uuid){0x4000 | (prng_next(&p) << 16),

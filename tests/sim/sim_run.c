@@ -60,6 +60,14 @@ static bool act(struct sim *s)
     if (!s->stopped && prng_chance(p, l->background_in_100, 100) &&
         !sim_background(s, (uint32_t)prng_next(p) % 3, (uint32_t)prng_between(p, 1, 8)))
         return false;
+    if (s->plan.odoo && !s->stopped) {
+        if (prng_chance(&s->odoo.prng, l->mishap_in_1000, 1000))
+            sim_odoo_mishap(s);
+        if (prng_chance(&s->odoo.prng, l->flush_in_100, 100))
+            for (uint64_t n = prng_between(&s->odoo.prng, 1, 8); n > 0 && !s->stopped; n--)
+                if (!sim_flush(s))
+                    return false;
+    }
     if (!s->stopped && prng_chance(p, 1, 20) && !sim_pump(s, (uint32_t)prng_between(p, 1, 5)))
         return false;
     if (s->stopped)
@@ -154,6 +162,8 @@ static bool end_all_holds(struct sim *s)
 
 static bool acknowledge_all(struct sim *s)
 {
+    if (s->plan.odoo)
+        return sim_odoo_settle(s);
     for (uint32_t tries = 0; tries < 200; tries++) {
         bool left = false;
         for (uint32_t h = 0; h < s->audit.oracle.cell_count; h++)
@@ -224,6 +234,8 @@ bool sim_liveness(struct sim *s)
 {
     s->calm = true;
     memset(&s->fs->faults, 0, sizeof s->fs->faults);
+    if (s->plan.odoo)
+        sim_odoo_calm(s);
     sim_log(s, "calm from here");
     bool ended = s->stopped || s->fs->crashed || core_status(s->core) != HF_OK;
     if (ended && !crash_and_return(s))
@@ -240,7 +252,7 @@ bool sim_liveness(struct sim *s)
 
 // ------------------------------------------------------------------------------- the run
 
-static void set_up(struct sim *s, uint64_t seed)
+static void set_up(struct sim *s, uint64_t seed, enum sim_odoo_choice odoo)
 {
     s->seed = seed;
     s->prng.state = hf_mix64(seed + 1);
@@ -248,14 +260,18 @@ static void set_up(struct sim *s, uint64_t seed)
     uint64_t disk_seed = prng_next(&s->prng);
     fake_clock_init(&s->clock, 1000000000, UINT64_C(1750000000000));
     s->fs = fake_storage_create(disk_seed, &s->clock);
-    sim_plan_make(s);
+    sim_plan_make(s, odoo);
+    if (s->plan.odoo)
+        sim_odoo_init(s);
     auditor_init(&s->audit, &s->options);
+    // Past the archive's retention nothing can be recalled.
+    s->audit.archive &= !s->plan.years;
     s->audit.trace = s->fs->trace = s->verbose;
 }
 
-bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at)
+bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_odoo_choice odoo)
 {
-    set_up(s, seed);
+    set_up(s, seed, odoo);
     if (s->plan.latency) {
         s->fs->faults.latency_ns_max = 200000;
         s->fs->faults.slow_one_in = 50;
@@ -282,6 +298,7 @@ void sim_fini(struct sim *s)
         sim_request_free(&s->history[i]);
     for (uint32_t i = 0; i < SIM_BATCH_MAX; i++)
         sim_request_free(&s->kept[i]);
+    sim_odoo_fini(s);
     auditor_fini(&s->audit);
     storage_destroy(&s->fs->base);
 }

@@ -47,7 +47,7 @@ GENERATED = [(re.compile(r"\.pb-c\.h$"), "proto")]
 # System headers that only some may include: pattern, folders or files.
 RESTRICTED = [
     (r"urcu", ["engine/rcu"]),
-    (r"rte_", ["engine/ingest", "loadgen", "tests"]),
+    (r"rte_", ["engine/ingest", "loadgen", "bench", "tests"]),
     (r"grpc/", ["api", "loadgen", "proto/packet_client", "bench", "tests"]),
     (r"curl/", ["engine/sys", "loadgen", "tests"]),
     (r"(pthread|threads)\.h$", ["engine/sys", "engine/base/crc32c.c", "api", "loadgen", "bench",

@@ -19,7 +19,7 @@ static struct {
     uint32_t yields;
     _Atomic(const char *) where;
     _Atomic uint64_t a, b;
-} run = {.yields = 64, .seconds = 2};
+} run = {.yields = 24, .seconds = 2};
 
 static __thread uint64_t generator;
 static __thread struct torture_frozen *frozen;

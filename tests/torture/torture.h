@@ -40,7 +40,7 @@ static inline uint64_t torture_below(uint64_t n)
 {
     return torture_random() % n;
 }
-// How many in 4096 shared accesses give the processor away; default 64. Before the threads start.
+// How many in 4096 shared accesses give the processor away; default 24. Before the threads start.
 void torture_yields(uint32_t in_4096);
 
 // Runs `count` threads with numbers 0 .. count-1 and waits for them.

@@ -239,6 +239,7 @@ static void cells_make(void)
     core_worker_destroy(w);
 }
 
+#define ENOUGH 2000 // plans, to have met everything
 static void report(void)
 {
     struct tally t = {0};
@@ -253,7 +254,8 @@ static void report(void)
         t.expired += w->expired;
         t.changed += w->changed;
     }
-    torture_check(t.done && t.refused && t.repeats && t.ended && t.expired && t.changed,
+    bool all = t.done && t.refused && t.repeats && t.ended && t.expired && t.changed;
+    torture_check(all || run.next < ENOUGH, // a machine that is busy with something else
                   "one-sided: %llu done, %llu refused, %llu repeats, %llu ended, %llu expired",
                   (unsigned long long)t.done, (unsigned long long)t.refused,
                   (unsigned long long)t.repeats, (unsigned long long)t.ended,

@@ -235,7 +235,7 @@ static void round_run(void)
 int main(int argc, char **argv)
 {
     torture_begin("torture_prefix", argc, argv);
-    torture_yields(512);
+    torture_yields(192);
     do {
         torture_at("round", rounds, 0);
         round_run();

@@ -102,6 +102,11 @@ void rpc_fail(struct rpc_call *call, const struct rpc_error *error)
     c->ended = c->failed = true;
     c->error = *error;
 }
+void rpc_fail_durable(struct rpc_call *call, const struct rpc_error *error, uint64_t ticket)
+{
+    rpc_fail(call, error);
+    ((struct fake_call *)call)->ticket = ticket;
+}
 void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket)
 {
     fake_keep((struct fake_call *)call, message, ticket);

@@ -72,8 +72,12 @@ static inline void fake_destroy(struct ingest_port *port)
     (void)port;
 }
 
-static const struct ingest_port_ops fake_port_ops = {fake_receive, fake_answer, fake_drop,
-                                                     fake_wait,    fake_ring,   fake_destroy};
+static const struct ingest_port_ops fake_port_ops = {.receive = fake_receive,
+                                                     .answer = fake_answer,
+                                                     .drop = fake_drop,
+                                                     .wait = fake_wait,
+                                                     .ring = fake_ring,
+                                                     .destroy = fake_destroy};
 
 static inline void fake_put(struct fake_port *p, const void *frame, uint32_t bytes)
 {
@@ -100,6 +104,7 @@ struct packet_world {
     struct ingest_sessions *sessions;
     struct ingest_queue *queue;
     struct fake_port port;
+    struct ingest_port *real;   // instead of it, if set
     struct ingest_session what; // of the session
     uint32_t session;
     uint64_t sequence; // the last one used
@@ -122,7 +127,7 @@ static inline void packets_open(struct packet_world *t, uint32_t frames_max, uin
     struct ingest_queue_options o = {.core = t->w.core,
                                      .worker = t->w.worker,
                                      .sessions = t->sessions,
-                                     .port = &t->port.port,
+                                     .port = t->real ? t->real : &t->port.port,
                                      .burst = burst};
     assert_int_equal(ingest_queue_create(&o, &t->queue), HF_OK);
     t->what = (struct ingest_session){.key = {7, 1, [9] = 3},

@@ -671,6 +671,42 @@ static void a_flusher_far_behind_reads_the_archive(void **state)
     assert_int_equal(metrics(fw).movements, CELLS * START);
 }
 
+// Found by the simulator: without an archive, a journal shorter than what a quiet flusher waits for
+// filled up with records that are nobody's to post, and nothing was decided any more.
+static void a_quiet_flusher_lets_segments_go(void **state)
+{
+    struct flush_world *fw = *state;
+    fworld_close(fw);
+    fw->w.options.archive = false;
+    fw->w.options.journal.segment_bytes = 64 << 10;
+    fw->w.options.journal.segments_max = 6;
+    fw->w.options.journal.space_margin_blocks = 4;
+    fw->w.options.journal.group_bytes_max = 16 << 10;
+    fw->w.options.journal.buffer_bytes = 8 << 10;
+    fw->w.options.checkpoint_bytes = 64 << 10;
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+    struct core *c = fw->w.core;
+    for (int i = 0; i < 6000; i++) {
+        struct core_line line = {fw->cells[i % CELLS], 0, 1};
+        struct core_request hold = {.verb = CORE_RESERVE,
+                                    .id = world_id(&fw->w),
+                                    .lines = &line,
+                                    .line_count = 1,
+                                    .ttl_ms = 60000};
+        struct core_request release = {.verb = CORE_RELEASE, .id = hold.id};
+        assert_int_equal(fworld_do(fw, &hold).outcome, CORE_OUT_DONE);
+        assert_int_equal(fworld_do(fw, &release).outcome, CORE_OUT_DONE);
+        bool did = i % 20 == 19;
+        for (int k = 0; did && k < 1000; k++) {
+            assert_true(fworld_pump(fw, &did));
+            did |= core_step_checkpoint(c, core_now(c), 1000) == HF_OK;
+        }
+        if (i % 1000 == 999)
+            world_pass(&fw->w, 20000);
+    }
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
@@ -700,6 +736,7 @@ int main(void)
         EACH(a_damaged_state_is_refused),
         EACH(options_are_checked),
         EACH(a_flusher_far_behind_reads_the_archive),
+        EACH(a_quiet_flusher_lets_segments_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,11 +147,8 @@ static void credit_comes_back_from_the_thread_that_ends_holds(void **state)
 
 static struct core_request hold_of(const struct core_line *lines, uint32_t count)
 {
-    return (struct core_request){.verb = CORE_RESERVE,
-                                 .id = id(),
-                                 .lines = lines,
-                                 .line_count = count,
-                                 .ttl_ms = 60000};
+    return (struct core_request){
+        .verb = CORE_RESERVE, .id = id(), .lines = lines, .line_count = count, .ttl_ms = 60000};
 }
 
 static void cells_make(struct core_line *lines)
@@ -271,8 +268,7 @@ static void a_credit_refused_once_does_not_keep_the_checkpointer_at_it(void **st
     assert_int_equal(a[31].outcome, CORE_OUT_BUSY); // the disk is as good as full
     for (uint32_t end = chunk - 100; chunk-- > end;) {
         for (int i = 0; i < 32; i++)
-            holds[chunk][i] =
-                (struct core_request){.verb = CORE_RELEASE, .id = holds[chunk][i].id};
+            holds[chunk][i] = (struct core_request){.verb = CORE_RELEASE, .id = holds[chunk][i].id};
         core_execute(worker, core_now(core), holds[chunk], a, 32);
         assert_int_equal(a[31].outcome, CORE_OUT_DONE);
         step_all();
@@ -352,6 +348,60 @@ static void a_cell_that_was_told_stays_known_while_others_are_made(void **state)
     }
 }
 
+// "Used with another body" is said of a decision: it may be told when that is on the disk.
+static void a_conflict_names_the_record_that_it_rests_on(void **state)
+{
+    (void)state;
+    struct core_line line = {.handle = 0, .quantity = 1};
+    struct core_request hold = {
+        .verb = CORE_RESERVE, .id = id(), .lines = &line, .line_count = 1, .ttl_ms = 60000};
+    struct core_request extend = {
+        .verb = CORE_EXTEND, .id = hold.id, .op_id = id(), .ttl_ms = 70000};
+    struct core_answer a, first;
+    core_execute(worker, core_now(core), &hold, &first, 1);
+    hold.ttl_ms++;
+    core_execute(worker, core_now(core), &hold, &a, 1);
+    assert_true(a.outcome == CORE_OUT_CONFLICT && a.ticket == first.ticket && a.durable);
+    core_execute(worker, core_now(core), &extend, &first, 1);
+    assert_int_equal(first.outcome, CORE_OUT_DONE);
+    extend.ttl_ms++;
+    core_execute(worker, core_now(core), &extend, &a, 1);
+    assert_true(a.outcome == CORE_OUT_CONFLICT && a.ticket == first.ticket && !a.repeat);
+    extend.id = id(); // of a reservation that is not there: nothing but the operation says so
+    core_execute(worker, core_now(core), &extend, &a, 1);
+    assert_true(a.outcome == CORE_OUT_CONFLICT && a.ticket == first.ticket && a.durable);
+    struct core_admin_answer done, other;
+    struct core_change change = {.op_id = id(), .setting = CORE_SET_SAFETY, .value = 1};
+    core_change(worker, core_now(core), &change, &done);
+    change.value = 2;
+    core_change(worker, core_now(core), &change, &other);
+    assert_true(other.outcome == CORE_OUT_CONFLICT && other.ticket == done.ticket);
+    assert_true(core_durable(core) < done.ticket);
+}
+
+// An id told as too old must never act again, also when the power fails before the next group.
+static void an_id_is_too_old_only_when_the_floor_is_on_the_disk(void **state)
+{
+    (void)state;
+    struct core_line line = {.handle = 0, .quantity = 1};
+    struct core_request r = {.verb = CORE_ORDER, .id = id(), .lines = &line, .line_count = 1};
+    struct core_answer a;
+    fake_clock_advance_ms(&fake_clock, options.window_ms + 24 * 3600 * 1000);
+    for (int i = 0; i < 4; i++) // the floor's record is appended, and not written
+        assert_true(core_step_timers(core, core_now(core), 1000) <= HF_AGAIN);
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_BUSY);
+    assert_true(a.retry_ms > 0);
+    reopen();
+    // The floor was lost: the id may act, and has not.
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_true(a.outcome == CORE_OUT_DONE && !a.repeat);
+    step_all();
+    r.id = hf_uuid_v7(hf_uuid_ms(r.id), 1, 1);
+    core_execute(worker, core_now(core), &r, &a, 1);
+    assert_int_equal(a.outcome, CORE_OUT_ID_TOO_OLD);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -366,6 +416,8 @@ int main(void)
         TEST(the_second_of_one_id_in_a_chunk_does_not_overtake_the_first),
         TEST(a_record_larger_than_any_is_not_taken_for_one),
         TEST(a_cell_that_was_told_stays_known_while_others_are_made),
+        TEST(a_conflict_names_the_record_that_it_rests_on),
+        TEST(an_id_is_too_old_only_when_the_floor_is_on_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,15 @@ static void a_resend_is_a_repeat(void **state)
     }
     assert_int_equal(packets_available(t, cell), 7);
     fake_clear(&t->port);
+    one(t, PACKET_ORDER, world_id(&t->w), cell, 1); // leaves its lines where a repeat's would be
+    packets_run(t);
+    one(t, PACKET_ORDER, id, cell, 3);
+    (void)settled(t, NULL);
+    const uint8_t *lines;
+    assert_int_equal(packets_answer(t, 0, 0, &lines).flags, PACKET_DURABLE | PACKET_REPEAT);
+    assert_int_equal(packet_line_answer_read(lines).available, 6); // now, not then
+    assert_int_equal(packet_line_answer_read(lines).amount, 0);
+    fake_clear(&t->port);
     one(t, PACKET_ORDER, id, cell, 2);
     assert_int_equal(settled(t, NULL).outcome, PACKET_OUT_CONFLICT);
 }
@@ -526,8 +535,10 @@ static void a_channel_goes_with_the_session(void **state)
     one(t, PACKET_HOLD, id, cell, 1);
     bare(t, PACKET_COMMIT, id);
     (void)settled(t, NULL);
+    assert_int_equal(packets_answer(t, 0, 0, NULL).outcome, PACKET_OUT_DONE);
     assert_int_equal(packets_answer(t, 1, 0, NULL).outcome, PACKET_OUT_DONE);
     assert_int_equal(core_get(t->w.worker, core_now(t->w.core), id, &view, NULL, 0), HF_OK);
+    assert_int_equal(view.state, CORE_STATE_COMMITTED);
     assert_int_equal(view.channel, made.handle);
 }
 

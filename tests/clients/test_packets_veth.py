@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""holdfastd past the kernel, on one end of a veth pair; a client with the kernel's sockets, in a
+network namespace of its own, on the other: ARP, checksums, MTU and link are real.
+
+Usage: test_packets_veth.py HOLDFASTD [unittest options]
+
+Needs root, iproute2, util-linux and ethtool, and a kernel with veth; else it is skipped, aloud.
+Nothing outside of the two namespaces is touched, and they end with this process.
+"""
+import ctypes
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import unittest
+
+import client_world
+import packet_codec as packets
+
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+OURS, PEER = "10.77.0.2", "10.77.0.1"
+PORT = 7422
+PROGRAM = None
+SCRATCH = client_world.scratch()
+
+
+def must(result):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class Wire:
+    """The daemon's namespace, in which this process is from now on, and the client's."""
+
+    def __init__(self):
+        must(LIBC.unshare(CLONE_NEWNET))
+        self.here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        must(LIBC.unshare(CLONE_NEWNET))
+        self.there = os.open("/proc/self/ns/net", os.O_RDONLY)
+        must(LIBC.setns(self.here, CLONE_NEWNET))
+        self.run("ip", "link", "set", "lo", "up")
+        self.run_there("ip", "link", "add", "hfb", "type", "veth", "peer", "name", "hfa", "netns",
+                       str(os.getpid()))
+        self.run("ip", "link", "set", "hfa", "up")
+        self.run_there("ip", "address", "add", f"{PEER}/24", "dev", "hfb")
+        # veth leaves checksums to nobody; on a wire they would be there.
+        self.run_there("ethtool", "-K", "hfb", "tx", "off")
+        self.run_there("ip", "link", "set", "hfb", "up")
+
+    @staticmethod
+    def run(*args):
+        subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
+
+    def run_there(self, *args):
+        self.run("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.there}", *args)
+
+    def socket(self, kind=socket.SOCK_DGRAM, protocol=0):
+        must(LIBC.setns(self.there, CLONE_NEWNET))
+        try:
+            return socket.socket(socket.AF_INET, kind, protocol)
+        finally:
+            must(LIBC.setns(self.here, CLONE_NEWNET))
+
+
+def options(device, queues=1):
+    return ["--packet-listen", f"{OURS}:{PORT}", "--packet-queues", str(queues),
+            "--packet-buffers", "1024", "--packet-eal",
+            f"--no-huge --no-pci --no-shconf -m 128 --vdev={device}"]
+
+
+def checksum(data):
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total ^ 0xffff
+
+
+def ping(data):
+    """True when the echo comes back."""
+    with WIRE.socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
+        s.settimeout(1)
+        head = struct.pack(">BBHHH", 8, 0, 0, 0x4842, 1)
+        head = head[:2] + struct.pack(">H", checksum(head + data)) + head[4:]
+        for _ in range(60):
+            s.sendto(head + data, (OURS, 0))
+            try:
+                told = s.recv(4096)[20:]
+            except socket.timeout:
+                continue
+            return told[0] == 0 and checksum(told) == 0 and told[8:] == data
+    return False
+
+
+class Veth(unittest.TestCase):
+    device, queues = "net_af_packet0,iface=hfa", 1
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = os.path.join(SCRATCH.name, cls.__name__)
+        cls.shop = packet_shop.Shop(PROGRAM, cls.folder, *options(cls.device, cls.queues))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.shop.close()
+        lost = [line for line in cls.shop.server.log if "buffers_lost" in line]
+        if lost:
+            raise AssertionError(lost)
+
+    def session(self):
+        s = self.shop.session(via=WIRE.socket())
+        self.addCleanup(s.close)
+        return s
+
+    def test_orders_come_over_the_wire(self):
+        sku, handle = self.shop.cell(1000)
+        s = self.session()
+        one = packets.new_id()
+        (a,) = s.ask(packets.item(packets.ORDER, one, [(handle, 3)]))
+        self.assertEqual((a.outcome, a.state, a.lines),
+                         (packets.DONE, packets.COMMITTED, [(997, 3)]))
+        (a,) = s.ask(packets.item(packets.ORDER, one, [(handle, 3)]))
+        self.assertTrue(a.flags & packets.REPEAT)
+        ids = [packets.new_id() for _ in range(44)]  # as many as fit the MTU
+        answers = s.ask(*[packets.item(packets.ORDER, i, [(handle, 1)]) for i in ids])
+        self.assertEqual([(a.id, a.outcome) for a in answers], [(i, packets.DONE) for i in ids])
+        self.assertEqual(self.shop.available(sku), 953)
+
+    def test_it_is_a_neighbour(self):
+        WIRE.run_there("ip", "neighbour", "flush", "dev", "hfb")
+        self.assertTrue(ping(bytes(range(56))))
+        self.assertTrue(ping(bytes(1400)))
+        self.assertGreater(self.shop.metric("holdfast_packet_port_echo_total"), 1)
+        self.assertGreater(self.shop.metric("holdfast_packet_port_arp_total"), 0)
+        # Another port: nobody's. What comes in fragments (the driver may put them together, and is
+        # then too long for a buffer) does no harm.
+        with WIRE.socket() as s:
+            s.sendto(b"hello", (OURS, PORT + 1))
+            s.sendto(bytes(4000), (OURS, PORT))
+        client_wait(lambda: self.shop.metric("holdfast_packet_port_foreign_total") >= 1)
+
+    def test_several_clients_sell_what_there_is(self):
+        sku, handle = self.shop.cell(100)
+        sessions = [self.session() for _ in range(6)]
+        done = 0
+        for _ in range(20):
+            for s in sessions:
+                (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+                done += a.outcome == packets.DONE
+        self.assertEqual(done, 100)
+        self.assertEqual(self.shop.available(sku), 0)
+
+    def test_a_link_may_go_and_come(self):
+        _, handle = self.shop.cell(10)
+        s = self.session()
+        s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+        WIRE.run("ip", "link", "set", "hfa", "down")
+        time.sleep(0.2)
+        WIRE.run("ip", "link", "set", "hfa", "up")
+        (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+        self.assertEqual(a.outcome, packets.DONE)
+        with open(os.path.join(client_world.ROOT, "docs", "OPERATIONS.md"), encoding="utf-8") as f:
+            named = set(re.findall(r"`(holdfast_packet_device_[a-z_]+[a-z])`", f.read()))
+        self.assertGreater(len(named), 1)
+        for name in named:
+            self.shop.metric(name)
+
+
+class VethTwoQueues(Veth):
+    device, queues = "net_af_packet0,iface=hfa,qpairs=2", 2
+
+
+class Killed(unittest.TestCase):
+    # P2 and P3 past the kernel.
+    def test_what_was_answered_survives_a_kill(self):
+        folder = os.path.join(SCRATCH.name, "killed")
+        shop = packet_shop.Shop(PROGRAM, folder, *options(Veth.device))
+        sku, handle = shop.cell(100)
+        s = shop.session(via=WIRE.socket())
+        ids = [packets.new_id() for _ in range(20)]
+        for one in ids:
+            self.assertEqual(s.ask(packets.item(packets.ORDER, one, [(handle, 1)]))[0].outcome,
+                             packets.DONE)
+        s.close()
+        shop.kill()
+        shop = packet_shop.Shop(PROGRAM, folder, *options(Veth.device))
+        try:
+            s = shop.session(via=WIRE.socket())
+            for one in ids:
+                (a,) = s.ask(packets.item(packets.ORDER, one, [(handle, 1)]))
+                self.assertEqual((a.outcome, a.flags & packets.REPEAT),
+                                 (packets.DONE, packets.REPEAT))
+            self.assertEqual(shop.available(sku), 80)
+            s.close()
+        finally:
+            shop.close()
+
+
+def client_wait(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    if os.geteuid() != 0:
+        client_world.skip("needs root, for network namespaces and packet sockets")
+    for tool in ("ip", "nsenter", "ethtool"):
+        if not shutil.which(tool):
+            client_world.skip(f"needs {tool}")
+    try:
+        WIRE = Wire()
+    except (OSError, subprocess.CalledProcessError) as e:
+        client_world.skip(f"no network namespaces or no veth here: {e}")
+    client_world.make_stubs(os.path.join(SCRATCH.name, "stubs"))
+    import packet_shop
+    unittest.main(verbosity=2)
