@@ -153,12 +153,14 @@ static enum exit_code keys_start(struct daemon *d)
 
 static void recovery_tell(const char *folder, const struct core_report *r)
 {
+    // Nothing behind the checkpoint: the last record is the checkpoint's.
+    uint64_t last = r->journal.records ? r->journal.last_lsn : r->checkpoint_lsn;
     hf_log(HF_LOG_INFO, "recovered",
            "folder=\"%.200s\" checkpoint=%s checkpoint_lsn=%llu first_lsn=%llu last_lsn=%llu "
            "records=%llu torn_tail=%d cells=%llu live=%llu remembered=%llu load_ms=%llu "
            "replay_ms=%llu total_ms=%llu memory_mb=%llu huge_pages=%d epoch=%llu",
            folder, r->checkpoint[0] ? r->checkpoint : "none", (unsigned long long)r->checkpoint_lsn,
-           (unsigned long long)r->journal.first_lsn, (unsigned long long)r->journal.last_lsn,
+           (unsigned long long)r->journal.first_lsn, (unsigned long long)last,
            (unsigned long long)r->journal.records, r->journal.torn_tail,
            (unsigned long long)r->cells, (unsigned long long)r->live,
            (unsigned long long)r->remembered, (unsigned long long)(r->load_ns / 1000000),

@@ -266,11 +266,11 @@ static bool calls_end(struct rpc *r)
 }
 
 // After draining was set (P1, pairs with P0 in call_await). A post takes microseconds.
-static void wait_posted(const struct poller *p)
+static void wait_posted(struct rpc *r)
 {
-    const struct timespec moment = {0, 200000};
-    while (hf_load_seq(&p->posting))
-        nanosleep(&moment, NULL);
+    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
+        while (hf_load_seq(&r->pollers[i].posting))
+            wait_shut_down(r, 1); // nobody shuts down yet: a moment
 }
 
 void rpc_drain(struct rpc *r)
@@ -279,8 +279,7 @@ void rpc_drain(struct rpc *r)
     if (!r->server || !r->pollers || !r->pollers[0].cq || !hf_cas(&r->draining, &no, 1u))
         return;
     struct poller *first = &r->pollers[0];
-    for (uint32_t i = 0; i < r->options.limits.pollers; i++)
-        wait_posted(&r->pollers[i]);
+    wait_posted(r);
     grpc_server_shutdown_and_notify(r->server, first->cq, &r->shutdown_tag);
     if (!first->local) { // the start failed: there is no call, and nobody else looks
         grpc_completion_queue_next(first->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
