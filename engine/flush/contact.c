@@ -127,7 +127,7 @@ static bool warehouses_find(struct flush *f, uint64_t now_ms)
     json_t *codes = json_array(), *row;
     size_t n;
     for (uint32_t i = 0; i < f->place_count; i++)
-        json_array_append_new(codes, json_string(f->places[i].warehouse));
+        codes = odoo_append(codes, json_string(f->places[i].warehouse));
     json_t *rows = rows_get(f, "stock.warehouse", json_pack("[[s,s,o]]", "code", "in", codes),
                             json_pack("[s,s,s,s,s,s]", "code", "company_id", "lot_stock_id",
                                       "out_type_id", "in_type_id", "int_type_id"),
@@ -207,8 +207,7 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
         json_pack("[[s,s,[s,s,s]]]", "usage", "in", "customer", "supplier", "inventory"),
         json_pack("[s,s,s]", "usage", "company_id", "complete_name"));
     struct odoo_answer a;
-    if (args)
-        json_object_set_new(args, "order", json_string("id"));
+    args = odoo_put(args, "order", json_string("id"));
     odoo_call(f, "stock.location", "search_read", args, &a);
     if (a.class != ODOO_OK || !json_is_array(a.result)) {
         odoo_failed(f, &a, now_ms);
@@ -300,7 +299,7 @@ static bool products_some(struct flush *f, struct flush_line *lines, uint32_t co
     struct core_name n;
     for (uint32_t i = 0; i < count; i++)
         if (core_cell_name(f->options.core, lines[i].handle, &n) == HF_OK)
-            json_array_append_new(codes, json_stringn(n.sku, n.sku_bytes));
+            codes = odoo_append(codes, json_stringn(n.sku, n.sku_bytes));
     json_t *rows =
         rows_get(f, "product.product", json_pack("[[s,s,o]]", "default_code", "in", codes),
                  json_pack("[s,s,s]", "default_code", "uom_id", "tracking"), now_ms);

@@ -49,13 +49,10 @@ enum hf_status mirror_pages(struct mirror *m, const char *model, json_t *domain,
     enum hf_status s = HF_OK;
     json_int_t last = 0;
     for (bool more = true; more && s == HF_OK;) {
-        json_t *page = json_copy(domain);
-        json_array_append_new(page, json_pack("[s,s,I]", "id", ">", last));
+        json_t *page = odoo_append(json_copy(domain), json_pack("[s,s,I]", "id", ">", last));
         json_t *args = odoo_search(page, json_incref(fields));
-        if (args) {
-            json_object_set_new(args, "order", json_string("id"));
-            json_object_set_new(args, "limit", json_integer(PAGE_ROWS));
-        }
+        args = odoo_put(args, "order", json_string("id"));
+        args = odoo_put(args, "limit", json_integer(PAGE_ROWS));
         json_t *rows = rows_ask(m, model, args), *row;
         size_t i;
         if (!rows) {
@@ -140,7 +137,7 @@ static enum hf_status locations_read(struct mirror *m)
     m->inside_count = 0;
     json_t *codes = json_array();
     for (uint32_t i = 0; i < m->location_count; i++)
-        json_array_append_new(codes, json_string(m->locations[i].warehouse));
+        codes = odoo_append(codes, json_string(m->locations[i].warehouse));
     enum hf_status s =
         mirror_pages(m, "stock.warehouse", json_pack("[[s,s,o]]", "code", "in", codes),
                      json_pack("[s,s]", "code", "lot_stock_id"), warehouse_visit, k);
@@ -289,7 +286,7 @@ json_t *mirror_inside(const struct mirror *m)
 {
     json_t *ids = json_array();
     for (uint32_t i = 0; i < m->inside_count; i++)
-        json_array_append_new(ids, json_integer(m->inside[i].id));
+        ids = odoo_append(ids, json_integer(m->inside[i].id));
     return ids;
 }
 

@@ -127,6 +127,22 @@ json_t *odoo_quantity(int64_t quantity, uint8_t scale)
     return scale ? json_real((double)quantity / unit) : json_integer(quantity);
 }
 
+json_t *odoo_append(json_t *list, json_t *item)
+{
+    if (json_array_append_new(list, item) == 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+json_t *odoo_put(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 json_t *odoo_search(json_t *domain, json_t *fields)
 {
     return json_pack("{s:o,s:o,s:n}", "domain", domain, "fields", fields, "load");

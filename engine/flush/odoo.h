@@ -47,6 +47,11 @@ bool odoo_init(struct odoo *o, struct http *http, const char *database, const ch
 void odoo_fini(struct odoo *o);
 void odoo_key_set(struct odoo *o, const char *key);
 
+// Adds to a list, or sets in an object; what is given is taken. NULL, and the whole is gone, when
+// there is no memory for it (or was none for what is given): what is sent must lack nothing. A call
+// with NULL arguments fails as one that may be tried again.
+json_t *odoo_append(json_t *list, json_t *item);
+json_t *odoo_put(json_t *object, const char *key, json_t *value);
 // POST /json/2/<model>/<method>. Takes args; NULL stands for no memory.
 void odoo_ask(struct odoo *o, const char *model, const char *method, json_t *args,
               struct odoo_answer *a);

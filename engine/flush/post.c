@@ -99,7 +99,7 @@ static json_t *lines_json(const struct flush_batch *b, bool commands)
                                  "location_id", (json_int_t)b->source, "location_dest_id",
                                  (json_int_t)b->destination)
                      : json_pack("[I,I,o,s]", (json_int_t)l->product, (json_int_t)l->uom, q, span);
-        json_array_append_new(list, line);
+        list = odoo_append(list, line);
     }
     return list;
 }

@@ -470,6 +470,55 @@ static void pages_and_errors_that_pass_are_waited_out(void **state)
     assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_NONE);
 }
 
+// The memory of requests and answers; Odoo's own, in this process, does not count.
+static struct {
+    uint64_t asked, fail_at;
+    bool away;
+    const struct http_ops *ops;
+} json_memory;
+
+static void *json_malloc(size_t bytes)
+{
+    bool fails = !json_memory.away && ++json_memory.asked == json_memory.fail_at;
+    return fails ? NULL : malloc(bytes);
+}
+
+static enum http_outcome call_away(struct http *h, const struct http_request *r,
+                                   struct http_answer *a)
+{
+    json_memory.away = true;
+    enum http_outcome o = json_memory.ops->call(h, r, a);
+    json_memory.away = false;
+    return o;
+}
+
+static void without_memory_nothing_is_left_out(void **state)
+{
+    struct flush_world *fw = *state;
+    static struct http_ops ops;
+    json_memory.ops = fw->odoo.base.ops;
+    ops = *json_memory.ops;
+    ops.call = call_away;
+    fw->odoo.base.ops = &ops;
+    uint64_t failed = 0, most = 1;
+    for (uint64_t n = 1; n <= most && n <= 250; n++) {
+        for (uint32_t cell = 0; cell < CELLS; cell += 2)
+            fworld_sell(fw, cell, 1 + (cell + (uint32_t)n) % 3, false);
+        json_memory.asked = 0;
+        json_memory.fail_at = n;
+        json_set_alloc_funcs(json_malloc, free);
+        bool run = fworld_run(fw);
+        json_set_alloc_funcs(malloc, free);
+        assert_true(run);
+        failed += json_memory.asked >= n;
+        most = json_memory.asked > most && n == 1 ? json_memory.asked : most;
+        fworld_check(fw); // every unit
+    }
+    fw->odoo.base.ops = json_memory.ops;
+    assert_true(failed > 200);
+    assert_int_equal(metrics(fw).dead_letters, 0);
+}
+
 static void a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted(void **state)
 {
     struct flush_world *fw = *state;
@@ -970,6 +1019,7 @@ int main(void)
         EACH(lines_are_posted_no_faster_than_asked),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(pages_and_errors_that_pass_are_waited_out),
+        EACH(without_memory_nothing_is_left_out),
         EACH(a_refused_line_becomes_a_dead_letter_and_the_rest_is_posted),
         EACH(what_odoo_does_not_know_is_told_line_by_line),
         EACH(wizards_are_no_success),
