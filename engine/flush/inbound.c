@@ -275,7 +275,8 @@ static bool lines_remember(struct inbound *in)
     uint32_t n = 0, at = 0;
     if (!all)
         return false;
-    qsort(in->fresh, in->fresh_count, sizeof *in->fresh, line_order);
+    if (in->fresh_count > 0) // none: no array
+        qsort(in->fresh, in->fresh_count, sizeof *in->fresh, line_order);
     for (uint32_t i = 0; i < in->line_count || at < in->fresh_count;) {
         bool old =
             i < in->line_count && (at == in->fresh_count || in->lines[i].id < in->fresh[at].id);
