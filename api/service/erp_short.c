@@ -76,11 +76,11 @@ static Order *order_add(struct shortage *k, uint32_t cell)
     }
     if (c->n_orders == k->room[cell]) {
         uint32_t room = k->room[cell] ? 2 * k->room[cell] : 8;
-        Order **more = arena_take(k->arena, room * sizeof *more);
+        Order **more = arena_take(k->arena, room * sizeof(Order *));
         if (!more)
             return NULL;
         if (c->n_orders)
-            memcpy(more, c->orders, c->n_orders * sizeof *more);
+            memcpy(more, c->orders, c->n_orders * sizeof(Order *));
         c->orders = more;
         k->room[cell] = room;
     }

@@ -48,11 +48,11 @@ static bool order_add(struct batch_orders *k, uint32_t line, uint64_t lsn,
     Holdfast__V1__BatchLine *l = k->lines[line];
     if (l->n_orders == k->room[line]) {
         uint32_t room = k->room[line] ? 2 * k->room[line] : 8;
-        Movement **more = arena_take(k->arena, room * sizeof *more);
+        Movement **more = arena_take(k->arena, room * sizeof(Movement *));
         if (!more)
             return false;
         if (l->n_orders)
-            memcpy(more, l->orders, l->n_orders * sizeof *more);
+            memcpy(more, l->orders, l->n_orders * sizeof(Movement *));
         l->orders = more;
         k->room[line] = room;
     }
@@ -188,7 +188,8 @@ static enum hf_status batch_answer(struct service_local *l, struct rpc_call *cal
     struct core *c = local_core(l);
     uint64_t today = core_now(c) / DAY_MS,
              near = in->near_ms > 0 ? (uint64_t)in->near_ms / DAY_MS : 0;
-    const struct flush_span **spans = arena_take(&call->arena, HF_LINES_MAX * sizeof *spans);
+    const struct flush_span **spans =
+        arena_take(&call->arena, HF_LINES_MAX * sizeof(struct flush_span *));
     uint32_t count = 0;
     if (!spans)
         return HF_NO_MEMORY;
@@ -484,7 +485,7 @@ static enum hf_status trace_answer(struct service_local *l, struct rpc_call *cal
 {
     struct tracing k = {.core = local_core(l), .arena = &call->arena};
     enum hf_status s = HF_OK;
-    k.records = arena_take(&call->arena, RECORDS_MAX * sizeof *k.records);
+    k.records = arena_take(&call->arena, RECORDS_MAX * sizeof(Record *));
     out->reservations = arena_take(&call->arena, RESERVATIONS_MAX * sizeof(void *));
     if (!k.records || !out->reservations)
         return HF_NO_MEMORY;

@@ -57,8 +57,7 @@ static bool slot_equal(const struct core *c, const struct stock_slots *here,
         return true;
     uint32_t at = stock_find(there, a.id, hf_hash_uuid(&a.id));
     bool live = here == &c->stock.slots;
-    return at && stock_slot_copy(there, at, &b) &&
-           hold_equal(c, live ? &a : &b, live ? &b : &a);
+    return at && stock_slot_copy(there, at, &b) && hold_equal(c, live ? &a : &b, live ? &b : &a);
 }
 
 static uint64_t slots_end(const struct stock_slots *s)
@@ -99,6 +98,7 @@ static enum hf_status differs(struct core_compare *m, uint64_t now_ms)
     static const char *const parts[] = {"cell", "replayed_slot", "live_slot"};
     if (m->looks > 0 && now_ms - m->looked_ms < LOOK_PACE_MS)
         return HF_AGAIN;
+    HF_ASSERT(m->part < CORE_COMPARE_DONE);
     m->looked_ms = now_ms;
     if (++m->looks < LOOKS_MAX)
         return HF_AGAIN;

@@ -104,7 +104,7 @@ uint16_t ingest_udp_port(const struct ingest_port *port)
 
 static bool buffers_make(struct udp_port *p, uint32_t count)
 {
-    struct udp_datagram **list = calloc(count, sizeof *list);
+    struct udp_datagram **list = calloc(count, sizeof(struct udp_datagram *));
     if (!list || !hf_memory_map(&p->memory, count * sizeof(struct udp_buffer), HF_PAGES_SMALL)) {
         free(list);
         return false;
