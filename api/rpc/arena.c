@@ -69,7 +69,8 @@ char *arena_text(struct arena *a, const char *text, size_t bytes)
 {
     char *out = arena_take(a, bytes + 1);
     if (out) {
-        memcpy(out, text, bytes);
+        if (bytes > 0) // text may be NULL then
+            memcpy(out, text, bytes);
         out[bytes] = 0;
     }
     return out;
