@@ -135,6 +135,7 @@ static struct call *call_take(struct poller *p)
         arena_init(&c->pub.arena, 16 * (size_t)p->rpc->options.limits.message_bytes_max);
     }
     c->metadata.count = 0; // what is there is written over
+    hf_store_relaxed(&c->handed, 0u);
     c->call = NULL;
     c->payload = NULL;
     c->reply = NULL;

@@ -63,6 +63,7 @@ struct call {
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
+    uint32_t handed; // atomic: its last batch has been started
     int cancelled;
     uint32_t slot; // of the method in the table; method_count: a method that is not there
     bool counted;  // in calls_open or streams_open

@@ -24,7 +24,7 @@
 
 enum { STATE = 1, ACTION = 2 };
 
-struct odoo { // what the flusher calls
+struct fuzz_odoo { // what the flusher calls
     struct http base;
     struct fake_odoo honest;
     struct fuzz_input *in;
@@ -33,7 +33,7 @@ struct odoo { // what the flusher calls
 struct flush_run {
     struct world w;
     struct sandbox *sandbox;
-    struct odoo odoo;
+    struct fuzz_odoo odoo;
     struct flush_options options;
     struct flush *f;
 };
@@ -64,7 +64,7 @@ static enum http_outcome other_answer(struct fuzz_input *in, struct http_answer 
 static enum http_outcome odoo_answers(struct http *h, const struct http_request *r,
                                       struct http_answer *a)
 {
-    struct odoo *o = (struct odoo *)h;
+    struct fuzz_odoo *o = (struct fuzz_odoo *)h;
     uint8_t how = fuzz_byte(o->in) % 5;
     if (how == 3) {
         a->status = 0;
@@ -95,7 +95,7 @@ static void options_fill(struct flush_run *r, struct fuzz_input *in, uint8_t fla
     sandbox_options_default(&so);
     r->sandbox = sandbox_create(&so);
     HF_ASSERT(r->sandbox && sandbox_seed_csv(r->sandbox, ODOO_START, strlen(ODOO_START), &line));
-    r->odoo = (struct odoo){.base = {&ops}, .in = in};
+    r->odoo = (struct fuzz_odoo){.base = {&ops}, .in = in};
     fake_odoo_init(&r->odoo.honest, r->sandbox, r->w.disk, &r->w.clock);
     flush_options_default(&r->options);
     r->options.storage = &r->w.disk->base;
