@@ -89,7 +89,8 @@ static enum http_outcome odoo_answers(struct http *h, const struct http_request 
 static void options_fill(struct flush_run *r, struct fuzz_input *in, uint8_t flags)
 {
     static const struct http_ops ops = {odoo_answers, NULL};
-    static const struct flush_location places[] = {{"main", "WH", 0}, {"W2", "SHOP", 0}};
+    static const struct flush_location places[] = {{.name = "main", .warehouse = "WH"},
+                                                   {.name = "W2", .warehouse = "SHOP"}};
     struct sandbox_options so;
     uint32_t line;
     sandbox_options_default(&so);
