@@ -122,6 +122,11 @@ static enum hf_status load(struct core *c, struct core_shadow *s, uint32_t budge
     if (status == HF_AGAIN || (status == HF_OK && !open))
         return HF_OK;
     loader_close(&s->loader);
+    if (status == HF_NO_MEMORY) { // or no descriptor: from the beginning, later
+        s->loader = (struct checkpoint_loader){.lsn = s->last_lsn};
+        status = loader_undo(&s->replay, &s->now);
+        return status == HF_OK ? HF_AGAIN : status;
+    }
     if (status != HF_OK) {
         hf_log(HF_LOG_ERROR, "shadow_not_loaded", "why=\"%s\"", s->replay.why);
         return status;
@@ -590,7 +595,7 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
     if (status != HF_OK)
         return status;
     status = shadow_step(c, s, now_ms, budget);
-    if (status == HF_NO_SPACE || status == HF_NO_MEMORY) {
+    if ((status == HF_NO_SPACE || status == HF_NO_MEMORY) && s->phase != LOAD) {
         // Try again later: what was acknowledged is in the journal all the same.
         if (s->writer)
             chunkfile_abandon(s->writer);

@@ -331,6 +331,21 @@ void loader_close(struct checkpoint_loader *l)
     l->reader = NULL;
 }
 
+enum hf_status loader_undo(struct replay *r, struct core_id_files *files)
+{
+    struct stock_sizes sizes = r->stock->sizes;
+    uint32_t number = r->thread->taker.number;
+    stock_thread_fini(r->thread);
+    stock_fini(r->stock);
+    enum hf_status s = stock_init(r->stock, &sizes);
+    if (s != HF_OK)
+        return s;
+    stock_thread_init(r->stock, r->thread, number);
+    *r = (struct replay){.stock = r->stock, .thread = r->thread, .skew_ms = r->skew_ms};
+    files->count = 0;
+    return HF_OK;
+}
+
 static enum hf_status one_load(struct core *c, struct replay *r, struct core_id_files *files,
                                struct checkpoint_loader *l)
 {
@@ -379,14 +394,8 @@ enum hf_status checkpoint_load(struct core *c, struct replay *r, struct core_che
             return s;
         hf_log(HF_LOG_ERROR, "checkpoint_damaged", "file=%s why=\"%s\" next=older", l.name, r->why);
         memcpy(why, r->why, sizeof why);
-        struct stock_sizes sizes = r->stock->sizes;
-        stock_thread_fini(r->thread);
-        stock_fini(r->stock);
-        if ((s = stock_init(r->stock, &sizes)) != HF_OK)
+        if ((s = loader_undo(r, files)) != HF_OK)
             return s;
-        stock_thread_init(r->stock, r->thread, r->thread->taker.number);
-        *r = (struct replay){.stock = r->stock, .thread = r->thread, .skew_ms = r->skew_ms};
-        files->count = 0;
         kept->lsn[0] = kept->lsn[1];
         kept->lsn[1] = 0;
         kept->count--;

@@ -60,6 +60,9 @@ enum hf_status loader_open(struct core *c, struct replay *r, struct core_id_file
 enum hf_status loader_step(struct core *c, struct replay *r, const struct core_id_files *files,
                            struct checkpoint_loader *l, uint32_t budget);
 void loader_close(struct checkpoint_loader *l);
+// Makes the stock empty again, after a loading that failed in the middle. HF_NO_MEMORY: there is no
+// stock any more.
+enum hf_status loader_undo(struct replay *r, struct core_id_files *files);
 
 bool file_name_lsn(const char *name, const char *prefix, const char *suffix, uint64_t *lsn);
 void entry_from_slot(struct file_entry *e, const struct stock_slot *s);

@@ -1,7 +1,7 @@
 // A storage that passes calls on and fails the n-th that can fail: one header for unit tests.
 // With `crash` set, every later call fails too, so nothing after the n-th reaches the folder.
 // HF_NO_SPACE is only given to open with create and to pwrite, as storage.h promises; other calls
-// are not counted then. close and unlink never fail unless crashed.
+// are not counted then. close and unlink never fail unless crashed, free_bytes and lock never.
 #ifndef HOLDFAST_TESTS_UNIT_FAILING_STORAGE_H
 #define HOLDFAST_TESTS_UNIT_FAILING_STORAGE_H
 
@@ -110,6 +110,16 @@ static inline enum hf_status failing_list(struct storage *s,
     return failing_now(f, false) ? f->error : f->below->ops->list(f->below, each, ctx);
 }
 
+static inline enum hf_status failing_free_bytes(struct storage *s, uint64_t *bytes)
+{
+    return failing_of(s)->below->ops->free_bytes(failing_of(s)->below, bytes);
+}
+
+static inline enum hf_status failing_lock(struct storage *s)
+{
+    return failing_of(s)->below->ops->lock(failing_of(s)->below);
+}
+
 static inline void failing_storage_init(struct failing_storage *f, struct storage *below,
                                         unsigned nth, enum hf_status error)
 {
@@ -124,6 +134,8 @@ static inline void failing_storage_init(struct failing_storage *f, struct storag
         .unlink = failing_unlink,
         .sync_folder = failing_sync_folder,
         .list = failing_list,
+        .free_bytes = failing_free_bytes,
+        .lock = failing_lock,
     };
     *f = (struct failing_storage){.base = {&ops}, .below = below, .error = error, .left = nth};
 }
