@@ -263,6 +263,8 @@ enum hf_status core_status(const struct core *c);
 void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_request *requests,
                   struct core_answer *answers, uint32_t count);
 
+// Mode sync: answers wait for their tickets. Any thread.
+bool core_answers_wait(const struct core *c);
 static inline uint64_t core_durable(struct core *c)
 {
     return journal_durable(core_journal(c));

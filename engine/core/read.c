@@ -25,6 +25,11 @@ enum hf_status core_cell_read(struct core *c, uint32_t handle, struct core_cell 
     return HF_OK;
 }
 
+bool core_answers_wait(const struct core *c)
+{
+    return c->options.journal.mode == JOURNAL_SYNC;
+}
+
 static void view_fill(const struct stock_slot *s, struct core_view *v)
 {
     static const enum core_verb verbs[] = {[KIND_HOLD] = CORE_RESERVE,

@@ -64,7 +64,8 @@ enum hf_status ingest_queue_create(const struct ingest_queue_options *o, struct 
                                .held_max = o->port->frames_max - o->burst,
                                .number = o->number,
                                .burst = o->burst,
-                               .generation = core_generation(o->core)};
+                               .generation = core_generation(o->core),
+                               .waits = core_answers_wait(o->core)};
     if (!memory_take(q, q->held_max)) {
         hf_memory_unmap(&q->held_memory);
         hf_memory_unmap(&q->window_memory);

@@ -45,6 +45,7 @@ struct ingest_queue {
     uint32_t held_mask, held_max;
     uint32_t number, burst;
     uint64_t generation;
+    bool waits; // answers do, for the disk
 
     // The queue's thread.
     uint64_t now_ms;

@@ -169,9 +169,9 @@ static void query_reservation(struct ingest_queue *q, uint32_t f, uint8_t *at, s
         item_refuse(q, at, 0, again ? PACKET_OUT_IN_PROGRESS : PACKET_OUT_UNKNOWN, again ? 2 : 0);
         return;
     }
-    if (v.ticket > q->frames[f].ticket)
+    if (q->waits && v.ticket > q->frames[f].ticket)
         q->frames[f].ticket = v.ticket;
-    item_tell(q, at, 0, PACKET_OUT_DONE, state_of[v.state], PACKET_DURABLE,
+    item_tell(q, at, 0, PACKET_OUT_DONE, state_of[v.state], q->waits ? PACKET_DURABLE : 0,
               v.state == CORE_STATE_HELD ? until(q, v.time_ms) : 0);
 }
 

@@ -615,10 +615,16 @@ static void without_durability_answers_leave_at_once(void **state)
     t->w.options.journal.mode = JOURNAL_NONE;
     packets_open(t, 64, BURST);
     uint32_t cell = packets_cell(t, "tea", 10);
-    one(t, PACKET_ORDER, world_id(&t->w), cell, 1);
+    struct hf_uuid id = world_id(&t->w);
+    one(t, PACKET_ORDER, id, cell, 1);
     packets_run(t);
     struct packet_answer a = packets_answer(t, 0, 0, NULL);
     assert_int_equal(a.outcome, PACKET_OUT_DONE);
+    assert_int_equal(a.flags, 0);
+    bare(t, PACKET_QUERY, id);
+    packets_run(t);
+    a = packets_answer(t, 1, 0, NULL);
+    assert_int_equal(a.state, PACKET_STATE_COMMITTED);
     assert_int_equal(a.flags, 0);
 }
 
