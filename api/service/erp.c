@@ -86,6 +86,18 @@ char *erp_uuid(struct arena *a, struct hf_uuid id)
     return arena_text(a, text, strlen(text));
 }
 
+void *erp_list_grow(struct arena *a, void *list, size_t count, uint32_t *room)
+{
+    if (count < *room)
+        return list;
+    uint32_t want = *room ? 2 * *room : 8;
+    void *more = arena_take(a, want * sizeof(void *));
+    if (more && count)
+        memcpy(more, list, count * sizeof(void *));
+    *room = more ? want : *room;
+    return more;
+}
+
 // 0: the call has failed.
 static uint32_t page_size(struct rpc_call *call, uint32_t asked)
 {

@@ -24,5 +24,8 @@ bool erp_cell(struct core *c, struct arena *a, uint32_t handle, char **sku, char
               uint32_t *scale);
 // In the arena; "" for nil. NULL: no memory.
 char *erp_uuid(struct arena *a, struct hf_uuid id);
+// A list of pointers in the arena with room for one more: the same, or a copy twice as long. *room:
+// pointers that it has room for, 0 at first. NULL: no memory.
+void *erp_list_grow(struct arena *a, void *list, size_t count, uint32_t *room);
 
 #endif

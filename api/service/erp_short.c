@@ -74,19 +74,11 @@ static Order *order_add(struct shortage *k, uint32_t cell)
         k->cut = true;
         return NULL;
     }
-    if (c->n_orders == k->room[cell]) {
-        uint32_t room = k->room[cell] ? 2 * k->room[cell] : 8;
-        Order **more = arena_take(k->arena, room * sizeof(Order *));
-        if (!more)
-            return NULL;
-        if (c->n_orders)
-            memcpy(more, c->orders, c->n_orders * sizeof(Order *));
-        c->orders = more;
-        k->room[cell] = room;
-    }
+    Order **list = erp_list_grow(k->arena, c->orders, c->n_orders, &k->room[cell]);
     Order *o = arena_take(k->arena, sizeof *o);
-    if (!o)
+    if (!list || !o)
         return NULL;
+    c->orders = list;
     holdfast__v1__short_order__init(o);
     c->orders[c->n_orders++] = o;
     k->orders++;

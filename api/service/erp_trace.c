@@ -46,19 +46,11 @@ static bool order_add(struct batch_orders *k, uint32_t line, uint64_t lsn,
                       int64_t quantity)
 {
     Holdfast__V1__BatchLine *l = k->lines[line];
-    if (l->n_orders == k->room[line]) {
-        uint32_t room = k->room[line] ? 2 * k->room[line] : 8;
-        Movement **more = arena_take(k->arena, room * sizeof(Movement *));
-        if (!more)
-            return false;
-        if (l->n_orders)
-            memcpy(more, l->orders, l->n_orders * sizeof(Movement *));
-        l->orders = more;
-        k->room[line] = room;
-    }
+    Movement **list = erp_list_grow(k->arena, l->orders, l->n_orders, &k->room[line]);
     Movement *m = arena_take(k->arena, sizeof *m);
-    if (!m)
+    if (!list || !m)
         return false;
+    l->orders = list;
     holdfast__v1__movement__init(m);
     const char *channel = core_channel_name(k->core, rec->channel);
     m->lsn = lsn;
