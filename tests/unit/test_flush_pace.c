@@ -1,0 +1,251 @@
+// The flusher against a fake Odoo: by which mode, on which day, and at what pace it posts.
+#include "flush_tests.h"
+
+// ------------------------------------------------------------------------------- modes
+
+static void a_staged_sale_stays_owned_until_odoo_ships_it(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].mode = FLUSH_MODE_STAGE;
+    reopen(fw);
+    fworld_sell(fw, 0, 10, false);
+    bool did;
+    for (int i = 0; i < 20; i++) { // without its location nothing is posted, and that is told
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_CONFIG);
+    catalogue(fw, "{\"locations\":[{\"complete_name\":\"WH/Sold\",\"company_id\":1}]}");
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 10000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    struct core_cell c = world_read(&fw->w, fw->cells[0]);
+    assert_int_equal(c.on_hand, START - 10);
+    assert_int_equal(c.committed, 0);
+    fworld_take_back(fw, &fw->sold[0], CORE_CANCEL, 0, 4); // before shipment: back to the stock
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 6000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Stock"), (START - 6) * 1000000);
+    fworld_take_back(fw, &fw->sold[0], CORE_RETURN, 0, 1); // after it: from the customer
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Sold"), 6000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), -1000000);
+}
+
+static void where_an_order_of_odoo_ships_no_sale_is_posted(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].mode = FLUSH_MODE_EXTERNAL;
+    reopen(fw);
+    fworld_sell(fw, 0, 10, false);
+    fworld_sell(fw, 2, 4, true);
+    fworld_take_back(fw, &fw->sold[0], CORE_CANCEL, 0, 3);
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0);
+    struct core_cell c = world_read(&fw->w, fw->cells[0]);
+    assert_int_equal(c.committed, 7); // until its order's done move comes in
+    assert_int_equal(c.on_hand, START);
+    // What only Holdfast knows is told.
+    fworld_change(fw, 0, 5, FLUSH_REASON_RECEIPT);
+    fworld_change(fw, 0, -2, "counted");
+    fworld_sell(fw, 1, 6, false); // the other place ships
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", "WH/Stock"), (START + 3) * 1000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 6000000);
+}
+
+// ------------------------------------------------------------------------------- days
+
+#define DAY_MS  (UINT64_C(24) * 3600 * 1000)
+#define HOUR_MS (UINT64_C(3600) * 1000)
+
+static void until(struct flush_world *fw, uint64_t ms)
+{
+    while (core_now(fw->w.core) < ms) {
+        fake_clock_advance_ms(&fw->w.clock, 1000);
+        world_settle(&fw->w);
+    }
+}
+
+// Midnight in Tokyo, which has no summer time, is at 15:00 UTC.
+static void documents_are_of_the_sales_day(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->places[0].zone = "Asia/Tokyo";
+    for (int way = 0; way < 2; way++) {
+        reopen(fw);
+        uint64_t now = core_now(fw->w.core);
+        uint64_t midnight = (now / DAY_MS + 2) * DAY_MS + 15 * HOUR_MS;
+        // No steps of hours: a process that slept so long ends itself.
+        fake_clock_advance_ms(&fw->w.clock, midnight - 20000 - now);
+        reopen(fw);
+        fw->odoo.away = true;
+        fworld_sell(fw, 0, 3, false);
+        fworld_sell(fw, 4, 1, false);
+        world_settle(&fw->w);
+        until(fw, midnight + 5000);
+        fworld_sell(fw, 0, 2, false);
+        world_settle(&fw->w);
+        fw->odoo.away = false;
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+        json_t *rows = read_back(fw, "stock.picking",
+                                 "{\"domain\":[],\"fields\":[\"date_done\",\"id\"],"
+                                 "\"order\":\"id desc\",\"limit\":2}");
+        uint64_t later, sooner;
+        assert_true(odoo_time_parse(
+            json_string_value(json_object_get(json_array_get(rows, 0), "date_done")), &later));
+        assert_true(odoo_time_parse(
+            json_string_value(json_object_get(json_array_get(rows, 1), "date_done")), &sooner));
+        json_decref(rows);
+        assert_true(sooner >= midnight - 20000 && sooner < midnight);
+        assert_true(later >= midnight && later < midnight + DAY_MS);
+        fw->options.action_id = 13000000;
+    }
+}
+
+static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
+{
+    struct flush_world *fw = *state;
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fw->places[1].zone = "Mars/Olympus";
+    assert_int_equal(fworld_try_open(fw), HF_INVALID);
+    assert_non_null(strstr(fw->why, "time zone"));
+    fw->f = NULL;
+    fw->places[1].zone = NULL;
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+}
+
+// ------------------------------------------------------------------------------- pace
+
+// Posters that the test steps itself: what is handed out stays under way until it lets one go.
+static struct flush_poster *with_posters(struct flush_world *fw, uint32_t count)
+{
+    fw->options.posters = count;
+    reopen(fw);
+    struct flush_poster *p = flush_poster_create(fw->f, &fw->odoo.base);
+    assert_non_null(p);
+    return p;
+}
+
+static bool shares(const struct flush_batch *a, const struct flush_batch *b)
+{
+    for (uint32_t i = 0; i < a->line_count; i++)
+        for (uint32_t k = 0; k < b->line_count; k++)
+            if (a->lines[i].product == b->lines[k].product)
+                return true;
+    return false;
+}
+
+// A batch that was sent once may be on its way still; beside it none of its products is sent.
+static void one_batch_a_product(const struct flush *f)
+{
+    for (uint32_t i = 0; i < f->batch_count; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            const struct flush_batch *a = &f->batches[i], *b = &f->batches[k];
+            bool both = a->state == FLUSH_FORMED && b->state == FLUSH_FORMED;
+            bool sent_a = a->calling || a->waits, sent_b = b->calling || b->waits;
+            if (both && sent_a && sent_b && shares(a, b))
+                fail_msg("batches %llu and %llu share a product", (unsigned long long)b->number,
+                         (unsigned long long)a->number);
+        }
+}
+
+// Until all is posted; *most is how many calls were under way at once.
+static void run_posters(struct flush_world *fw, struct flush_poster *p, uint64_t *most)
+{
+    *most = 0;
+    for (int i = 0; i < 100000; i++) {
+        bool did;
+        assert_true(fworld_pump(fw, &did));
+        one_batch_a_product(fw->f);
+        uint64_t out = metrics(fw).calling;
+        *most = out > *most ? out : *most;
+        if (did)
+            continue;
+        if (out)
+            flush_poster_step(p, 0);
+        else if (fworld_idle(fw))
+            return;
+        else
+            fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void several_batches_are_under_way_but_one_a_product(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t most;
+    fw->options.batch_lines = 1;
+    struct flush_poster *p = with_posters(fw, 3);
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 20; i++)
+            fworld_work(fw);
+        if (round % 3 == 0) {
+            fault(fw, "{\"kind\":\"commit_504\",\"method\":\"create\"}");
+            fault(fw, "{\"kind\":\"close\",\"method\":\"button_validate\",\"skip\":1}");
+            fault(fw, "{\"kind\":\"serialization\",\"method\":\"search_read\"}");
+        }
+        run_posters(fw, p, &most);
+        fworld_check(fw);
+    }
+    flush_poster_destroy(p);
+}
+
+static void calls_at_once_grow_with_successes_and_are_halved_by_failures(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t most;
+    fw->options.batch_lines = 1;
+    struct flush_poster *p = with_posters(fw, 4);
+    for (uint32_t i = 0; i < 5; i++)
+        fworld_sell(fw, 2 * i, 1, false); // five products
+    run_posters(fw, p, &most);
+    assert_true(most >= 2);
+    for (uint32_t i = 0; i < 6; i++)
+        fworld_sell(fw, 2 * i, 1, false);
+    run_posters(fw, p, &most);
+    assert_int_equal(most, 4);
+    assert_int_equal(metrics(fw).pace_cuts, 0);
+    fault(fw, "{\"kind\":\"http_503\",\"model\":\"stock.picking\",\"count\":2}");
+    for (uint32_t i = 0; i < 6; i++)
+        fworld_sell(fw, 2 * i, 1, false);
+    run_posters(fw, p, &most);
+    assert_int_equal(metrics(fw).pace_cuts, 2);
+    fworld_check(fw);
+    flush_poster_destroy(p);
+}
+
+static void lines_are_posted_no_faster_than_asked(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->options.batch_lines = 1;
+    fw->options.lines_per_s = 2;
+    reopen(fw);
+    for (uint32_t i = 0; i < CELLS; i++)
+        fworld_sell(fw, i, 1, false);
+    uint64_t began = core_now(fw->w.core);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    // Four at once from the burst; the others as the credit comes.
+    assert_true(core_now(fw->w.core) - began >= (CELLS - 5) * 1000 / 2);
+}
+
+int main(void)
+{
+    hf_log_set_level(HF_LOG_ERROR + 1);
+    const struct CMUnitTest tests[] = {
+        EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
+        EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
+        EACH(documents_are_of_the_sales_day),
+        EACH(a_zone_that_is_not_known_is_told_at_the_start),
+        EACH(several_batches_are_under_way_but_one_a_product),
+        EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
+        EACH(lines_are_posted_no_faster_than_asked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
