@@ -198,7 +198,8 @@ class Veth(unittest.TestCase):
         asked = [f for f in said if f.get("udp.dstport") == str(PORT)]
         self.assertGreaterEqual(len(replies), 3)
         for reply in replies:
-            (request,) = [f for f in asked if f["udp.payload"][16:32] == reply["udp.payload"][16:32]]
+            sequence = reply["udp.payload"][16:32]
+            (request,) = [f for f in asked if f["udp.payload"][16:32] == sequence]
             self.assertEqual((reply["eth.src"], reply["eth.dst"], reply["ip.src"], reply["ip.dst"],
                               reply["udp.dstport"], reply["udp.length"], reply["ip.len"]),
                              (request["eth.dst"], request["eth.src"], OURS, PEER,
