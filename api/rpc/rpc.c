@@ -13,20 +13,6 @@
 #define DRAIN_SLICE_MS 20
 #define DRAIN_QUIET_MS 200
 
-const char *rpc_code_name(enum rpc_code c)
-{
-    switch (c) {
-#define X(number, name)                                                                            \
-    case RPC_##name:                                                                               \
-        return #name;
-        RPC_CODE_TABLE(X)
-#undef X
-    case RPC_CODE_COUNT:
-        break;
-    }
-    return "unknown";
-}
-
 void rpc_limits_default(struct rpc_limits *l)
 {
     *l = (struct rpc_limits){

@@ -16,38 +16,12 @@
 #include "auth/auth.h"
 #include "base/status.h"
 #include "rpc/arena.h"
+#include "rpc_code.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-// The standard's status codes: number, name, HTTP-like meaning.
-#define RPC_CODE_TABLE(X)                                                                          \
-    X(0, OK)                                                                                       \
-    X(1, CANCELLED)                                                                                \
-    X(2, UNKNOWN)                                                                                  \
-    X(3, INVALID_ARGUMENT)                                                                         \
-    X(4, DEADLINE_EXCEEDED)                                                                        \
-    X(5, NOT_FOUND)                                                                                \
-    X(6, ALREADY_EXISTS)                                                                           \
-    X(7, PERMISSION_DENIED)                                                                        \
-    X(8, RESOURCE_EXHAUSTED)                                                                       \
-    X(9, FAILED_PRECONDITION)                                                                      \
-    X(10, ABORTED)                                                                                 \
-    X(11, OUT_OF_RANGE)                                                                            \
-    X(12, UNIMPLEMENTED)                                                                           \
-    X(13, INTERNAL)                                                                                \
-    X(14, UNAVAILABLE)                                                                             \
-    X(15, DATA_LOSS)                                                                               \
-    X(16, UNAUTHENTICATED)
-enum rpc_code {
-#define X(number, name) RPC_##name = number,
-    RPC_CODE_TABLE(X)
-#undef X
-        RPC_CODE_COUNT
-};
-const char *rpc_code_name(enum rpc_code c); // static; "unknown" for others
 
 #define RPC_FIELD_BYTES 96
 // Why a call or an item failed. Text is static or lives in the call's arena.
