@@ -4,6 +4,7 @@
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
+#include "rpc/accept.h"
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
@@ -125,7 +126,7 @@ static enum exit_code fail(enum exit_code code, const char *part, const char *wh
     return code;
 }
 
-// gRPC 1.51 stops listening for good when an accept finds no descriptor free.
+// Connections, above all, need descriptors.
 static void files_raise(void)
 {
     struct rlimit files;
@@ -321,6 +322,7 @@ static enum exit_code self_check_start(struct daemon *d)
                                    .interval_ms = (uint32_t)d->config->listener_check_ms,
                                    .answer_ms = CHECK_ANSWER_MS,
                                    .failures_max = CHECK_FAILURES,
+                                   .refused = accept_refused,
                                    .on_deaf = listener_deaf,
                                    .ctx = d};
     if (o.interval_ms == 0)

@@ -1,5 +1,6 @@
 #include "rpc/rpc.h"
 
+#include "rpc/accept.h"
 #include "rpc/descriptor.h"
 #include "rpc/rpc_internal.h"
 
@@ -171,6 +172,8 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
         return fail(why, HF_EXISTS, "cannot listen there: in use, or no such address", o->address);
     r->port =
         port > 0 && port <= UINT16_MAX && strncmp(o->address, "unix:", 5) != 0 ? (uint16_t)port : 0;
+    accept_guard_add(r->port);
+    r->guarded = true;
     grpc_server_start(r->server);
     return HF_OK;
 }
@@ -306,6 +309,8 @@ void rpc_destroy(struct rpc *r)
     slow_stop(r);
     for (uint32_t i = 0; r->pollers && i < r->options.limits.pollers; i++)
         poller_end(&r->pollers[i]);
+    if (r->guarded)
+        accept_guard_remove(r->port);
     if (r->server)
         grpc_server_destroy(r->server);
     for (uint32_t i = 0; r->pollers && i < r->options.limits.pollers; i++) {
@@ -341,7 +346,7 @@ void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram 
 
 void rpc_metrics(const struct rpc *r, struct rpc_metrics *out)
 {
-    *out = (struct rpc_metrics){0};
+    *out = (struct rpc_metrics){.connections_refused = accept_refused()};
     for (uint32_t i = 0; i < r->options.limits.pollers; i++) {
         const struct poller *p = &r->pollers[i];
 #define X(name, help) out->name += hf_load_relaxed(&p->metrics.name);

@@ -8,6 +8,9 @@
 // for the disk. One *slow lane* thread runs what may block: administration, lists, the archive.
 // Each has a `local` of the service's own, made in that thread.
 //
+// Connections are bounded by the process' descriptors: when few are left, new ones are closed at
+// once (rpc/accept.h), and those that there are stay.
+//
 // A call is one request and one reply, or a stream. It belongs to one thread at a time: to its
 // poller, or, between rpc_defer and the reply, to the slow lane.
 #ifndef HOLDFAST_API_RPC_H
@@ -226,6 +229,7 @@ struct rpc_metrics {
     RPC_METRIC_TABLE(X)
 #undef X
     uint64_t calls_open, streams_open, codes[RPC_CODE_COUNT];
+    uint64_t connections_refused; // closed at once, as descriptors are short; of all listeners
 };
 void rpc_metrics(const struct rpc *r, struct rpc_metrics *out); // any thread
 

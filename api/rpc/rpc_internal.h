@@ -59,7 +59,7 @@ struct call {
     grpc_call *call;
     gpr_timespec deadline;
     grpc_call_details details; // of a call for a method that is not in the table
-    uint64_t deadline_ns; // monotonic; UINT64_MAX: none
+    uint64_t deadline_ns;      // monotonic; UINT64_MAX: none
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
@@ -102,7 +102,7 @@ struct poller {
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
-    uint32_t keyless_open[2]; // of them, calls and streams of methods that are open to everybody
+    uint32_t keyless_open[2];   // of them, calls and streams of methods that are open to everybody
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
@@ -130,10 +130,11 @@ struct rpc {
     grpc_server_credentials *credentials;
     pthread_mutex_t certificates_lock;
     grpc_ssl_server_certificate_config *certificates; // under it: not fetched yet; NULL: none
-    void **registered; // per method
+    void **registered;                                // per method
     struct poller *pollers;
     struct slow_lane slow;
     uint16_t port;
+    bool guarded;       // see accept.h
     uint32_t draining;  // atomic
     uint32_t shut_down; // atomic: the server has no call left
     struct park park;
@@ -190,8 +191,8 @@ void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
-void stream_pump(struct call *c);   // sends what may go now
-void stream_listed(struct call *c); // taken off the poller's list: tells, or ends
+void stream_pump(struct call *c);     // sends what may go now
+void stream_listed(struct call *c);   // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);
 
 // ------------------------------------------------------------------- slow.c
