@@ -2,9 +2,9 @@
 """One client that opens ten thousand streams, and what becomes of the others meanwhile.
 
 The streams go over as many connections as their documented limit needs, half of them ReserveStream
-and half WatchStock. What is beyond the limits is refused with RESOURCE_EXHAUSTED and a time to wait,
-the daemon's memory stays bounded, and a client in a process of its own is answered all the time.
-When the streams are gone, nothing is left of them.
+and half WatchStock. What is beyond the limits is refused with RESOURCE_EXHAUSTED and a time to
+wait, the daemon's memory stays bounded, and a client in a process of its own is answered all the
+time. When the streams are gone, nothing is left of them.
 
 Usage: test_many_streams.py HOLDFASTD [--streams N] [--rounds N]
        test_many_streams.py --other ADDRESS STUBS      (the other client; started by the first form)
@@ -73,7 +73,7 @@ class Other:
 # ------------------------------------------------------------------------------- the many streams
 
 class Many:
-    """Streams over one event loop: a thread for each would be the client's end, not the server's."""
+    """Streams over one event loop: threads for all would be the end of the client first."""
 
     def __init__(self, server, c, count):
         self.server, self.c, self.count = server, c, count
@@ -128,7 +128,8 @@ class Many:
         assert error.code() == CODE.RESOURCE_EXHAUSTED, error
         import hf_status_pb2 as pb
         raw = dict(tuple(error.trailing_metadata()))["grpc-status-details-bin"]
-        details = {d.type_url.rpartition(".")[2]: d.value for d in pb.Status.FromString(raw).details}
+        status = pb.Status.FromString(raw)
+        details = {d.type_url.rpartition(".")[2]: d.value for d in status.details}
         assert pb.RetryInfo.FromString(details["RetryInfo"]).retry_delay.seconds == 1, details
         reason = pb.ErrorInfo.FromString(details["ErrorInfo"]).reason
         assert reason in ("TOO_MANY_STREAMS", "TOO_MANY_WATCHERS"), reason
@@ -194,7 +195,8 @@ def run(options, folder):
         # Whoever was refused has its turn now.
         last = operations(c, [dict(order=c.r.OrderRequest(reservation_id=uuid7(),
                                                           lines=[c.line("many", 1)]))])
-        assert list(c.reservations.ReserveStream(iter([last])))[0].results[0].decision.outcome == DONE
+        answers = list(c.reservations.ReserveStream(iter([last])))
+        assert answers[0].results[0].decision.outcome == DONE, answers
         c.channel.close()
 
 
