@@ -250,7 +250,8 @@ static enum exit_code service_start(struct daemon *d)
                                 .desk = d->poster ? poster_desk(d->poster) : NULL,
                                 .observer = d->observer ? observer_ops(d->observer) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
-                                .watchers_max = (uint32_t)d->config->watchers_max};
+                                .watchers_max = (uint32_t)d->config->watchers_max,
+                                .key_share = (uint32_t)d->config->grpc_key_share};
     if (d->packets)
         packets_to_service(d->packets, &o.packets);
     if (service_create(&o, &d->service) == HF_OK)

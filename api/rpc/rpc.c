@@ -109,8 +109,13 @@ static enum hf_status methods_register(struct rpc *r, char why[200])
     return HF_OK;
 }
 
-static void poller_init(struct rpc *r, struct poller *p, unsigned lane)
+static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
 {
+    const struct auth *auth = r->options.hooks.auth;
+    bool keys = auth && !auth_open(auth);
+    for (int i = 0; keys && i < 2; i++)
+        if (!(p->key_open[i] = calloc(AUTH_SEEN_MAX + 1, sizeof(uint32_t))))
+            return false;
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
@@ -121,6 +126,7 @@ static void poller_init(struct rpc *r, struct poller *p, unsigned lane)
                                        grpc_slice_from_static_string("/bell"), NULL,
                                        gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     grpc_server_register_completion_queue(r->server, p->cq, NULL);
+    return true;
 }
 
 void thread_started(struct rpc *r, bool good)
@@ -166,7 +172,8 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
     if (s != HF_OK)
         return s;
     for (uint32_t i = 0; i < o->limits.pollers; i++)
-        poller_init(r, &r->pollers[i], i);
+        if (!poller_init(r, &r->pollers[i], i))
+            return fail(why, HF_NO_MEMORY, "no memory", NULL);
     int port = grpc_server_add_http2_port(r->server, o->address, r->credentials);
     if (port == 0)
         return fail(why, HF_EXISTS, "cannot listen there: in use, or no such address", o->address);
@@ -315,6 +322,8 @@ void rpc_destroy(struct rpc *r)
         grpc_server_destroy(r->server);
     for (uint32_t i = 0; r->pollers && i < r->options.limits.pollers; i++) {
         struct poller *p = &r->pollers[i];
+        free(p->key_open[0]);
+        free(p->key_open[1]);
         if (!p->cq)
             continue;
         grpc_completion_queue_destroy(p->cq);

@@ -98,6 +98,7 @@ struct rpc_hooks {
     X(pollers, 1, "threads that take requests, each with its own completion queue")                \
     X(calls_max, 4096, "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")       \
     X(streams_max, 1024, "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")        \
+    X(key_share, 50, "percent of calls_max and of streams_max that may be one key's")              \
     X(connection_streams_max, 1024, "HTTP/2 streams of one connection")                            \
     X(message_bytes_max, 4194304, "largest request message")                                       \
     X(metadata_bytes_max, 16384, "request metadata")                                               \
@@ -219,6 +220,7 @@ void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram 
     X(messages, "messages received on streams")                                                    \
     X(bursts, "bursts of unary calls")                                                             \
     X(refused, "calls refused for a limit")                                                        \
+    X(key_refused, "of them, calls whose key had its share")                                       \
     X(unauthenticated, "calls without a valid key, or without the role")                           \
     X(malformed, "messages that are not well-formed")                                              \
     X(expired, "calls whose deadline had passed before the decision")                              \

@@ -67,6 +67,7 @@ struct call {
     int cancelled;
     uint32_t slot; // of the method in the table; method_count: a method that is not there
     bool counted;  // in calls_open or streams_open
+    bool stranger; // counted as one who has no key: needs none, or came without a valid one
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
     grpc_byte_buffer *reply; // NULL: it fails with `error`
@@ -102,10 +103,15 @@ struct poller {
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
-    uint32_t keyless_open[2];   // of them, calls and streams of methods that are open to everybody
+    uint32_t strangers_open[2]; // of them, strangers' calls and streams
+    uint32_t *key_open[2];      // calls and streams of each key, by its number; NULL: no keys
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
+
+// How long to wait when there is no room.
+#define RETRY_BUSY_MS   50
+#define RETRY_STREAM_MS 1000
 
 #define SLOW_QUEUES 4 // one for each role
 struct slow_queue {
@@ -168,9 +174,10 @@ void certificates_fini(struct rpc *r);
 void *poller_run(void *poller);
 void poller_wake(struct poller *p);
 void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
-// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more,
-// for itself: whoever comes without a key takes nothing from those who have one.
-bool call_admit(struct call *c);
+// Who is calling, and whether there is room: counts it in. False: *error is filled. Strangers have
+// the same limits once more, for themselves: whoever comes without a key takes nothing from those
+// who have one. Of what these have, one key gets a share.
+bool call_admit(struct call *c, struct rpc_error *error);
 void call_release(struct call *c); // back to the poller's list, after its last tag
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
