@@ -168,6 +168,7 @@ static uint32_t port_receive(struct ingest_port *base, struct ingest_frame *fram
             p->dropped[why]++;
             s->stats.packet_dropped++;
             s->stats.packet_drops[why]++;
+            sim_log(s, "a frame is dropped: %s", ingest_drop_name(why));
             continue;
         }
         p->held_busy += kept >= room;

@@ -219,6 +219,8 @@ static bool frame_send(struct sim *s, struct shop_frame *f)
         queue = (uint32_t)prng_below(p, k->queues);
     wire_put(s, f->frame, bytes, false, queue);
     *lines ^= spoilt;
+    if (spoilt) // whatever is told of it is told of other items
+        f->sequence = UINT64_MAX;
     return true;
 }
 
