@@ -125,6 +125,28 @@ class Ends(Case):
         second = self.start()
         self.assertEqual(second.wait(), 75)
 
+    def test_a_data_folder_of_another_kind_or_owner_is_told_with_its_path(self):
+        as_another = {}
+        program = PROGRAM
+        if os.geteuid() == 0:  # root may everything
+            program = shutil.copy(PROGRAM, self.folder)
+            os.chmod(self.folder, 0o755)
+            as_another = {"user": 65534, "group": 65534, "extra_groups": []}
+        closed, lock = os.path.join(self.folder, "closed"), os.path.join(self.folder, "theirs")
+        os.mkdir(closed, 0o500)
+        os.mkdir(lock, 0o777)
+        os.chmod(lock, 0o777)
+        os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
+        for path, why in ((closed, "Permission denied"), (lock, "Permission denied"),
+                          (os.path.join(closed, "made"), "Permission denied"),
+                          (self.file("file", "x"), "is no folder"),
+                          (os.path.join(self.folder, "none", "data"), "No such file")):
+            done = subprocess.run([program, f"--data-folder={path}", "--listen=127.0.0.1:0",
+                                   *d.SMALL], capture_output=True, text=True, timeout=60,
+                                  check=False, **as_another)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn(f"data_folder: {path}: {why}", done.stderr)
+
     def test_an_address_in_use(self):
         first = self.start().serving()
         second = d.Daemon(PROGRAM, os.path.join(self.folder, "other"),
