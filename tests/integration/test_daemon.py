@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -157,6 +158,42 @@ class Ends(Case):
                          f"--admin-listen=127.0.0.1:{first.admin_port}")
         self.assertEqual(third.wait(), 69)
         self.assertIn("part=admin", third.log())
+
+    def test_a_unix_socket_in_use_is_not_taken_over(self):
+        path = os.path.join(self.folder, "s.sock")
+        first = self.start("--listener-check=200ms", listen=f"unix:{path}").serving()
+        second = d.Daemon(PROGRAM, os.path.join(self.folder, "other"), listen=f"unix:{path}")
+        self.assertEqual(second.wait(), 69)
+        self.assertIn("another process listens on that socket", second.log())
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            self.assertEqual(health(channel), SERVING)
+        first.kill()  # which leaves its file
+        third = self.start(listen=f"unix:{path}").serving()
+        self.assertEqual(third.end(), 0)
+
+    def test_another_listener_at_its_path_is_not_taken_for_its_own(self):
+        path = os.path.join(self.folder, "s.sock")
+        ran = self.start("--listener-check=100ms", listen=f"unix:{path}").serving()
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+            other.listen(16)
+            other.settimeout(0.1)
+            asked = []
+
+            def answer():
+                while ran.process.poll() is None:
+                    try:
+                        peer, _ = other.accept()
+                    except TimeoutError:
+                        continue
+                    asked.append(peer)
+                    peer.sendall(b"\0\0\0\4\0\0\0\0\0")
+            thread = threading.Thread(target=answer)
+            thread.start()
+            self.assertEqual(ran.wait(), 72)
+            thread.join()
+        self.assertIn("not the daemon's own", ran.log())
 
     def test_damage(self):
         first = self.start().serving()
