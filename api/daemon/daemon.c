@@ -1,6 +1,7 @@
 #include "daemon/daemon_internal.h"
 
 #include "daemon/observer.h"
+#include "daemon/odoo_options.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
@@ -31,6 +32,7 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors)
         auth_destroy(auth);
     else if (c->key_file[0])
         config_wrong_file(errors, "key_file", c->key_file, why);
+    odoo_options_check(c, errors);
     return errors->count == errors->warnings;
 }
 
@@ -338,7 +340,7 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, observer_start, packets_start,
+        keys_start,    engine_start,   poster_start, observer_start,  packets_start,
         service_start, listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)

@@ -106,6 +106,37 @@ class Commands(Case):
         good = run("--check-config", f"--config={d.SOURCE}/packaging/holdfast.yaml")
         self.assertEqual((good.returncode, good.stderr), (0, ""))
 
+    def test_check_config_tells_of_odoo_what_a_start_would_refuse(self):
+        key = self.file("key", "secret\n")
+
+        def check(url="https://odoo.example", locations="main=WH", key_file=key, *more):
+            done = run("--check-config", f"--odoo-url={url}", "--odoo-database=d",
+                       f"--odoo-key-file={key_file}", f"--odoo-locations={locations}", *more)
+            self.assertNotIn("secret", done.stderr)
+            return done.returncode, done.stderr
+        self.assertEqual(check(), (0, ""))
+        self.assertEqual(check("http://[::1]:8069", "main=WH:stage:Europe/Berlin"), (0, ""))
+        code, said = check("http://odoo.example:8069")
+        self.assertEqual(code, 0)
+        self.assertIn("warning: odoo_url: http://odoo.example:8069: http:// outside loopback", said)
+        for arguments, part in (
+                (("https://odoo.example/odoo",), "odoo_url: https://odoo.example/odoo: must be"),
+                (("https://odoo.example/",), "odoo_url: https://odoo.example/: must be"),
+                (("https://odoo.example", "berlin"), "odoo_locations: 'berlin': wants LOCATION="),
+                (("https://odoo.example", "main=WH,berlin=WH:xx"),
+                 "odoo_locations: 'berlin=WH:xx': a mode is"),
+                (("https://odoo.example", "main=WH:ship:Mars/Foo"),
+                 "odoo_locations: main: no time zone 'Mars/Foo'"),
+                (("https://odoo.example", "a=B,a=C"), "odoo_locations: a location is there twice"),
+                (("https://odoo.example", "main=WH", "/nope"), "odoo_key_file: /nope: is not there"),
+                (("https://odoo.example", "main=WH", key, "--odoo-engine=Foo_!"),
+                 "odoo_engine: 'Foo_!' must be"),
+                (("https://odoo.example", "main=WH", key, "--odoo-ca-file=/nope"),
+                 "odoo_ca_file: /nope: is not there")):
+            code, said = check(*arguments)
+            self.assertEqual(code, 78, arguments)
+            self.assertIn(part, said)
+
     def test_print_config_is_a_configuration(self):
         done = run("--print-config", "--cells-max=77", env={"HOLDFAST_ID_WINDOW": "20min"})
         self.assertIn("cells_max: 77  # flag\n", done.stdout)
