@@ -460,7 +460,25 @@ class Serving(Case):
             reply = stub.Order(reservation_pb2.OrderRequest(
                 reservation_id=d.uuid7(), lines=[line("apple", 1)]), timeout=10)
             self.assertFalse(reply.decision.durable)
+            refused = stub.Reserve(reservation_pb2.ReserveRequest(
+                reservation_id=d.uuid7(), lines=[line("apple", 9)], ttl_ms=60000), timeout=10)
+            self.assertTrue(refused.decision.durable)  # nothing was written that could be lost
         self.assertIn("event=durability", ran.log())
+
+    def test_every_decision_is_durable_in_mode_sync(self):
+        ran = self.start().serving()
+        with ran.channel() as channel:
+            self.stock(channel, "apple", 5)
+            stub = reservation_pb2_grpc.ReservationServiceStub(channel)
+            for ask, request, more in (
+                    (stub.Reserve, reservation_pb2.ReserveRequest, {"ttl_ms": 60000}),
+                    (stub.Order, reservation_pb2.OrderRequest, {})):
+                for quantity, outcome in ((9, common_pb2.OUTCOME_REFUSED),
+                                          (1, common_pb2.OUTCOME_DONE)):
+                    reply = ask(request(reservation_id=d.uuid7(),
+                                        lines=[line("apple", quantity)], **more), timeout=10)
+                    self.assertEqual(reply.decision.outcome, outcome)
+                    self.assertTrue(reply.decision.durable)
 
 
 class Keys(Case):
