@@ -150,8 +150,16 @@ struct rpc_error convert_outcome(enum core_outcome outcome, enum core_field fiel
         e.code = RPC_ABORTED;
         e.retry_ms = retry_ms ? retry_ms : 5;
         break;
+    case CORE_OUT_NEEDS_RECALL:
+        e.reason = "SLOW_QUEUE_FULL";
+        e.message = "the queue for what needs the disk is full; ask again, with the same id, after "
+                    "retry_after_ms";
+        e.code = RPC_RESOURCE_EXHAUSTED;
+        e.retry_ms = retry_ms ? retry_ms : 50;
+        break;
     case CORE_OUT_BUSY:
-    case CORE_OUT_NEEDS_RECALL: // the slow lane was full
+        if (line > CORE_SHORT_NOTHING && line < CORE_SHORT_COUNT)
+            e.message = core_short_help((enum core_short)line);
         e.code = RPC_RESOURCE_EXHAUSTED;
         e.retry_ms = retry_ms ? retry_ms : 50;
         break;
