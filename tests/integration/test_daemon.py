@@ -677,6 +677,34 @@ class Documents(unittest.TestCase):
         named = {n for n in named if not n.startswith("holdfast_packet_device_")}
         self.assertEqual(named - set(families), set())
 
+    def test_the_page_of_the_api_has_every_reason(self):
+        folder, told = os.path.join(d.SOURCE, "api"), set()
+        no_reasons = {"HELD", "COMMITTED"}
+        for name in ("rpc", "service"):
+            for file in os.listdir(os.path.join(folder, name)):
+                if file.endswith((".c", ".h")):
+                    told |= set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"',
+                                           self.read("api", name, file))) - no_reasons
+        # Those of the engine's outcomes, which are told by their names.
+        told |= {"CONFLICT", "IN_PROGRESS", "ID_TOO_OLD", "ID_IN_FUTURE"}
+        page = self.read("docs", "api.md")
+        named = set()
+        for row in re.findall(r"^\| `[A-Z_]+` \|([^|]*)\|.*\|.*\|$", page, re.M):
+            named |= set(re.findall(r"`([A-Z_]+)`", row))
+        self.assertGreater(len(told), 30)
+        self.assertEqual(told, named)
+
+    def test_the_service_config_of_the_page_is_one(self):
+        import json
+        page = self.read("docs", "api.md")
+        text = re.search(r"^    (\{\"methodConfig.*?)\n\n", page, re.M | re.S).group(1)
+        config = json.loads(text)["methodConfig"][0]
+        self.assertEqual(config["name"], [{"service": "holdfast.v1.ReservationService"}])
+        policy = config["retryPolicy"]
+        self.assertLessEqual(policy["maxAttempts"], 5)  # gRPC takes no more
+        for code in policy["retryableStatusCodes"]:
+            self.assertTrue(hasattr(grpc.StatusCode, code))
+
     def test_the_unit_file_matches_the_exit_codes(self):
         unit = self.read("packaging", "holdfastd.service")
         never = re.findall(r"^  (\d+) +.*starting again won't help", run("--help").stdout, re.M)
