@@ -412,11 +412,12 @@ void daemon_reload(struct daemon *d)
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
-    else if (certificates)
+    else // also beside certificates that were refused: the keys have changed all the same
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u sessions_ended=%u certificate_end_s=%llu "
+               "keys=%u sessions_ended=%u certificates=%s certificate_end_s=%llu "
                "note=\"options are read at the start only\"",
-               auth_key_count(d->auth), sessions, (unsigned long long)d->tls_ends_s);
+               auth_key_count(d->auth), sessions, certificates ? "read" : "stay",
+               (unsigned long long)d->tls_ends_s);
 }
 
 // ------------------------------------------------------------------------------- the end

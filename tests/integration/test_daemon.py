@@ -596,13 +596,14 @@ class Tls(Case):
                 f.write("no key\n")
             ran.signal(signal.SIGHUP)
             self.assertIn("the certificates in force stay", ran.wait_event("reload_failed"))
+            self.assertIn("certificates=stay", ran.wait_event("reloaded"))  # the keys were read
             with self.channel(ran, *mine) as channel:
                 self.assertEqual(health(channel), SERVING)
             old_authority = grpc.ssl_channel_credentials(self.pem("ca.pem"), *mine)
             old_server = grpc.ssl_channel_credentials(self.pem("ca.pem"))
             self.certificates()  # another authority, server and client
             ran.signal(signal.SIGHUP)
-            ran.wait_event("reloaded")
+            self.assertIn("certificates=read", ran.wait_event("reloaded"))
             new = self.pem("client.key"), self.pem("client.pem")
             with self.channel(ran, *new) as channel:
                 self.assertEqual(health(channel), SERVING)
