@@ -561,6 +561,27 @@ class Import(Case):
         self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 2500)
         self.run_ctl("stock", "import", self.csv("TEA,WH1,3,2.5,,\n"), "--raw", code=USAGE)
 
+    def test_a_row_without_a_scale_has_its_cells(self):
+        self.fake.cell("TEA", "WH1", 3, on_hand=1)
+        self.fake.cell("POT", "WH1", 0, on_hand=1)
+        path = self.path("stock.csv", "sku,location,on_hand\nTEA,WH1,2.5\nPOT,WH1,4\nNEW,WH1,3\n")
+        self.run_ctl("stock", "import", path)
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 2500)
+        self.assertEqual(self.fake.cells[("POT", "WH1")].on_hand, 4)
+        self.assertEqual(self.fake.cells[("NEW", "WH1")].on_hand, 3)
+        scales = [(r.sku, r.unit_scale) for r in self.fake.asked["ImportStock"][-1].rows]
+        self.assertEqual(scales, [("TEA", 3), ("POT", 0), ("NEW", 0)])
+        self.run_ctl("stock", "import", self.csv("TEA,WH1,,77,,\n"), "--raw")
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 77)
+        self.assertEqual(self.fake.asked["ImportStock"][-1].rows[0].unit_scale, 3)
+        # What does not fit is told with its line, and the others are done.
+        path = self.csv("POT,WH1,,1.5,,\nTEA,WH1,,1.5,,\n")
+        out, err = self.run_ctl("stock", "import", path, code=PARTLY)
+        self.assertEqual(out, "2 rows: 1 done, 1 failed, 0 not sent\n")
+        self.assertIn("stock.csv:2: POT@WH1: INVALID_ARGUMENT: on_hand ", err)
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 1500)
+        self.run_ctl("stock", "import", self.csv("POT,WH1,,x,,\n"), code=USAGE)
+
     def test_standard_input(self):
         out, _ = self.run_ctl("stock", "import", "-", stdin="sku,location,on_hand\nA,WH1,5\n")
         self.assertEqual(self.fake.cells[("A", "WH1")].on_hand, 5)
