@@ -67,7 +67,7 @@ static const char trace_more[] =
     "acknowledgement, as far back as the archive reaches. A reference names all that carried it.\n";
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
-    "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
+    "have the server read it again. --channels and --locations limit what it sees and may do.\n";
 
 static const char odoo_more[] =
     "One line a check: ok, warn or FAIL, and what to do. The options are the server's, with the\n"
@@ -140,7 +140,7 @@ const struct ctl_command ctl_commands[] = {
     {"trace", "ID-OR-REFERENCE", "a reservation's way into the ERP", trace_more, 1, 1, 0, false,
      ctl_trace},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
-     1, B(ROLES), true, ctl_key_make},
+     1, B(ROLES) | B(CHANNELS) | B(LOCATIONS), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
      ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
     {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,

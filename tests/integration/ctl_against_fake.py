@@ -362,6 +362,9 @@ class Keys(Case):
         self.env["HOLDFAST_KEY"] = "hf_secret secret"
         _, err = self.run_ctl("health", code=USAGE)
         self.assertNotIn("secret", err)
+        self.env["HOLDFAST_KEY"] = "hf_15_bytes_key"  # none to any server
+        _, err = self.run_ctl("health", code=USAGE)
+        self.assertIn("16 to 128", err)
         self.run_ctl("health", "--key-file", self.path("none"), code=USAGE)
         self.run_ctl("health", "--key-file", self.path("empty", ""), code=USAGE)
 
@@ -373,7 +376,14 @@ class Keys(Case):
                          + hashlib.sha256(key.encode()).hexdigest())
         out, _ = self.run_ctl("key", "make", "shop-eu", "--roles", "operator", "--json")
         self.assertNotEqual(json.loads(out)["key"], key)
-        for wrong in [["a b", "--roles", "reader"], ["shop", "--roles", "king"], ["shop"]]:
+        out, _ = self.run_ctl("key", "make", "till", "--roles", "storefront", "--channels",
+                              "till,web", "--locations", "WH1")
+        self.assertTrue(out.rstrip().endswith(" channels=till,web locations=WH1"), out)
+        for wrong in [["a b", "--roles", "reader"], ["shop", "--roles", "king"], ["shop"],
+                      ["a", "--roles", "reader", "--channels", ""],
+                      ["a", "--roles", "reader", "--channels", "a,,b"],
+                      ["a", "--roles", "reader", "--locations", "a b"],
+                      ["a", "--roles", "reader", "--channels", "x" * 33]]:
             self.run_ctl("key", "make", *wrong, code=USAGE)
 
     def test_nothing_leaves_this_machine_in_clear(self):
