@@ -20,7 +20,7 @@ static const char import_more[] =
     "while the import is younger than the server's id window (24 hours unless configured); after\n"
     "that the server refuses the rest, and the tool says so. FILE - is standard input.\n";
 static const char set_more[] =
-    "SETTING is on-hand, safety-stock, backorder-limit, external, or active (0 or 1).\n";
+    "SETTING is on-hand, safety-stock, backorder-limit, external, or active (true or false).\n";
 static const char ids_more[] =
     "The id is printed before the request is sent. When no answer came, the same command with\n"
     "that id asks again, and acts once.\n";
@@ -29,6 +29,9 @@ static const char release_more[] =
 static const char holds_more[] =
     "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
     "quantity, deadline, channel and reference, and the sum.\n";
+static const char list_more[] =
+    "What is in memory. --reference finds live holds only: of sales, and of what has ended, it is\n"
+    "in the journal and the archive, where `holdfastctl trace REFERENCE` looks.\n";
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
@@ -111,7 +114,7 @@ const struct ctl_command ctl_commands[] = {
     {"return", "ID LINE...", "takes goods back after shipment", ids_more, 2, LINES + 1,
      B(OPERATION_ID) | B(SCRAP), false, ctl_return},
     {"get", "ID", "a reservation as it stands", NULL, 1, 1, 0, false, ctl_get},
-    {"list", "", "reservations, all or some", NULL, 0, 0,
+    {"list", "", "reservations, all or some", list_more, 0, 0,
      B(SKU) | B(LOCATION) | B(STATE) | B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_list},
     {"holds", "SKU [LOCATION]", "who holds it: quantities, deadlines, references", holds_more, 1, 2,
      B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_holds},

@@ -188,6 +188,11 @@ static enum ctl_exit tell_change(struct ctl *c, const char *operation_id,
 static bool read_value(struct ctl *c, const char *text, unsigned scale, int64_t *value)
 {
     const char *why;
+    if (strcmp(c->argv[2], "active") == 0 &&
+        (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        *value = text[0] == 't';
+        return true;
+    }
     if (parse_quantity(text, scale, value, &why))
         return true;
     ctl_usage(c, "%s %s", text, why);

@@ -128,13 +128,17 @@ class Stock(Case):
         self.assertIn("done earlier", out)
         self.run_ctl("stock", "set", "TEA", "WH1", "active", "0")
         self.assertFalse(self.fake.cells[("TEA", "WH1")].active)
+        self.run_ctl("stock", "set", "TEA", "WH1", "active", "true")
+        self.assertTrue(self.fake.cells[("TEA", "WH1")].active)
+        self.run_ctl("stock", "create", "TEA", "WH1")  # is found, whatever its unit
+        self.assertEqual(self.fake.asked["CreateStock"][-1].unit_scale, 3)
         out, _ = self.run_ctl("stock", "create", "POT", "WH1", "--unit-scale", "2")
         self.assertIn(str(GENERATION), out)
         out, _ = self.run_ctl("channel", "create", "web")
         self.assertEqual(out, "channel number 3\n")
         for wrong in [["on-hand", "1.0001"], ["colour", "1"], ["on-hand", "x"], ["on-hand", ""]]:
             self.run_ctl("stock", "set", "TEA", "WH1", *wrong, code=USAGE)
-        self.assertEqual(len(self.fake.asked["SetStock"]), 3)
+        self.assertEqual(len(self.fake.asked["SetStock"]), 4)
 
 
 class Reservations(Case):
@@ -339,6 +343,38 @@ class Failures(Case):
         self.assertEqual(done.returncode, FAILED)
 
 
+class Erp(Case):
+    def test_a_comparison_that_failed_tells_what_holds_it_up(self):
+        self.fake.pause = "CONFIG", "a warehouse is not there"
+        _, err = self.run_ctl("odoo", "reconcile", code=FAILED)
+        self.assertIn("CONFIG: a warehouse is not there", err)
+        self.assertIn("`odoo check`", err)
+        self.fake.pause = "ODOO_AWAY", "Odoo does not answer"
+        _, err = self.run_ctl("odoo", "reconcile", code=UNREACHED)
+        self.assertIn("did not answer", err)
+
+    def test_a_fix_names_what_is_missing_and_a_dry_run_asks_for_nothing(self):
+        self.env["USER"] = self.env["LOGNAME"] = "ann"
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", code=USAGE)
+        self.assertIn("needs --reason\n", err)
+        self.env["USER"] = self.env["LOGNAME"] = ""
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", "--reason", "x", code=USAGE)
+        self.assertIn("needs --actor\n", err)
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", code=USAGE)
+        self.assertIn("needs --reason and --actor\n", err)
+        self.assertEqual(self.fake.asked["StartReconciliation"], [])
+        self.run_ctl("odoo", "reconcile", "--fix", "--dry-run", code=UNREACHED)
+        self.assertTrue(self.fake.asked["StartReconciliation"][0])
+
+    def test_a_trace_without_an_erp_leaves_the_place_out(self):
+        out, _ = self.run_ctl("trace", HELD_ID)
+        self.assertIn("TEA@WH1 SALE 1\n", out)
+
+    def test_a_reference_that_no_live_hold_has_hints_at_the_trace(self):
+        out, err = self.run_ctl("list", "--reference", "S-9")
+        self.assertIn("holdfastctl trace", err)
+
+
 class Keys(Case):
     def sent(self):
         return self.fake.metadata["Check"][-1].get("authorization")
@@ -436,7 +472,8 @@ class Tls(Case):
         for wrong in [["--ca", self.made_path("other.pem"), *name],  # not whom I trust
                       ["--ca", self.made_path("ca.pem")],            # not the name
                       ["--tls", *name], []]:                         # in clear to a TLS port
-            self.run_ctl("health", *wrong, *quick, code=UNREACHED)
+            _, err = self.run_ctl("health", *wrong, *quick, code=UNREACHED)
+        self.assertIn("does it want TLS?", err)
         self.run_ctl("health", "--ca", self.made_path("names"), *quick, code=USAGE)
 
     def test_clear_server(self):
@@ -728,6 +765,9 @@ class Help(Case):
                       ["health", "--json", "--json"], ["health", "--address", "nowhere"]]:
             _, err = self.run_ctl(*wrong, code=USAGE)
             self.assertTrue(err.startswith("holdfastctl: "), err)
+        self.assertEqual(self.run_ctl("help", "stock", "set"),
+                         self.run_ctl("stock", "set", "--help"))
+        self.assertEqual(self.run_ctl("help"), self.run_ctl("--help"))
         out, _ = self.run_ctl("stock", "--help")
         self.assertIn("stock import", out)
         out, _ = self.run_ctl("--version")
