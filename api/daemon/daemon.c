@@ -161,7 +161,7 @@ static void recovery_tell(const char *folder, const struct core_report *r)
     hf_log(HF_LOG_INFO, "recovered",
            "folder=\"%.200s\" checkpoint=%s checkpoint_lsn=%llu first_lsn=%llu last_lsn=%llu "
            "records=%llu torn_tail=%d cells=%llu live=%llu remembered=%llu load_ms=%llu "
-           "replay_ms=%llu total_ms=%llu memory_mb=%llu huge_pages=%d epoch=%llu",
+           "replay_ms=%llu total_ms=%llu memory_mib=%llu huge_pages=%d epoch=%llu",
            folder, r->checkpoint[0] ? r->checkpoint : "none", (unsigned long long)r->checkpoint_lsn,
            (unsigned long long)r->journal.first_lsn, (unsigned long long)last,
            (unsigned long long)r->journal.records, r->journal.torn_tail,
@@ -349,7 +349,7 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
     d->started_ns = clock_monotonic_ns(clock_os());
     pthread_mutex_init(&d->told_lock, NULL);
     snprintf(d->version, sizeof d->version,
-             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc\":\"%s\"}\n", version,
+             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc_core\":\"%s\"}\n", version,
              grpc_version_string());
     gpr_set_log_function(grpc_says);
     files_raise();

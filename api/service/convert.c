@@ -92,7 +92,8 @@ static const char *field_help(enum core_field field)
     case CORE_FIELD_ID:
         return "a UUID of version 7 (version 4 for holds only, where the server allows it)";
     case CORE_FIELD_OPERATION_ID:
-        return "a UUID of version 7 with verbs that can act more than once, else empty";
+        return "a UUID of version 7, another one than the reservation's, with verbs that can act "
+               "more than once; else empty";
     case CORE_FIELD_LINES:
         return "1..1,024 lines";
     case CORE_FIELD_INACTIVE:

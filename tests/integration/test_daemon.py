@@ -439,7 +439,7 @@ class Serving(Case):
         done = subprocess.run(["curl", "-sS", "-i", base + "/version"], capture_output=True,
                               text=True, timeout=20)
         self.assertRegex(done.stdout, r"HTTP/1.1 200 OK\r?\n(?s:.*)application/json(?s:.*)"
-                                      r'"version":"\d')
+                                      r'"version":"\d(?s:.*)"grpc_core":"\d')
         self.assertEqual(ran.get("/nothing")[0], 404)
         self.assertEqual(ran.get("/metrics", "POST")[0], 405)
 
