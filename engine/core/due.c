@@ -53,9 +53,8 @@ static void sort_out(struct due *d, const uint32_t *slots, uint32_t count)
             d->word[d->holds] = word;
             d->hold[d->holds++] = slots[i];
         } else if (stock_word_state(word) == CORE_STATE_FREE ||
-                   (stock_word_state(word) >= CORE_STATE_COMMITTED &&
-                    stock_slot_time(s) + d->c->options.skew_ms < d->floor_ms)) {
-            d->bucket[d->leaving] = stock_bucket(&st->slots, hf_hash_uuid(&s->id));
+                   (stock_word_state(word) >= CORE_STATE_COMMITTED && outcome_is_old(d, s))) {
+            d->bucket[d->leaving] = stock_bucket(&st->slots, stock_hash(&st->slots, &s->id));
             hf_prefetch_write(d->bucket[d->leaving]);
             d->leave[d->leaving++] = slots[i];
         } else {

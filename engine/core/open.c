@@ -233,7 +233,8 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     uint64_t chunk = o->journal.segment_bytes / 256;
     c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
     struct stock_sizes sizes = {o->cells_max, o->ids_max, o->blocks_max, o->workers_max + 1,
-                                true, o->huge_pages, o->prefault};
+                                true, o->huge_pages, o->prefault,
+                                {o->index_key[0], o->index_key[1]}};
     if ((s = stock_init(&c->stock, &sizes)) != HF_OK)
         return fail(report, s, NULL);
     struct recovering rec = {.replay = {.stock = &c->stock, .skew_ms = o->skew_ms}};
