@@ -31,16 +31,17 @@
 #define ARGUMENTS_MAX 64
 #define CACHE_BUFFERS 256
 #define IDLE_US_MAX   1000 // a quiet port is looked at a thousand times a second
-#define IDLE_SHORT    16   // waits that sleep for idle_us before they grow longer
+#define VLAN_MAX      4094
+#define IDLE_SHORT    16 // waits that sleep for idle_us before they grow longer
 
-static_assert(RTE_MBUF_DEFAULT_DATAROOM >= NET_HEADERS_BYTES + PACKET_BYTES_MAX, "one is enough");
+static_assert(RTE_MBUF_DEFAULT_DATAROOM >= NET_HEADERS_MAX + PACKET_BYTES_MAX, "one is enough");
 
 struct dpdk_port {
     struct ingest_port port; // first: the loop holds a pointer to it
     struct net_self self;
     uint16_t device, queue;
-    unsigned offload_out; // enum net_checked: what the device writes
-    uint64_t flags_out;   // of an mbuf whose checksums it writes
+    unsigned offload_out;  // enum net_checked: what the device writes
+    uint64_t flags_out[2]; // of an mbuf whose checksums it writes; [1]: IPv6
     uint32_t idle_us, idle_waits;
     struct rte_mempool *pool;
     uint64_t taken;   // buffers received and neither sent nor freed; the queue's thread
@@ -181,8 +182,8 @@ static void mbuf_free(struct dpdk_port *p, struct rte_mbuf *m)
 static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says says, size_t bytes)
 {
     struct ingest_port_metrics *c = &p->port.metrics;
-    if (says == NET_ARP || says == NET_ECHO) {
-        count_add(says == NET_ARP ? &c->arp : &c->echo, 1);
+    if (says == NET_ARP || says == NET_NEIGHBOUR || says == NET_ECHO) {
+        count_add(says == NET_ARP ? &c->arp : says == NET_ECHO ? &c->echo : &c->neighbours, 1);
         m->ol_flags = 0;
         m->data_len = (uint16_t)bytes;
         m->pkt_len = (uint32_t)bytes;
@@ -212,17 +213,17 @@ static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *fram
     for (uint16_t i = 0; i < got; i++) {
         struct rte_mbuf *m = in[i];
         uint8_t *at = rte_pktmbuf_mtod(m, uint8_t *);
-        size_t bytes = 0;
+        struct net_part part = {0};
         enum net_says says = NET_FRAGMENT;
         if (HF_LIKELY(m->nb_segs == 1))
-            says = net_receive(&p->self, at, m->data_len, checked_in(m), &bytes);
+            says = net_receive(&p->self, at, m->data_len, checked_in(m), &part);
         if (HF_UNLIKELY(says != NET_PAYLOAD)) {
-            neighbour(p, m, says, bytes);
+            neighbour(p, m, says, part.bytes);
             continue;
         }
-        all += bytes;
+        all += part.bytes;
         frames[n++] = (struct ingest_frame){
-            .payload = at + NET_HEADERS_BYTES, .cookie = m, .bytes = (uint32_t)bytes};
+            .payload = at + part.at, .cookie = m, .bytes = (uint32_t)part.bytes};
     }
     count_add(&port->metrics.frames_in, got);
     count_add(&port->metrics.bytes_in, all);
@@ -236,13 +237,13 @@ static void port_answer(struct ingest_port *port, const struct ingest_frame *fra
     uint64_t all = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct rte_mbuf *m = frames[i].cookie;
-        uint8_t *at = frames[i].payload - NET_HEADERS_BYTES;
-        net_answer(at, frames[i].bytes, p->offload_out);
-        m->data_len = (uint16_t)(NET_HEADERS_BYTES + frames[i].bytes); // without the padding
+        uint8_t *at = rte_pktmbuf_mtod(m, uint8_t *);
+        struct net_headers h = net_answer(at, frames[i].bytes, p->offload_out);
+        m->data_len = (uint16_t)(frames[i].payload - at + frames[i].bytes); // without the padding
         m->pkt_len = m->data_len;
-        m->ol_flags = p->flags_out;
-        m->l2_len = NET_ETHER_BYTES;
-        m->l3_len = NET_IPV4_BYTES;
+        m->ol_flags = p->flags_out[h.six];
+        m->l2_len = h.ether;
+        m->l3_len = h.ip;
         all += frames[i].bytes;
         out[i] = m;
     }
@@ -372,7 +373,8 @@ static struct rte_eth_conf conf_make(const struct rte_eth_dev_info *info, uint32
     if ((info->tx_offload_capa & sums_out) == sums_out)
         c.txmode.offloads |= sums_out;
     uint64_t spread =
-        info->flow_type_rss_offloads & (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP);
+        info->flow_type_rss_offloads & (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP |
+                                        RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_UDP);
     if (queues > 1 && spread) {
         c.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         c.rx_adv_conf.rss_conf.rss_hf = spread;
@@ -409,6 +411,17 @@ static enum hf_status queues_make(struct ingest_dpdk *d, const struct ingest_dpd
     return HF_OK;
 }
 
+// Who looks for an IPv6 neighbour asks a group. False: the device says that it can't hear it, which
+// is so of some that hear everything.
+static bool group_join(const struct ingest_dpdk *d)
+{
+    struct rte_ether_addr group;
+    net_neighbour_group(d->ports[0].self.ip6, group.addr_bytes);
+    return rte_eth_dev_set_mc_addr_list(d->device, &group, 1) == 0 ||
+           rte_eth_allmulticast_enable(d->device) == 0 ||
+           rte_eth_promiscuous_enable(d->device) == 0;
+}
+
 static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dpdk_options *o,
                                    char why[200])
 {
@@ -426,8 +439,10 @@ static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dp
     for (uint16_t i = 0; i < d->queues; i++) {
         struct dpdk_port *p = &d->ports[i];
         p->offload_out = sums_out ? NET_CHECKED_IPV4 | NET_CHECKED_UDP : 0;
-        p->flags_out =
-            sums_out ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM : 0;
+        if (!sums_out)
+            continue;
+        p->flags_out[0] = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM;
+        p->flags_out[1] = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
     }
     enum hf_status s = queues_make(d, o, &conf, why);
     if (s != HF_OK)
@@ -448,20 +463,50 @@ static void device_tell(const struct ingest_dpdk *d, const struct ingest_dpdk_op
     const uint8_t *mac = d->ports[0].self.mac;
     (void)!rte_eth_dev_get_name_by_port(d->device, name);
     hf_log(HF_LOG_INFO, "dpdk_device",
-           "name=\"%s\" mac=%02x:%02x:%02x:%02x:%02x:%02x ip=%s queues=%u frames=%u "
-           "checksums_by_device=%d",
-           name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], o->host, d->queues, o->frames,
-           d->ports[0].offload_out != 0);
+           "name=\"%s\" mac=%02x:%02x:%02x:%02x:%02x:%02x ip=%s also=\"%s\" vlan=%u queues=%u "
+           "frames=%u checksums_by_device=%d",
+           name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], o->host, o->also, o->vlan,
+           d->queues, o->frames, d->ports[0].offload_out != 0);
+    if (d->ports[0].self.has_ip6 && !group_join(d))
+        hf_log(HF_LOG_WARN, "dpdk_multicast",
+               "note=\"the device may not hear who looks for its IPv6 address\"");
+}
+
+static bool self_add(struct net_self *self, const char *text)
+{
+    struct in_addr ip;
+    struct in6_addr ip6;
+    if (inet_pton(AF_INET, text, &ip) == 1) {
+        if (self->has_ip || ip.s_addr == 0)
+            return false;
+        self->has_ip = true;
+        memcpy(self->ip, &ip, sizeof self->ip);
+        return true;
+    }
+    if (self->has_ip6 || inet_pton(AF_INET6, text, &ip6) != 1 || IN6_IS_ADDR_UNSPECIFIED(&ip6) ||
+        IN6_IS_ADDR_MULTICAST(&ip6))
+        return false;
+    self->has_ip6 = true;
+    memcpy(self->ip6, &ip6, sizeof self->ip6);
+    return true;
+}
+
+static bool self_make(const struct ingest_dpdk_options *o, struct net_self *self)
+{
+    *self = (struct net_self){.port = o->port, .vlan = o->vlan};
+    return o->port != 0 && self_add(self, o->host) && (!o->also[0] || self_add(self, o->also));
 }
 
 enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct ingest_dpdk **out,
                                 char why[200])
 {
-    struct in_addr ip;
-    HF_ASSERT(o->queues >= 1 && o->queues <= INGEST_DPDK_QUEUES_MAX);
-    if (inet_pton(AF_INET, o->host, &ip) != 1 || ip.s_addr == 0 || o->port == 0) {
-        snprintf(why, 200, "%.60s: an IPv4 address of the device's own and a port are needed",
-                 o->host);
+    struct net_self self;
+    HF_ASSERT(o->queues >= 1 && o->queues <= INGEST_DPDK_QUEUES_MAX && o->vlan <= VLAN_MAX);
+    if (!self_make(o, &self)) {
+        snprintf(why, 200,
+                 "%.50s %.50s: an address of the device's own and a port are needed, at most one "
+                 "of a family",
+                 o->host, o->also);
         return HF_INVALID;
     }
     struct ingest_dpdk *d = aligned_alloc(HF_CACHE_LINE, sizeof *d);
@@ -475,9 +520,8 @@ enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct inge
         p->port = (struct ingest_port){.ops = &ops, .frames_max = o->frames};
         p->device = d->device;
         p->queue = i;
-        p->self.port = o->port;
+        p->self = self;
         p->idle_us = o->idle_us;
-        memcpy(p->self.ip, &ip, sizeof p->self.ip);
     }
     if (s == HF_OK)
         s = device_start(d, o, why);
