@@ -170,7 +170,8 @@ static enum hf_status device_open(struct packets *p, const char *host, uint16_t 
                                     .frames = (uint32_t)c->packet_buffers,
                                     .burst = (uint32_t)c->packet_burst,
                                     .descriptors = (uint32_t)c->packet_descriptors,
-                                    .idle_us = (uint32_t)c->packet_idle_us};
+                                    .idle_us = (uint32_t)c->packet_idle_us,
+                                    .polling = c->packet_polling};
     enum hf_status s = ingest_dpdk_start(c->packet_eal, why);
     if (s == HF_OK)
         s = ingest_dpdk_open(&o, &p->device, why);

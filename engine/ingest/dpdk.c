@@ -16,6 +16,7 @@
 #include "sys/park.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <rte_config.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -23,10 +24,14 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_interrupts.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define ARGUMENTS_MAX 64
 #define CACHE_BUFFERS 256
@@ -42,7 +47,11 @@ struct dpdk_port {
     uint16_t device, queue;
     unsigned offload_out;  // enum net_checked: what the device writes
     uint64_t flags_out[2]; // of an mbuf whose checksums it writes; [1]: IPv6
-    uint32_t idle_us, idle_waits;
+    uint32_t idle_us, idle_waits, burst;
+    int epoll, bell; // for sleeping on interrupts, else -1
+    struct rte_epoll_event bell_event;
+    uint32_t came_count; // frames that were there when it was about to sleep
+    struct rte_mbuf *came[INGEST_BURST_MAX];
     struct rte_mempool *pool;
     uint64_t taken;   // buffers received and neither sent nor freed; the queue's thread
     uint32_t resting; // of the pool, in the device's rings before the first frame
@@ -54,6 +63,7 @@ struct ingest_dpdk {
     uint16_t device, queues, descriptors_out;
     bool started;
     bool keeps; // what its rings hold, when it is closed
+    bool wakes; // by interrupts
     struct dpdk_port ports[INGEST_DPDK_QUEUES_MAX];
 };
 
@@ -197,17 +207,32 @@ static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says say
     mbuf_free(p, m);
 }
 
+static uint16_t mbufs_receive(struct dpdk_port *p, struct rte_mbuf **in, uint32_t max)
+{
+    uint16_t got = rte_eth_rx_burst(p->device, p->queue, in, (uint16_t)max);
+    p->taken += got;
+    return got;
+}
+
+static uint16_t came_take(struct dpdk_port *p, struct rte_mbuf **in, uint32_t max)
+{
+    uint16_t got = (uint16_t)(p->came_count < max ? p->came_count : max);
+    memcpy(in, p->came, got * sizeof(void *));
+    p->came_count -= got;
+    memmove(p->came, p->came + got, p->came_count * sizeof(void *));
+    return got;
+}
+
 static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
     struct rte_mbuf *in[INGEST_BURST_MAX];
-    uint16_t got = rte_eth_rx_burst(p->device, p->queue, in, (uint16_t)max);
+    uint16_t got = HF_UNLIKELY(p->came_count) ? came_take(p, in, max) : mbufs_receive(p, in, max);
     uint32_t n = 0;
     uint64_t all = 0;
     if (got == 0)
         return 0;
     p->idle_waits = 0;
-    p->taken += got;
     for (uint16_t i = 0; i < got; i++)
         hf_prefetch_write(rte_pktmbuf_mtod(in[i], void *));
     for (uint16_t i = 0; i < got; i++) {
@@ -259,11 +284,29 @@ static void port_drop(struct ingest_port *port, const struct ingest_frame *frame
 
 // ------------------------------------------------------------------------------- sleep
 
-// Few drivers can wake a thread, so a quiet port is looked at again after a short sleep, which
+// Where the driver can wake a thread, it is asked to. What came before that raises no interrupt, so
+// the queue is looked at once more before the thread sleeps. A ring is one more thing to wake for.
+static void interrupt_wait(struct dpdk_port *p, uint32_t timeout_ms)
+{
+    struct rte_epoll_event woken[2];
+    eventfd_t rings;
+    (void)!rte_eth_dev_rx_intr_enable(p->device, p->queue);
+    p->came_count = mbufs_receive(p, p->came, p->burst);
+    if (p->came_count == 0)
+        (void)!rte_epoll_wait(p->epoll, woken, 2, (int)timeout_ms);
+    (void)!rte_eth_dev_rx_intr_disable(p->device, p->queue);
+    (void)!eventfd_read(p->bell, &rings);
+}
+
+// Few drivers can, so a quiet port of the others is looked at again after a short sleep, which
 // grows while nothing comes. A ring ends it.
 static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
+    if (p->epoll >= 0 && p->came_count == 0) {
+        interrupt_wait(p, timeout_ms);
+        return;
+    }
     uint32_t us = p->idle_us;
     if (p->idle_waits++ >= IDLE_SHORT)
         us = us * 8 < IDLE_US_MAX ? us * 8 : IDLE_US_MAX;
@@ -279,6 +322,10 @@ static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 static void port_ring(struct ingest_port *port)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
+    if (p->epoll >= 0) {
+        (void)!eventfd_write(p->bell, 1);
+        return;
+    }
     hf_store_seq(&p->ringing, 1u); // R0
     park_wake(&p->park);
 }
@@ -350,6 +397,8 @@ static enum hf_status device_find(const struct ingest_dpdk_options *o, uint16_t 
 static enum hf_status pool_make(struct dpdk_port *p, const struct ingest_dpdk_options *o,
                                 uint16_t rx, uint16_t tx, char why[200])
 {
+    if (p->pool)
+        return HF_OK; // of the first try
     char name[RTE_MEMPOOL_NAMESIZE];
     int socket = rte_eth_dev_socket_id(p->device);
     unsigned count = o->frames + rx + tx + 2 * CACHE_BUFFERS + 4 * o->burst;
@@ -422,6 +471,65 @@ static bool group_join(const struct ingest_dpdk *d)
            rte_eth_promiscuous_enable(d->device) == 0;
 }
 
+static void interrupts_leave(struct dpdk_port *p)
+{
+    if (p->epoll >= 0)
+        close(p->epoll);
+    if (p->bell >= 0)
+        close(p->bell);
+    p->epoll = p->bell = -1;
+}
+
+// False: the driver cannot wake a thread, or there are no descriptors left for that. Some have an
+// interrupt that is always on.
+static bool interrupts_take(struct dpdk_port *p)
+{
+    int on = rte_eth_dev_rx_intr_enable(p->device, p->queue);
+    if ((on != 0 && on != -ENOTSUP) ||
+        (on == 0 && rte_eth_dev_rx_intr_disable(p->device, p->queue) != 0))
+        return false;
+    p->epoll = epoll_create1(EPOLL_CLOEXEC);
+    p->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    p->bell_event = (struct rte_epoll_event){.epdata.event = EPOLLIN};
+    if (p->epoll >= 0 && p->bell >= 0 &&
+        rte_epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->bell, &p->bell_event) == 0 &&
+        rte_eth_dev_rx_intr_ctl_q(p->device, p->queue, p->epoll, RTE_INTR_EVENT_ADD, NULL) == 0)
+        return true;
+    interrupts_leave(p);
+    return false;
+}
+
+// All queues or none.
+static bool interrupts_make(struct ingest_dpdk *d)
+{
+    for (uint16_t i = 0; i < d->queues; i++)
+        if (!interrupts_take(&d->ports[i])) {
+            for (uint16_t k = 0; k < i; k++) {
+                (void)!rte_eth_dev_rx_intr_ctl_q(d->device, k, d->ports[k].epoll,
+                                                 RTE_INTR_EVENT_DEL, NULL);
+                interrupts_leave(&d->ports[k]);
+            }
+            return false;
+        }
+    return true;
+}
+
+// Some driver refuses to be configured for interrupts that it has not got.
+static enum hf_status device_try(struct ingest_dpdk *d, const struct ingest_dpdk_options *o,
+                                 struct rte_eth_conf *conf, char why[200])
+{
+    for (int interrupts = !o->polling; interrupts >= 0; interrupts--) {
+        conf->intr_conf.rxq = (uint32_t)interrupts & 1;
+        enum hf_status s = queues_make(d, o, conf, why);
+        int error = s == HF_OK ? rte_eth_dev_start(d->device) : 0;
+        if (s == HF_OK && error == 0)
+            return HF_OK;
+        if (interrupts == 0)
+            return s != HF_OK ? s : failed(why, HF_IO, "the device does not start", error);
+    }
+    return HF_IO;
+}
+
 static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dpdk_options *o,
                                    char why[200])
 {
@@ -444,13 +552,11 @@ static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dp
         p->flags_out[0] = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM;
         p->flags_out[1] = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
     }
-    enum hf_status s = queues_make(d, o, &conf, why);
+    enum hf_status s = device_try(d, o, &conf, why);
     if (s != HF_OK)
         return s;
-    error = rte_eth_dev_start(d->device);
-    if (error != 0)
-        return failed(why, HF_IO, "the device does not start", error);
     d->started = true;
+    d->wakes = !o->polling && interrupts_make(d);
     d->keeps = strcmp(info.driver_name, "net_af_xdp") == 0;
     for (uint16_t i = 0; i < d->queues; i++)
         d->ports[i].resting = rte_mempool_in_use_count(d->ports[i].pool);
@@ -464,9 +570,12 @@ static void device_tell(const struct ingest_dpdk *d, const struct ingest_dpdk_op
     (void)!rte_eth_dev_get_name_by_port(d->device, name);
     hf_log(HF_LOG_INFO, "dpdk_device",
            "name=\"%s\" mac=%02x:%02x:%02x:%02x:%02x:%02x ip=%s also=\"%s\" vlan=%u queues=%u "
-           "frames=%u checksums_by_device=%d",
+           "frames=%u checksums_by_device=%d waits=%s",
            name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], o->host, o->also, o->vlan,
-           d->queues, o->frames, d->ports[0].offload_out != 0);
+           d->queues, o->frames, d->ports[0].offload_out != 0,
+           o->polling ? "never"
+           : d->wakes ? "interrupts"
+                      : "naps");
     if (d->ports[0].self.has_ip6 && !group_join(d))
         hf_log(HF_LOG_WARN, "dpdk_multicast",
                "note=\"the device may not hear who looks for its IPv6 address\"");
@@ -522,6 +631,8 @@ enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct inge
         p->queue = i;
         p->self = self;
         p->idle_us = o->idle_us;
+        p->burst = o->burst;
+        p->epoll = p->bell = -1;
     }
     if (s == HF_OK)
         s = device_start(d, o, why);
@@ -552,6 +663,14 @@ static uint32_t buffers_lost(const struct ingest_dpdk *d, const struct dpdk_port
 uint32_t ingest_dpdk_close(struct ingest_dpdk *d)
 {
     uint32_t all = 0, lost = 0;
+    for (uint16_t i = 0; i < d->queues; i++) {
+        struct dpdk_port *p = &d->ports[i];
+        for (; p->came_count; p->came_count--)
+            mbuf_free(p, p->came[p->came_count - 1]);
+        if (p->epoll >= 0)
+            (void)!rte_eth_dev_rx_intr_ctl_q(d->device, i, p->epoll, RTE_INTR_EVENT_DEL, NULL);
+        interrupts_leave(p);
+    }
     if (d->started && rte_eth_dev_stop(d->device) == 0)
         (void)!rte_eth_dev_close(d->device); // gives back what its rings hold
     for (uint16_t i = 0; i < d->queues; i++) {

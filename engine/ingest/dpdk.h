@@ -30,6 +30,7 @@ struct ingest_dpdk_options {
     uint32_t burst;
     uint32_t descriptors; // of each ring of the device; the driver rounds
     uint32_t idle_us;     // what a wait sleeps, at least, before it looks again
+    bool polling;         // nobody waits: the device's interrupts are not asked for
 };
 
 struct ingest_dpdk;

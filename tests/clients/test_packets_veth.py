@@ -94,23 +94,27 @@ def checksum(data):
 def ping(data, ours=OURS):
     """True when the echo comes back. Of IPv6 the kernel makes and looks at the checksum, and hands
     on no header."""
+    with WIRE.open(*((socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) if ":" in ours else
+                     (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))) as s:
+        return ping_over(s, data, ours)
+
+
+def ping_over(s, data, ours):
     six = ":" in ours
     asked, told_type, head_bytes = (128, 129, 0) if six else (8, 0, 20)
-    with WIRE.open(*((socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) if six else
-                     (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))) as s:
-        s.settimeout(1)
-        head = struct.pack(">BBHHH", asked, 0, 0, 0x4842, 1)
-        head = head[:2] + struct.pack(">H", checksum(head + data)) + head[4:]
-        for _ in range(60):
-            s.sendto(head + data, (ours, 0))
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                try:
-                    told = s.recv(4096)[head_bytes:]
-                except socket.timeout:
-                    break
-                if told[0] == told_type:  # and no advertisement
-                    return (six or checksum(told) == 0) and told[8:] == data
+    s.settimeout(1)
+    head = struct.pack(">BBHHH", asked, 0, 0, 0x4842, 1)
+    head = head[:2] + struct.pack(">H", checksum(head + data)) + head[4:]
+    for _ in range(60):
+        s.sendto(head + data, (ours, 0))
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            try:
+                told = s.recv(4096)[head_bytes:]
+            except socket.timeout:
+                break
+            if told[0] == told_type:  # and no advertisement
+                return (six or checksum(told) == 0) and told[8:] == data
     return False
 
 
@@ -290,6 +294,54 @@ class VethXdp(Veth):
                 raise
             print(f"SKIPPED: no AF_XDP here: {e}")
             raise unittest.SkipTest("no AF_XDP here") from e
+
+
+class Tap(unittest.TestCase):
+    """A driver that can wake a thread, and that writes checksums itself."""
+    ours, peer = "10.77.3.2", "10.77.3.1"
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            cls.shop = packet_shop.Shop(PROGRAM, os.path.join(SCRATCH.name, "tap"),
+                                        *options("net_tap0,iface=hft", 1, f"{cls.ours}:{PORT}"))
+        except RuntimeError as e:
+            if "tap" not in str(e):
+                raise
+            print(f"SKIPPED: no tap device here: {e}")
+            raise unittest.SkipTest("no tap device here") from e
+        WIRE.run("ip", "link", "set", "hft", "addrgenmode", "none")
+        WIRE.run("ip", "address", "add", f"{cls.peer}/24", "dev", "hft")
+        WIRE.run("ip", "link", "set", "hft", "up")
+
+    @classmethod
+    def tearDownClass(cls):
+        close(cls.shop)
+
+    def switches(self):
+        """How often the thread has gone to sleep."""
+        tasks = f"/proc/{self.shop.server.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/status", encoding="ascii") as f:
+                told = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+            if told["Name"] == "hf-packet-0":
+                return int(told["voluntary_ctxt_switches"])
+        raise AssertionError("no such thread")
+
+    def test_it_sleeps_until_a_frame_comes(self):
+        self.assertIn(" checksums_by_device=1 waits=interrupts\n", "".join(self.shop.server.log))
+        sku, handle = self.shop.cell(100)
+        s = self.shop.session(via=socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.addCleanup(s.close)
+        for _ in range(5):
+            (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+            self.assertEqual(a.outcome, packets.DONE)
+            before = self.switches()
+            time.sleep(0.3)  # one that looks again all the time does so hundreds of times
+            self.assertLess(self.switches() - before, 50)
+        self.assertEqual(self.shop.available(sku), 95)
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+            self.assertTrue(ping_over(raw, bytes(56), self.ours))
 
 
 class Killed(unittest.TestCase):
