@@ -2,6 +2,7 @@
 // huge pages, bus or root.
 #include "ingest/dpdk.h"
 
+#include "base/atomics.h"
 #include "base/prng.h"
 #include "unit/packet_world.h"
 #include "unit/wire_frames.h"
@@ -11,6 +12,8 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #define RING   4096
@@ -346,6 +349,82 @@ static void it_sleeps_until_rung(void **state)
     assert_int_equal(device.no_mbuf, 0);
 }
 
+// Another thread puts frames on the wire, rings, and looks at counters and device, as a daemon's
+// do. DPDK's own code is none that the thread sanitizer sees, so the edge from a frame's writer to
+// its reader, which its rings make, is stated here once more: E0 pairs with E1.
+#define THREADED 1200
+
+struct threaded {
+    struct dpdk_world *t;
+    struct rte_mbuf *made[THREADED];
+    uint64_t sent; // atomic
+    const struct ingest_port_ops *ops;
+    struct ingest_port_ops seen;
+};
+static struct threaded *threaded;
+
+static uint32_t receive_seen(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
+{
+    uint32_t n = threaded->ops->receive(port, frames, max);
+    (void)hf_load_acquire(&threaded->sent); // E1
+    return n;
+}
+
+static void *neighbour_run(void *arg)
+{
+    struct threaded *h = arg;
+    struct dpdk_world *t = h->t;
+    struct ingest_device device;
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < THREADED; i++) {
+        hf_store_release(&h->sent, i + UINT64_C(1)); // E0
+        while (rte_ring_enqueue(t->to, h->made[i]) != 0)
+            sched_yield();
+        if (i % 7 == 0) {
+            struct ingest_metrics m = {0};
+            ingest_queue_metrics(t->p.queue, &m);
+            HF_ASSERT(m.frames >= seen);
+            seen = m.frames;
+            t->p.real->ops->device(t->p.real, &device);
+            ingest_queue_ring(t->p.queue);
+            ingest_queue_durable_advanced(t->p.queue);
+        }
+        if (i % 64 == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void threads_meet_at_a_queue(void **state)
+{
+    struct dpdk_world *t = *state;
+    struct threaded h = {.t = t, .ops = t->p.real->ops, .seen = *t->p.real->ops};
+    uint32_t cell = packets_cell(&t->p, "tea", 100000), done = 0, busy = 0;
+    pthread_t other;
+    for (uint32_t i = 0; i < THREADED; i++) {
+        order_send(t, cell, 1);
+        assert_int_equal(rte_ring_dequeue(t->to, (void **)&h.made[i]), 0);
+    }
+    threaded = &h;
+    h.seen.receive = receive_seen;
+    t->p.real->ops = &h.seen;
+    assert_int_equal(pthread_create(&other, NULL, neighbour_run, &h), 0);
+    while (done + busy < THREADED) {
+        if (!ingest_queue_step(t->p.queue)) {
+            ingest_queue_wait(t->p.queue, 10);
+            world_settle(&t->p.w);
+        }
+        for (uint8_t o; (o = answer_next(t)) != 0;) {
+            done += o == PACKET_OUT_DONE;
+            busy += o == PACKET_OUT_BUSY;
+        }
+    }
+    pthread_join(other, NULL);
+    t->p.real->ops = h.ops;
+    assert_int_equal(packets_available(&t->p, cell), 100000 - (int64_t)done);
+    assert_true(done >= FRAMES - BURST);
+}
+
 static void wrong_options_are_told(void **state)
 {
     (void)state;
@@ -471,6 +550,7 @@ int main(void)
         TEST(a_wire_that_takes_nothing_loses_answers),
         TEST(any_frame_gives_its_buffer_back),
         TEST(it_sleeps_until_rung),
+        TEST(threads_meet_at_a_queue),
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(a_capture_is_answered_into_another),
     };
