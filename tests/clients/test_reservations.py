@@ -386,6 +386,63 @@ def test_many_batches_in_flight(c):
     assert list(c.reservations.ReserveStream(iter([]))) == []
 
 
+ANSWER_BYTES_MAX = 7 << 19  # the client under test takes in 4 MiB, its default
+
+
+def wide_stock(c):
+    """Cells with names as long as they may be; the lines that take one of each."""
+    names = [f"{i:04}" + "w" * 60 for i in range(1024)]
+    location = "l" * 32
+    for at in (0, 512):
+        rows = [c.a.ImportStockRow(operation_id=uuid7(), sku=n, location=location,
+                                   on_hand=c.a.OptionalQuantity(value=2**53 - 1))
+                for n in names[at:at + 512]]
+        for result in c.admin.ImportStock(c.a.ImportStockRequest(rows=rows)).results:
+            assert not result.HasField("error"), result
+    return [c.line(n, 2**42, location) for n in names]
+
+
+def test_answers_are_no_larger_than_clients_take_in(c):
+    from holdfast.v1 import erp_pb2 as e, erp_pb2_grpc as eg
+    lines, channel = wide_stock(c), "c" * 32
+    c.admin.CreateChannel(c.a.CreateChannelRequest(channel=channel))
+    held, sold = [[uuid7() for _ in range(n)] for n in (40, 14)]
+    for ident in held:
+        assert c.reserve(lines, ident, channel=channel, reference="h" * 64).outcome == DONE
+    for ident in sold:
+        assert c.reservations.Order(c.r.OrderRequest(
+            reservation_id=ident, lines=lines, channel=channel,
+            reference="s" * 64)).decision.outcome == DONE
+    # Pages of a list.
+    found, pages, token = [], 0, ""
+    while pages == 0 or token:
+        page = c.reservations.ListReservations(c.r.ListReservationsRequest(
+            reference="h" * 64, page_size=1000, page_token=token))
+        assert page.ByteSize() <= ANSWER_BYTES_MAX, page.ByteSize()
+        found += [r.reservation_id for r in page.reservations]
+        token, pages = page.next_page_token, pages + 1
+    assert sorted(found) == sorted(held) and 2 <= pages <= 4, (len(found), pages)
+    # Results of a stream's message: those that have no room are asked for again.
+    left, messages = list(held), 0
+    while left:
+        answer = list(c.reservations.ReserveStream(iter([operations(c, [
+            dict(get=c.r.GetReservationRequest(reservation_id=i)) for i in left])])))[0]
+        assert answer.ByteSize() <= ANSWER_BYTES_MAX, answer.ByteSize()
+        again = [left[r.correlation_id] for r in answer.results if r.HasField("error")]
+        for r in answer.results:
+            assert not r.HasField("error") or r.error.reason == "ANSWER_TOO_LARGE", r
+            assert r.HasField("error") or len(r.reservation.lines) == 1024
+        assert len(answer.results) == len(left) and len(again) < len(left)
+        left, messages = again, messages + 1
+    assert 2 <= messages <= 4, messages
+    # A trace.
+    traced = eg.ErpServiceStub(c.channel).Trace(e.TraceRequest(reference="s" * 64))
+    assert traced.cut and 0 < len(traced.reservations) < len(sold), len(traced.reservations)
+    assert traced.ByteSize() <= ANSWER_BYTES_MAX, traced.ByteSize()
+    one = eg.ErpServiceStub(c.channel).Trace(e.TraceRequest(reservation_id=sold[0]))
+    assert not one.cut and len(one.reservations[0].records[0].movements) == 1024, one
+
+
 # ------------------------------------------------------------------------------------ bad clients
 
 def quick(c, sku):
