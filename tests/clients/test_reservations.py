@@ -9,6 +9,7 @@ import secrets
 import socket
 import struct
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -384,6 +385,67 @@ def test_many_batches_in_flight(c):
     fails(lambda: list(c.reservations.ReserveStream(iter([too_many]))), CODE.INVALID_ARGUMENT,
           "operations")
     assert list(c.reservations.ReserveStream(iter([]))) == []
+
+
+def all_at_once(count, ask):
+    """ask(i) from as many threads at once: their answers, or statuses for those that failed."""
+    gate, answers = threading.Barrier(count), [None] * count
+
+    def one(i):
+        gate.wait()
+        try:
+            answers[i] = ask(i)
+        except grpc.RpcError as e:
+            answers[i] = e
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+def test_an_operation_asked_by_many_connections_is_decided_once(c, server):
+    c.make("race", 10**6)
+    many = [Client(server.channel()) for _ in range(8)]
+    waited = 0
+
+    def decided(ask, repeat):
+        """One decides; the others are told the same, or to wait."""
+        nonlocal waited
+        firsts = 0
+        for a in all_at_once(len(many), lambda i: ask(many[i])):
+            if isinstance(a, grpc.RpcError):
+                field, reason, retry_ns = details_of(a)
+                assert (a.code(), reason) == (CODE.ABORTED, "IN_PROGRESS") and retry_ns > 0, a
+                waited += 1
+            else:
+                firsts += not repeat(a)
+        assert firsts == 1, firsts
+        assert repeat(ask(c))
+
+    for _ in range(12):
+        ident, before = uuid7(), c.cell("race").available
+        reserve = c.r.ReserveRequest(reservation_id=ident, lines=[c.line("race", 10)],
+                                     ttl_ms=60000)
+        decided(lambda m: m.reservations.Reserve(reserve), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 10
+        release = c.r.ReleaseRequest(reservation_id=ident, operation_id=uuid7(),
+                                     lines=[c.line("race", 6)])
+        decided(lambda m: m.reservations.Release(release), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 4
+        commit = c.r.CommitRequest(reservation_id=ident)
+        decided(lambda m: m.reservations.Commit(commit), lambda a: a.decision.repeat)
+        cancel = c.r.CancelRequest(reservation_id=ident, operation_id=uuid7(),
+                                   lines=[c.line("race", 3)])
+        decided(lambda m: m.reservations.Cancel(cancel), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 1
+        adjust = c.a.AdjustStockRequest(operation_id=uuid7(), sku="race", location="main",
+                                        difference=1)
+        decided(lambda m: m.admin.AdjustStock(adjust), lambda a: a.repeat)
+        assert c.cell("race").available == before
+    for m in many:
+        m.channel.close()
 
 
 ANSWER_BYTES_MAX = 7 << 19  # the client under test takes in 4 MiB, its default
