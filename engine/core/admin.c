@@ -45,7 +45,7 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
         return;
     }
     // The scale is the SKU's: its cells' quantities are added up.
-    if (stock_directory_of_sku(d, names->reference, names->reference_bytes, &handle, 1) != 0 &&
+    if (stock_directory_sku_first(d, names->reference, names->reference_bytes, &handle) &&
         c->stock.scales[handle] != scale) {
         answer(out, CORE_OUT_CONFLICT, CORE_FIELD_SCALE);
         return;
