@@ -165,6 +165,22 @@ class Veth(unittest.TestCase):
             s.sendto(bytes(4000), (self.ours, PORT))
         client_wait(lambda: self.shop.metric("holdfast_packet_port_foreign_total") >= 1)
 
+    # Buffers are for frames of 1,500 bytes, whatever a link may carry.
+    def test_longer_frames_do_no_harm(self):
+        def mtu(size):
+            WIRE.run("ip", "link", "set", "hfa", "mtu", size)
+            WIRE.run_there("ip", "link", "set", "hfb", "mtu", size)
+
+        mtu("3000")
+        self.addCleanup(mtu, "1500")
+        _, handle = self.shop.cell(10)
+        s = self.session()
+        with WIRE.open(self.family, socket.SOCK_DGRAM) as other:
+            for _ in range(50):
+                other.sendto(bytes(2500), (self.ours, PORT))
+        (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+        self.assertEqual((a.outcome, a.lines), (packets.DONE, [(9, 1)]))
+
     def test_several_clients_sell_what_there_is(self):
         sku, handle = self.shop.cell(100)
         sessions = [self.session() for _ in range(6)]
