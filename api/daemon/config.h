@@ -127,6 +127,8 @@
       "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")                        \
     X(grpc_streams_max, "grpc_streams_max", COUNT, "1024", 1, 65536,                               \
       "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")                           \
+    X(grpc_key_share, "grpc_key_share", COUNT, "50", 1, 100,                                       \
+      "percent of grpc_calls_max, grpc_streams_max, watchers_max that may be one key's")           \
     X(grpc_connection_streams_max, "grpc_connection_streams_max", COUNT, "1024", 1, 65536,         \
       "calls at once on one connection")                                                           \
     X(grpc_message_bytes_max, "grpc_message_bytes_max", BYTES, "4MiB", 64 * CONFIG_KI,             \
@@ -258,7 +260,7 @@ struct config {
 #undef G
     enum config_command command;
     bool no_memory; // not even for the defaults: nothing else here is valid
-    char *file; // of --config or HOLDFAST_CONFIG; NULL: none
+    char *file;     // of --config or HOLDFAST_CONFIG; NULL: none
     enum config_source sources[CONFIG_OPTION_COUNT];
     uint32_t lines[CONFIG_OPTION_COUNT]; // of the file
 };

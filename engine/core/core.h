@@ -214,7 +214,9 @@ struct core_options {
     uint64_t retention_ms;   // of the archive. default 400 days
     bool outbox; // a reader posts movements elsewhere: what core_outbox_taken has not passed stays,
                  // in the archive or, without one, in segments. default false
-    struct journal_options journal; // storage and clock are filled in by core
+    struct journal_options journal; // storage and clock are filled in by core. With a buffer_bytes
+                                    // below HF_RECORD_BYTES_MAX the caller keeps orders narrower:
+                                    // 48 + 32 bytes a line + 256 must fit, or the engine asserts
 };
 void core_options_default(struct core_options *o);
 

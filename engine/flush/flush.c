@@ -82,8 +82,9 @@ void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const ch
         hf_log(HF_LOG_ERROR, "flush_paused", "why=%s help=\"%s\" odoo=\"%s\"",
                flush_pause_name(why), flush_pause_help(why), words);
     // What a person has to mend is tried at the slowest pace.
-    f->pause_until_ms = now_ms + (why == FLUSH_PAUSE_ODOO_AWAY ? flush_backoff(f, f->failures++)
-                                                               : f->options.retry_max_ms);
+    bool passes = why == FLUSH_PAUSE_ODOO_AWAY || why == FLUSH_PAUSE_DISK_ERROR;
+    f->pause_until_ms =
+        now_ms + (passes ? flush_backoff(f, f->failures++) : f->options.retry_max_ms);
     f->pause = why;
     f->contacted = false;
 }
@@ -179,6 +180,8 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->next_batch = f->next_dead = 1;
         f->must_save = true;
         s = HF_OK;
+    } else {
+        f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
     if (s == HF_OK && !pace_init(f))
@@ -297,6 +300,11 @@ static void metrics_publish(struct flush *f)
 {
     struct flush_metrics *m = &f->metrics;
     uint64_t movements = 0, oldest = 0;
+    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
+    hf_store_relaxed(&m->calling, f->calling);
+    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
+    if (f->failed != HF_OK)
+        return; // what is in memory may be half of it: the last figures stay
     for (uint32_t i = 0; i < f->batch_count; i++)
         for (uint32_t k = 0; k < f->batches[i].line_count; k++) {
             const struct flush_line *l = &f->batches[i].lines[k];
@@ -315,18 +323,26 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
-    hf_store_relaxed(&m->calling, f->calling);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
-    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
-    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
+}
+
+static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)
+{
+    if (f->failed != HF_OK)
+        return flush_recovers(f) ? recover_step(f, now_ms) : f->failed;
+    enum hf_status s = step(f, w, now_ms);
+    if (!flush_recovers(f))
+        return s;
+    recover_announce(f, now_ms);
+    return HF_AGAIN;
 }
 
 enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status s = f->failed != HF_OK ? f->failed : core_status(f->options.core);
+    enum hf_status s = core_status(f->options.core);
     if (s == HF_OK)
-        s = step(f, w, now_ms);
+        s = step_or_recover(f, w, now_ms);
     metrics_publish(f);
     return s;
 }

@@ -70,7 +70,9 @@ enum flush_cause {
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
     X(CONFIG, "a warehouse or location that the options name is not there")                        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
-    X(DISK_FULL, "the durable state could not be written")
+    X(DISK_FULL, "the durable state could not be written")                                         \
+    X(DISK_ERROR, "a file of the flusher's own fails; it is tried again, from what is on the "     \
+                  "disk")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
     FLUSH_PAUSE_TABLE(X)
@@ -200,7 +202,7 @@ uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dea
                          uint32_t max);
 // Its movement goes out again in a new batch, under a new name; the wish is durable when it
 // returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
-// HF_NOT_FOUND; HF_BUSY: the disk is full.
+// HF_NOT_FOUND; HF_BUSY: the disk is full, or fails.
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
 
 #define FLUSH_ACTOR_BYTES  48
@@ -241,7 +243,8 @@ uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_d
     X(calls, "calls to Odoo")                                                                      \
     X(calls_failed, "calls without the wanted answer")                                             \
     X(pace_cuts, "times that fewer calls at once were made, because Odoo failed")                  \
-    X(state_writes, "times that the durable state was written")
+    X(state_writes, "times that the durable state was written")                                    \
+    X(recoveries, "times that it began anew, after an error of its own files")
 struct flush_metrics {
 #define X(name, help) uint64_t name;
     FLUSH_METRIC_TABLE(X)

@@ -366,6 +366,7 @@ static enum hf_status acknowledge(struct flush *f, struct core_worker *w, struct
     switch (a.outcome) {
     case CORE_OUT_DONE:
         b->ticket = a.ticket;
+        f->appended_lsn = a.ticket > f->appended_lsn ? a.ticket : f->appended_lsn;
         b->step = FLUSH_STEP_ACK_WAIT;
         return HF_OK;
     case CORE_OUT_BUSY:

@@ -96,6 +96,7 @@ enum hf_status state_save(struct flush *f, uint64_t now_ms)
     }
     if (s != HF_OK)
         return flush_fail(f, s, "the state could not be written");
+    f->begun = true;
     f->must_save = f->stale = false;
     core_outbox_taken(f->options.core, f->taken_lsn);
     flush_count(&f->metrics.state_writes, 1);

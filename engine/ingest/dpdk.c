@@ -3,7 +3,8 @@
 //
 // Buffers of a queue: its pool holds what the loop may keep, what the device's rings may keep, the
 // caches of the pool and a few bursts, so that the loop's share is its own whatever the others
-// hold.
+// hold. At the end all are counted: those that this file has taken and not given on (`taken`), and
+// those of the pool, of which one driver keeps its rings' for good.
 #include "ingest/dpdk.h"
 
 #include "ingest/net.h"
@@ -42,13 +43,16 @@ struct dpdk_port {
     uint64_t flags_out;   // of an mbuf whose checksums it writes
     uint32_t idle_us, idle_waits;
     struct rte_mempool *pool;
+    uint64_t taken;   // buffers received and neither sent nor freed; the queue's thread
+    uint32_t resting; // of the pool, in the device's rings before the first frame
     uint32_t ringing; // atomic: ring was called since the last wait
     struct park park;
 } __attribute__((aligned(HF_CACHE_LINE)));
 
 struct ingest_dpdk {
-    uint16_t device, queues;
+    uint16_t device, queues, descriptors_out;
     bool started;
+    bool keeps; // what its rings hold, when it is closed
     struct dpdk_port ports[INGEST_DPDK_QUEUES_MAX];
 };
 
@@ -157,6 +161,7 @@ static unsigned checked_in(const struct rte_mbuf *m)
 static void mbufs_send(struct dpdk_port *p, struct rte_mbuf **out, uint16_t count)
 {
     uint16_t sent = 0;
+    p->taken -= count;
     for (int tries = 0; tries < 4 && sent < count; tries++)
         sent += rte_eth_tx_burst(p->device, p->queue, out + sent, (uint16_t)(count - sent));
     if (HF_UNLIKELY(sent < count)) {
@@ -164,6 +169,12 @@ static void mbufs_send(struct dpdk_port *p, struct rte_mbuf **out, uint16_t coun
         rte_pktmbuf_free_bulk(out + sent, (unsigned)(count - sent));
     }
     count_add(&p->port.metrics.frames_out, sent);
+}
+
+static void mbuf_free(struct dpdk_port *p, struct rte_mbuf *m)
+{
+    p->taken--;
+    rte_pktmbuf_free(m);
 }
 
 // Not an order: answered here, or let go.
@@ -182,7 +193,7 @@ static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says say
               : says == NET_BAD_CHECKSUM ? &c->bad_checksum
                                          : &c->foreign,
               1);
-    rte_pktmbuf_free(m);
+    mbuf_free(p, m);
 }
 
 static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
@@ -195,6 +206,7 @@ static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *fram
     if (got == 0)
         return 0;
     p->idle_waits = 0;
+    p->taken += got;
     for (uint16_t i = 0; i < got; i++)
         hf_prefetch_write(rte_pktmbuf_mtod(in[i], void *));
     for (uint16_t i = 0; i < got; i++) {
@@ -240,9 +252,8 @@ static void port_answer(struct ingest_port *port, const struct ingest_frame *fra
 
 static void port_drop(struct ingest_port *port, const struct ingest_frame *frames, uint32_t count)
 {
-    (void)port;
     for (uint32_t i = 0; i < count; i++)
-        rte_pktmbuf_free(frames[i].cookie);
+        mbuf_free((struct dpdk_port *)port, frames[i].cookie);
 }
 
 // ------------------------------------------------------------------------------- sleep
@@ -382,6 +393,7 @@ static enum hf_status queues_make(struct ingest_dpdk *d, const struct ingest_dpd
         error = rte_eth_macaddr_get(d->device, &mac);
     if (error != 0)
         return failed(why, HF_INVALID, "the device refuses its configuration", error);
+    d->descriptors_out = tx;
     for (uint16_t i = 0; i < d->queues; i++) {
         struct dpdk_port *p = &d->ports[i];
         enum hf_status s = pool_make(p, o, rx, tx, why);
@@ -424,6 +436,9 @@ static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dp
     if (error != 0)
         return failed(why, HF_IO, "the device does not start", error);
     d->started = true;
+    d->keeps = strcmp(info.driver_name, "net_af_xdp") == 0;
+    for (uint16_t i = 0; i < d->queues; i++)
+        d->ports[i].resting = rte_mempool_in_use_count(d->ports[i].pool);
     return HF_OK;
 }
 
@@ -481,18 +496,31 @@ struct ingest_port *ingest_dpdk_port(struct ingest_dpdk *d, uint32_t queue)
     return &d->ports[queue].port;
 }
 
+// After the device is closed. Some driver leaves to the kernel what it has lent to it.
+static uint32_t buffers_lost(const struct ingest_dpdk *d, const struct dpdk_port *p)
+{
+    uint32_t used = rte_mempool_in_use_count(p->pool);
+    uint32_t kept = d->keeps ? p->resting + d->descriptors_out : 0;
+    uint32_t lost = used > kept ? used - kept : 0;
+    return p->taken > lost ? (uint32_t)p->taken : lost;
+}
+
 uint32_t ingest_dpdk_close(struct ingest_dpdk *d)
 {
-    uint32_t lost = 0;
+    uint32_t all = 0, lost = 0;
     if (d->started && rte_eth_dev_stop(d->device) == 0)
         (void)!rte_eth_dev_close(d->device); // gives back what its rings hold
     for (uint16_t i = 0; i < d->queues; i++) {
-        if (d->ports[i].pool)
-            lost += rte_mempool_in_use_count(d->ports[i].pool);
-        rte_mempool_free(d->ports[i].pool);
+        struct dpdk_port *p = &d->ports[i];
+        if (p->pool && d->started) {
+            all += p->pool->size;
+            lost += buffers_lost(d, p);
+        }
+        rte_mempool_free(p->pool);
     }
-    if (lost)
-        hf_log(HF_LOG_ERROR, "dpdk", "buffers_lost=%u", lost);
+    if (d->started)
+        hf_log(lost ? HF_LOG_ERROR : HF_LOG_INFO, "dpdk_closed", "buffers=%u buffers_lost=%u", all,
+               lost);
     free(d);
     return lost;
 }

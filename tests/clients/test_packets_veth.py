@@ -18,6 +18,7 @@ import sys
 import time
 import unittest
 
+import capture
 import client_world
 import packet_codec as packets
 
@@ -25,6 +26,7 @@ CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 OURS, PEER = "10.77.0.2", "10.77.0.1"
 PORT = 7422
+GOOD, BAD = "1", {"_ws.malformed", "_ws.short"}  # as tshark says
 PROGRAM = None
 SCRATCH = client_world.scratch()
 
@@ -59,12 +61,15 @@ class Wire:
     def run_there(self, *args):
         self.run("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.there}", *args)
 
-    def socket(self, kind=socket.SOCK_DGRAM, protocol=0):
+    def open(self, *args):
         must(LIBC.setns(self.there, CLONE_NEWNET))
         try:
-            return socket.socket(socket.AF_INET, kind, protocol)
+            return socket.socket(*args)
         finally:
             must(LIBC.setns(self.here, CLONE_NEWNET))
+
+    def socket(self, kind=socket.SOCK_DGRAM, protocol=0):
+        return self.open(socket.AF_INET, kind, protocol)
 
 
 def options(device, queues=1):
@@ -74,6 +79,7 @@ def options(device, queues=1):
 
 
 def checksum(data):
+    data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xffff) + (total >> 16)
@@ -106,10 +112,7 @@ class Veth(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.shop.close()
-        lost = [line for line in cls.shop.server.log if "buffers_lost" in line]
-        if lost:
-            raise AssertionError(lost)
+        close(cls.shop)
 
     def session(self):
         s = self.shop.session(via=WIRE.socket())
@@ -169,9 +172,70 @@ class Veth(unittest.TestCase):
         for name in named:
             self.shop.metric(name)
 
+    # Another's reading of what went over the wire: addresses, lengths, checksums, ports.
+    def test_a_capture_reads_well(self):
+        if not capture.TSHARK:
+            print("SKIPPED: the capture is not read: tshark is not installed")
+            self.skipTest("tshark is not installed")
+        _, handle = self.shop.cell(1000)
+        s = self.session()
+        WIRE.run_there("ip", "neighbour", "flush", "dev", "hfb")
+        wire = capture.Capture(WIRE.open, "hfb")
+        for count in (1, 2, 44):
+            s.ask(*[packets.item(packets.ORDER, packets.new_id(), [(handle, 1)])
+                    for _ in range(count)])
+        self.assertTrue(ping(bytes(999)))
+        path = os.path.join(self.folder, "wire.pcap")
+        wire.save(path)
+        said = self.said(path)
+        for frame in said:
+            self.assertFalse(BAD & frame.keys(), frame)
+            for protocol in ("ip", "udp", "icmp"):
+                spoken = any(field.startswith(f"{protocol}.") for field in frame)
+                self.assertEqual(frame.get(f"{protocol}.checksum.status"),
+                                 GOOD if spoken else None, frame)
+        replies = [f for f in said if f.get("udp.srcport") == str(PORT)]
+        asked = [f for f in said if f.get("udp.dstport") == str(PORT)]
+        self.assertGreaterEqual(len(replies), 3)
+        for reply in replies:
+            sequence = reply["udp.payload"][16:32]
+            (request,) = [f for f in asked if f["udp.payload"][16:32] == sequence]
+            self.assertEqual((reply["eth.src"], reply["eth.dst"], reply["ip.src"], reply["ip.dst"],
+                              reply["udp.dstport"], reply["udp.length"], reply["ip.len"]),
+                             (request["eth.dst"], request["eth.src"], OURS, PEER,
+                              request["udp.srcport"], request["udp.length"], request["ip.len"]))
+            payload = bytes.fromhex(reply["udp.payload"])
+            self.assertEqual(packets.HEADER.unpack_from(payload)[7], len(payload))
+            self.assertEqual(int(reply["udp.length"]), 8 + len(payload))
+        self.assertIn(("2", OURS, PEER), [(f.get("arp.opcode"), f.get("arp.src.proto_ipv4"),
+                                           f.get("arp.dst.proto_ipv4")) for f in said])
+        self.assertIn(("0", OURS), [(f.get("icmp.type"), f.get("ip.src")) for f in said])
+
+    @staticmethod
+    def said(path):
+        return capture.read(path, "eth.src", "eth.dst", "ip.src", "ip.dst", "ip.len",
+                            "ip.checksum.status", "udp.srcport", "udp.dstport", "udp.length",
+                            "udp.checksum.status", "udp.payload", "icmp.type",
+                            "icmp.checksum.status", "arp.opcode", "arp.src.proto_ipv4",
+                            "arp.dst.proto_ipv4", *BAD)
+
 
 class VethTwoQueues(Veth):
     device, queues = "net_af_packet0,iface=hfa,qpairs=2", 2
+
+
+class VethXdp(Veth):
+    device = "net_af_xdp0,iface=hfa"
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            super().setUpClass()
+        except RuntimeError as e:
+            if "xdp" not in str(e):
+                raise
+            print(f"SKIPPED: no AF_XDP here: {e}")
+            raise unittest.SkipTest("no AF_XDP here") from e
 
 
 class Killed(unittest.TestCase):
@@ -197,7 +261,15 @@ class Killed(unittest.TestCase):
             self.assertEqual(shop.available(sku), 80)
             s.close()
         finally:
-            shop.close()
+            close(shop)
+
+
+def close(shop):
+    """In order; every buffer of the device is back."""
+    shop.close()
+    log = "".join(shop.server.log)
+    if not re.search(r"event=dpdk_closed buffers=[1-9][0-9]* buffers_lost=0$", log, re.M):
+        raise AssertionError(log)
 
 
 def client_wait(true, seconds=60):
