@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define RETRY_BUSY_MS 50
-
 struct rpc_error rpc_invalid(const char *field, const char *message)
 {
     struct rpc_error e = {.code = RPC_INVALID_ARGUMENT, .message = message};
@@ -37,22 +35,10 @@ void call_expired(struct call *c)
 
 static bool call_prepare(struct call *c, struct rpc_error *error)
 {
-    struct poller *p = c->poller;
-    if (!call_admit(c)) {
-        count_up(&p->metrics.refused);
-        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "TOO_MANY_CALLS",
-                                    .message = "too many calls are in progress",
-                                    .retry_ms = RETRY_BUSY_MS};
+    if (!call_admit(c, error))
         return false;
-    }
     if (rpc_expired(&c->pub)) {
         *error = expired_error(c);
-        return false;
-    }
-    c->pub.who = call_identify(c, error);
-    if (!c->pub.who) {
-        count_up(&p->metrics.unauthenticated);
         return false;
     }
     if (!call_bytes(c)) {

@@ -196,21 +196,49 @@ static void call_count(struct call *c, bool more)
     bool stream = c->pub.method->kind == RPC_STREAM;
     uint32_t *open = stream ? &p->streams_open : &p->calls_open, step = more ? 1 : UINT32_MAX;
     hf_store_relaxed(open, *open + step);
-    if (c->pub.method->role == 0)
-        p->keyless_open[stream] += step;
+    if (c->stranger)
+        p->strangers_open[stream] += step;
+    else if (p->key_open[stream])
+        p->key_open[stream][c->pub.who->number] += step;
     c->counted = more;
 }
 
-bool call_admit(struct call *c)
+static bool call_refuse(struct call *c, const char *reason, const char *message,
+                        struct rpc_error *error)
+{
+    count_up(&c->poller->metrics.refused);
+    *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                .reason = reason,
+                                .message = message,
+                                .retry_ms = c->pub.method->kind == RPC_STREAM ? RETRY_STREAM_MS
+                                                                              : RETRY_BUSY_MS};
+    return false;
+}
+
+bool call_admit(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
     const struct rpc_limits *l = &p->rpc->options.limits;
     bool stream = c->pub.method->kind == RPC_STREAM;
+    c->pub.who = call_identify(c, error);
+    c->stranger = c->pub.method->role == 0 || !c->pub.who;
     call_count(c, true);
-    uint32_t keyless = p->keyless_open[stream];
+    uint32_t strangers = p->strangers_open[stream], max = stream ? l->streams_max : l->calls_max;
     uint32_t all = stream ? p->streams_open : p->calls_open;
-    return (c->pub.method->role == 0 ? keyless : all - keyless) <=
-           (stream ? l->streams_max : l->calls_max);
+    if ((c->stranger ? strangers : all - strangers) > max)
+        return call_refuse(c, stream ? "TOO_MANY_STREAMS" : "TOO_MANY_CALLS",
+                           stream ? "too many streams are open" : "too many calls are in progress",
+                           error);
+    if (!c->pub.who) {
+        count_up(&p->metrics.unauthenticated);
+        return false;
+    }
+    uint64_t share = (uint64_t)max * l->key_share / 100;
+    if (c->stranger || !p->key_open[stream] ||
+        p->key_open[stream][c->pub.who->number] <= (share ? share : 1))
+        return true;
+    count_up(&p->metrics.key_refused);
+    return call_refuse(c, "KEY_SHARE", "calls of this key take all that one key may have", error);
 }
 
 void call_release(struct call *c)
@@ -237,7 +265,8 @@ static void call_unknown(struct call *c)
     struct rpc_error error = {.code = RPC_UNIMPLEMENTED,
                               .message = "this server has no such method"};
     count_up(&c->poller->metrics.calls);
-    (void)call_admit(c); // refused in any case
+    struct rpc_error none;
+    (void)call_admit(c, &none); // refused in any case
     rpc_fail(&c->pub, &error);
 }
 

@@ -16,6 +16,7 @@ struct service {
     struct service_options options;
     uint32_t serving;              // atomic bool
     struct health *health;         // health.c: who watches
+    uint32_t *key_watching;        // atomic: WatchStock streams of each key; NULL: no keys
     struct packet_book *packets;   // packet_sessions.c: whose sessions are open; NULL: off
     struct service_local **locals; // pollers, then the slow lane; for metrics
 };
