@@ -194,6 +194,8 @@
     X(odoo_database, "odoo_database", TEXT, "", 0, 63, "name of the database")                     \
     X(odoo_key_file, "odoo_key_file", TEXT, "", 0, 4095,                                           \
       "file with the API key in its first line; read again on SIGHUP")                             \
+    X(odoo_login, "odoo_login", TEXT, "", 0, 127,                                                  \
+      "login of the key's user: JSON-RPC, for Odoo 18; empty: JSON-2")                             \
     X(odoo_ca_file, "odoo_ca_file", TEXT, "", 0, 4095,                                             \
       "PEM file of trusted authorities; empty: the system's")                                      \
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
