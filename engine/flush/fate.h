@@ -10,7 +10,7 @@
 
 #include "flush/flush.h"
 
-#define FLUSH_NAME_BYTES 96
+#define FLUSH_NAME_BYTES 128
 
 #define FLUSH_WHERE_TABLE(X)                                                                       \
     X(WAITING, "in no batch yet")                                                                  \
