@@ -229,6 +229,8 @@ enum hf_status outbox_find_after(struct flush *f, struct hf_uuid op_id, uint64_t
                                  bool *found);
 struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_ms);
 struct hf_uuid flush_discard_op_id(const struct flush *f, uint64_t letter, uint64_t now_ms);
+// Of the observer's acknowledgements, in mode external; whatever the incarnation.
+struct hf_uuid flush_settle_op_id(struct core *c, uint64_t serial, uint64_t now_ms);
 // Of a change after a move, in the new incarnation.
 struct hf_uuid flush_moved_op_id(const struct flush *f, uint32_t serial, uint64_t now_ms);
 // What Odoo must hear of a record's line. False: nothing.

@@ -39,6 +39,12 @@ struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_m
     return op_id_of(f->incarnation, batch, now_ms);
 }
 
+struct hf_uuid flush_settle_op_id(struct core *c, uint64_t serial, uint64_t now_ms)
+{
+    uint64_t low = serial & ((UINT64_C(1) << OP_BATCH_BITS) - 1);
+    return op_id_of(journal_engine_id(core_journal(c)), low, now_ms);
+}
+
 struct hf_uuid flush_moved_op_id(const struct flush *f, uint32_t serial, uint64_t now_ms)
 {
     return op_id_of(f->moved.fresh, serial | OP_MOVED, now_ms);
@@ -63,6 +69,9 @@ static enum hf_status acknowledgement_check(struct flush *f, struct hf_uuid id, 
         return HF_OK; // of the former incarnation, and known
     if (moved_appends(f, id))
         return HF_OK; // an earlier move's, too
+    if (!op_id_mine(f, id, &batch) &&
+        hf_uuid_equal(id, flush_settle_op_id(f->options.core, batch, hf_uuid_ms(id))))
+        return HF_OK;
     if (!op_id_mine(f, id, &batch))
         return flush_fail(f, HF_FOREIGN,
                           "another flusher has acknowledged postings here: the "
