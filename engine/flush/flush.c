@@ -43,7 +43,8 @@ void flush_options_default(struct flush_options *o)
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
                                 .timeout_ms = 120000,
-                                .history_days = 400};
+                                .history_days = 400,
+                                .settle_ms = 180000};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -186,6 +187,9 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK)
+        s = moved_load(f, why);
+    f->guard_from = f->foreign_upto;
     if (s == HF_OK && !pace_init(f))
         s = HF_NO_MEMORY;
     if (s == HF_OK)
@@ -241,6 +245,7 @@ void flush_close(struct flush *f)
     free(f->retrying);
     free(f->discards);
     pace_fini(f);
+    moved_fini(f);
     history_fini(&f->history);
     for (uint32_t i = 0; i < f->place_count; i++)
         zone_destroy(f->places[i].zone);
@@ -262,7 +267,8 @@ static enum hf_status post_one(struct flush *f, struct core_worker *w, struct fl
 
 static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status read = outbox_step(f, now_ms);
+    bool settling = f->moved.phase == FLUSH_SETTLING;
+    enum hf_status read = settling ? HF_AGAIN : outbox_step(f, now_ms);
     if (read != HF_OK && read != HF_AGAIN)
         return read;
     enum hf_status brought = pace_collect(f, now_ms);
@@ -278,12 +284,15 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     }
     if (f->must_save)
         return read;
-    enum hf_status letters = deadletter_step(f, w, now_ms);
+    enum hf_status letters = settling ? HF_AGAIN : moved_step(f, w, now_ms);
+    if (letters == HF_AGAIN && !settling)
+        letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
     enum hf_status s = b              ? post_one(f, w, b, now_ms)
                        : held || wait ? HF_AGAIN
+                       : settling     ? moved_learn(f, now_ms)
                                       : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
@@ -328,6 +337,12 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->dead_letters, f->dead_count);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
+    enum flush_pause told = f->pause;
+    if (told == FLUSH_PAUSE_NONE && f->dead_full)
+        told = FLUSH_PAUSE_DEAD_LETTERS;
+    else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
+        told = FLUSH_PAUSE_MOVED;
+    hf_store_relaxed(&m->pause, (uint64_t)told);
 }
 
 static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)

@@ -143,6 +143,7 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
         wait_on(f, b, now_ms);
         return;
     }
+    f->guard_id = b->picking > f->guard_id ? b->picking : f->guard_id;
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
