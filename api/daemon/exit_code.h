@@ -20,7 +20,8 @@
     X(76, CLOCK, "no", "the wall clock contradicts the journal; see --accept-clock")               \
     X(78, CONFIG, "no",                                                                            \
       "options, key file, TLS files or the data folder are wrong, or it may not be opened; "       \
-      "it was told")
+      "it was told")                                                                               \
+    X(79, ELSEWHERE, "no", "the data folder was last used elsewhere; see --moved and --as-new")
 enum exit_code {
 #define X(number, name, again, help) EXIT_CODE_##name = number,
     EXIT_CODE_TABLE(X)

@@ -128,7 +128,8 @@ class Commands(Case):
                 (("https://odoo.example", "main=WH:ship:Mars/Foo"),
                  "odoo_locations: main: no time zone 'Mars/Foo'"),
                 (("https://odoo.example", "a=B,a=C"), "odoo_locations: a location is there twice"),
-                (("https://odoo.example", "main=WH", "/nope"), "odoo_key_file: /nope: is not there"),
+                (("https://odoo.example", "main=WH", "/nope"),
+                 "odoo_key_file: /nope: is not there"),
                 (("https://odoo.example", "main=WH", key, "--odoo-engine=Foo_!"),
                  "odoo_engine: 'Foo_!' must be"),
                 (("https://odoo.example", "main=WH", key, "--odoo-ca-file=/nope"),
@@ -169,7 +170,12 @@ class Ends(Case):
         os.mkdir(lock, 0o777)
         os.chmod(lock, 0o777)
         os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
-        for path, why in ((closed, "Permission denied"), (lock, "Permission denied"),
+        bound = os.path.join(self.folder, "bound")
+        os.mkdir(bound)
+        os.chmod(bound, 0o777)
+        os.close(os.open(os.path.join(bound, "binding.hfb"), os.O_CREAT, 0))
+        for path, why in ((closed, "Permission denied"), (bound, "Permission denied"),
+                          (lock, "Permission denied"),
                           (os.path.join(closed, "made"), "Permission denied"),
                           (self.file("file", "x"), "is no folder"),
                           (os.path.join(self.folder, "none", "data"), "No such file")):
@@ -178,6 +184,34 @@ class Ends(Case):
                                   check=False, **as_another)
             self.assertEqual(done.returncode, 78, done.stderr)
             self.assertIn(f"data_folder: {path}: {why}", done.stderr)
+
+    def test_a_copy_is_not_served_unasked(self):
+        self.start().serving().kill()
+        copy, third = os.path.join(self.folder, "copy"), os.path.join(self.folder, "third")
+        shutil.copytree(self.data, copy)
+        shutil.copytree(self.data, third)
+        refused = d.Daemon(PROGRAM, copy)
+        self.assertEqual(refused.wait(), 79)
+        self.assertIn("a copy", refused.log())
+        self.assertIn("--moved", refused.log())
+        self.assertIn("--as-new", refused.log())
+        self.assertEqual(d.Daemon(PROGRAM, copy, "--moved", "--as-new").wait(), 78)
+        for folder, options in ((copy, ["--as-new"]), (copy, []), (third, ["--moved"]), (third, []),
+                                (self.data, [])):
+            ran = d.Daemon(PROGRAM, folder, *options)
+            self.started.append(ran)
+            ran.serving().kill()
+        # A backup in the place of the folder is another one, too.
+        shutil.rmtree(self.data)
+        shutil.copytree(third, self.data)
+        self.assertEqual(self.start().wait(), 79)
+
+    def test_what_binds_a_folder_is_checked(self):
+        self.start().serving().kill()
+        with open(os.path.join(self.data, "binding.hfb"), "r+b") as f:
+            f.seek(20)
+            f.write(b"x")
+        self.assertEqual(self.start().wait(), 65)
 
     def test_an_address_in_use(self):
         first = self.start().serving()
