@@ -20,6 +20,17 @@
 
 // ------------------------------------------------------------------------------- files
 
+static void locations_check(const struct config *c, struct config_errors *errors)
+{
+    struct flush_location l[FLUSH_LOCATIONS_MAX];
+    uint32_t count;
+    char *text = c->odoo_url[0] && c->odoo_locations[0] ? strdup(c->odoo_locations) : NULL;
+    const char *wrong = text ? flush_locations_parse(text, l, &count) : NULL;
+    if (wrong)
+        config_wrong_file(errors, "odoo_locations", c->odoo_locations, wrong);
+    free(text);
+}
+
 bool daemon_files_check(const struct config *c, struct config_errors *errors)
 {
     struct tls_files t;
@@ -31,6 +42,7 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors)
         auth_destroy(auth);
     else if (c->key_file[0])
         config_wrong_file(errors, "key_file", c->key_file, why);
+    locations_check(c, errors);
     return errors->count == errors->warnings;
 }
 
@@ -338,7 +350,7 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, observer_start, packets_start,
+        keys_start,    engine_start,   poster_start, observer_start,  packets_start,
         service_start, listener_start, admin_start,  self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
