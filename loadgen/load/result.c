@@ -140,6 +140,9 @@ static void audit_rows(FILE *out, const struct result *r)
     else
         fprintf(out, "\n  AUDIT       exact: %llu cells, to the unit\n",
                 (unsigned long long)a->cells);
+    if (a->others)
+        fprintf(out, "              held within bounds only: %llu cells held stock at the start\n",
+                (unsigned long long)a->others);
 }
 
 void result_table(FILE *out, const struct result *r)
@@ -248,9 +251,11 @@ static void json_audit(FILE *out, const struct result *r)
     comma = ", ";
     BOOK_COLUMN_TABLE(X)
 #undef X
-    fprintf(out, "},\n  \"audit\": {\"cells\": %llu, \"wrong\": %llu, \"read\": %s, \"first\": ",
+    fprintf(out,
+            "},\n  \"audit\": {\"cells\": %llu, \"wrong\": %llu, \"held_at_start\": %llu, "
+            "\"read\": %s, \"first\": ",
             (unsigned long long)r->audit.cells, (unsigned long long)r->audit.wrong,
-            r->audit.read ? "true" : "false");
+            (unsigned long long)r->audit.others, r->audit.read ? "true" : "false");
     json_text(out, r->audit.first);
     fputc('}', out);
 }
