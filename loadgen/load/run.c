@@ -6,9 +6,11 @@
 #include "sys/clock.h"
 #include "sys/text_file.h"
 
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX (1 << 20)
@@ -401,9 +403,27 @@ static enum options_exit packets_prepare(struct run *r)
                 "a session for packets: %s", why);
 }
 
+// Looked at before the run, and not made: a run that comes to nothing leaves no result.
+static enum options_exit json_check(struct run *r)
+{
+    const char *path = r->o->json;
+    char folder[4096];
+    struct stat is;
+    if (!path || strcmp(path, "-") == 0)
+        return EXIT_OK;
+    bool there = stat(path, &is) == 0;
+    snprintf(folder, sizeof folder, "%s", path);
+    if (there ? S_ISDIR(is.st_mode) || access(path, W_OK) != 0
+              : !path[0] || access(dirname(folder), W_OK | X_OK) != 0)
+        return fail(r, EXIT_USAGE, "--json: %s can't be written", path);
+    return EXIT_OK;
+}
+
 static enum options_exit run_all(struct run *r)
 {
-    enum options_exit e = link_prepare(r);
+    enum options_exit e = json_check(r);
+    if (e == EXIT_OK)
+        e = link_prepare(r);
     if (e == EXIT_OK)
         e = packets_prepare(r);
     if (e == EXIT_OK)

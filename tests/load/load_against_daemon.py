@@ -188,6 +188,12 @@ class Load(Case):
     def test_exit_codes(self):
         self.load("--rate", "x", expect=2)
         self.load("--customers", "1", expect=2)  # no cells yet
+        self.load("--handles", "5", expect=2)
+        for path in ("/nonexistent/x", self.server.folder.name):
+            told = subprocess.run([LOAD, "--address", "unix:/nonexistent", "--json", path],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(told.returncode, 2)
+            self.assertIn("--json", told.stderr)
         self.load("--address", self.server.address + "-not", "--give-up", "500ms", expect=7)
 
 
