@@ -123,6 +123,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "database must be 1 to 63 characters without spaces";
     if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
+    if (o->login && *o->login && !header_valid(o->login, ODOO_LOGIN_BYTES_MAX))
+        return "login must be at most 127 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
     if (o->location_count > FLUSH_LOCATIONS_MAX || (o->location_count && !o->locations))
@@ -210,8 +212,9 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
-    f->options.engine = f->options.database = f->options.key = NULL;
+    f->options.engine = f->options.database = f->options.key = f->options.login = NULL;
     enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");

@@ -121,6 +121,7 @@ struct flush_options {
     const char *engine;      // name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life
     const char *database;    // of X-Odoo-Database
     const char *key;         // never logged
+    const char *login;       // of the key's user: JSON-RPC, for Odoo 18; NULL or empty: JSON-2
     const struct flush_location *locations;
     uint32_t location_count; // <= FLUSH_LOCATIONS_MAX
     uint32_t action_id;      // of the one-call server action; 0: two calls
