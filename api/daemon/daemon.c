@@ -22,6 +22,17 @@
 
 // ------------------------------------------------------------------------------- files
 
+static void locations_check(const struct config *c, struct config_errors *errors)
+{
+    struct flush_location l[FLUSH_LOCATIONS_MAX];
+    uint32_t count;
+    char *text = c->odoo_url[0] && c->odoo_locations[0] ? strdup(c->odoo_locations) : NULL;
+    const char *wrong = text ? flush_locations_parse(text, l, &count) : NULL;
+    if (wrong)
+        config_wrong_file(errors, "odoo_locations", c->odoo_locations, wrong);
+    free(text);
+}
+
 bool daemon_files_check(const struct config *c, struct config_errors *errors)
 {
     struct tls_files t;
@@ -33,6 +44,7 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors)
         auth_destroy(auth);
     else if (c->key_file[0])
         config_wrong_file(errors, "key_file", c->key_file, why);
+    locations_check(c, errors);
     return errors->count == errors->warnings;
 }
 

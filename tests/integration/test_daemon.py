@@ -119,6 +119,16 @@ class Commands(Case):
         self.assertFalse(os.path.exists(self.data))
 
 
+    def test_two_locations_of_one_warehouse_never_start(self):
+        odoo = ["--odoo-url=http://127.0.0.1:1", "--odoo-database=odoo",
+                "--odoo-key-file=" + self.file("odoo.key", "secret\n"),
+                "--odoo-locations=berlin=WH2,hamburg=WH2:stage"]
+        for args in (["--check-config"], ["--data-folder", self.data, "--listen=127.0.0.1:0"]):
+            done = run(*args, *odoo)
+            self.assertEqual(done.returncode, 78, args)
+            self.assertIn("one warehouse", done.stderr)
+
+
 class Ends(Case):
     def test_one_folder_one_process(self):
         self.start().serving()
