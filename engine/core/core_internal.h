@@ -50,6 +50,7 @@ struct core_worker {
     bool used;
     // The chunk in hand:
     uint64_t now_ms;
+    enum core_short shortage; // what was missing when room was last asked for in vain
     const struct core_request *requests;
     struct core_answer *answers;
     uint32_t record_count; // since the last push
@@ -137,12 +138,16 @@ void pend_effect(struct core_worker *w, struct core_pend *p, uint32_t handle, en
 // Room and credit for a record of `bytes` and for `kept` bytes of a later end: taken from the
 // journal if need be. False: BUSY. Nothing is used up yet.
 bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept);
+// The checkpointer is too far behind for anything new.
+bool lags(struct core_worker *w);
 // Room alone: the credit was kept back.
 bool worker_has_room(struct core_worker *w, uint64_t bytes);
 // When an ended slot may be forgotten.
 uint64_t forget_at(const struct core *c, uint64_t outcome_ms);
 // Answers without a decision.
 void answer_plain(struct core_answer *a, enum core_outcome outcome);
+// BUSY, for what was missing just now.
+void answer_busy(const struct core_worker *w, struct core_answer *a);
 void answer_invalid(struct core_answer *a, enum core_field field, uint32_t line);
 // Tells the reservation's present state; outcome DONE unless told otherwise.
 void answer_slot(struct core_worker *w, struct core_answer *a, const struct stock_slot *s,

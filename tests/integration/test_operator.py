@@ -210,7 +210,7 @@ def reconciled(w):
     found = rows(code=1)
     assert found["tea"]["difference"] == drift != 0, found
     args = ("--fix", "--reason", "count of today", "--actor", "ann")
-    w.ctl.text("odoo", "reconcile", *args, "--dry-run", code=1)
+    w.ctl.text("odoo", "reconcile", "--fix", "--dry-run", code=1)
     assert w.c.cell("tea").on_hand != 900
     w.ctl.text("odoo", "reconcile", *args)
     assert w.c.cell("tea").on_hand == 900
