@@ -190,9 +190,8 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
     if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE)
         return fail(report, s, "a segment could not be made");
     c->floor_ms = c->floor_durable_ms = rec->replay.floor_ms;
-    c->window_ms = c->options.window_ms;
+    window_start(c, core_now(c));
     c->cell_count = c->cell_durable = stock_directory_count(c->stock.directory);
-    c->resize_at_ms = core_now(c);
     stock_wheel_start(&c->stock.wheels, core_now(c) - 1);
     slots_arm(c, report);
     if (c->options.archive) {

@@ -218,10 +218,14 @@ uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick)
     }
 }
 
-void stock_wheel_ahead(struct stock_wheels *w)
+uint32_t stock_wheel_ahead(struct stock_wheels *w, uint32_t most)
 {
-    uint32_t cursor = w->ahead++ % (STOCK_WHEEL_SLOTS * 2 * w->wheel_count);
-    struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
-    uint32_t place = cursor / w->wheel_count;
-    list_take(w, head_of(wheel, 1 + (place & 1), place >> 1));
+    for (uint32_t passed = 1; passed <= most; passed++) {
+        uint32_t cursor = w->ahead++ % stock_wheel_places(w);
+        struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
+        uint32_t place = cursor / w->wheel_count;
+        if (list_take(w, head_of(wheel, 1 + (place & 1), place >> 1)))
+            return passed;
+    }
+    return most;
 }

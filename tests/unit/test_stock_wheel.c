@@ -122,8 +122,8 @@ static void what_lies_beyond_the_span_is_looked_at_early(void **state)
     stock_wheel_push(w->wheels, 1, 3, EDGE + STOCK_WHEEL_SPAN + 12344);
     nothing_until(w, EDGE + 12345 + TURN);
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count; i++) {
-        stock_wheel_ahead(w->wheels);
+    for (uint32_t i = 0; i < stock_wheel_places(w->wheels); i++) {
+        stock_wheel_ahead(w->wheels, 1);
         for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
             assert_false(seen & 1u << slot);
             seen |= 1u << slot;
@@ -141,9 +141,9 @@ static void a_sweep_ahead_finds_each_upper_place_once(void **state)
         stock_wheel_push(w->wheels, i % 2, 21 + i, EDGE + DAYS * (2 + 100 * i));
     }
     stock_wheel_push(w->wheels, 0, 50, EDGE + 100); // of the lowest level: left alone
-    uint64_t seen = 0, rounds = STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count;
+    uint64_t seen = 0, rounds = stock_wheel_places(w->wheels);
     for (uint64_t i = 0; i < 2 * rounds; i++) {
-        stock_wheel_ahead(w->wheels);
+        stock_wheel_ahead(w->wheels, 1);
         for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
             assert_false(seen & UINT64_C(1) << slot);
             seen |= UINT64_C(1) << slot;
