@@ -154,15 +154,18 @@ void core_channel_make(struct core_worker *w, uint64_t now_ms, const char *name,
 
 // ------------------------------------------------------------------------------- changes
 
-// An operation of its own id: its slot, or 0 after having answered (a repeat, a conflict, BUSY).
+// An operation of its own id: its slot, and room for a record of `bytes`. 0 after having answered
+// (a repeat, a conflict, BUSY). Looked up first: what was done is told on a full disk, too.
 static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t body,
-                                struct core_admin_answer *out)
+                                uint32_t bytes, struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
     uint64_t id_hash = stock_hash(slots, &id);
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
-    if (!found) {
+    if (core_status(w->core) != HF_OK || !found) {
+        if (!open_for_change(w, bytes, out))
+            return 0;
         uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, &found, &outcome);
         if (slot)
             return slot;
@@ -289,9 +292,8 @@ static void change_make(struct core_worker *w, const struct core_change *ch,
     uint64_t hash = hf_hash(&body, sizeof body, 0);
     bool active = ch->setting == CORE_SET_ACTIVE;
     uint32_t reason = ch->reason ? (uint32_t)strlen(ch->reason) : 0;
-    if (!open_for_change(w, record_bytes(1) + text_bytes(NULL, reason), out))
-        return;
-    uint32_t op = operation_claim(w, ch->op_id, hash, out);
+    uint32_t op =
+        operation_claim(w, ch->op_id, hash, record_bytes(1) + text_bytes(NULL, reason), out);
     int64_t old = active ? stock_active(cell) : hf_load_relaxed(term_of(cell, ch->setting));
     out->handle = ch->handle;
     out->value = old;
@@ -359,9 +361,7 @@ static void acknowledge(struct core_worker *w, struct hf_uuid op_id, const struc
 {
     struct core *c = w->core;
     uint64_t hash = hf_hash(lines, count * sizeof *lines, 1);
-    if (!open_for_change(w, record_bytes(count), out))
-        return;
-    uint32_t op = operation_claim(w, op_id, hash, out);
+    uint32_t op = operation_claim(w, op_id, hash, record_bytes(count), out);
     if (!op)
         return;
     for (uint32_t i = 0; i < count; i++)
