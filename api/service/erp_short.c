@@ -141,7 +141,8 @@ static enum hf_status sale_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
             bsearch(&rec->lines[i].handle, k->handles, k->count, sizeof *k->handles, handle_order);
         if (!at || !flush_movement_of(&rec->lines[i], &p, &kind, &quantity) || kind != FLUSH_SALE)
             continue;
-        const struct flush_span *s = flush_fates_find(k->fates, *at, kind, lsn);
+        const struct flush_span *s =
+            flush_fates_find(k->fates, *at, kind, lsn, core_record_time(rec));
         if (lsn <= flush_fates_taken(k->fates) &&
             (!s || s->where == FLUSH_DISCARDED || s->where == FLUSH_ACKNOWLEDGED))
             continue; // done, or netted

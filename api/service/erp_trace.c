@@ -37,6 +37,7 @@ static char *static_text(const char *text)
 // ------------------------------------------------------------------------------- a batch
 
 struct batch_orders {
+    const struct flush_fates *fates;
     struct core *core;
     struct arena *arena;
     const struct flush_span **spans;
@@ -88,7 +89,8 @@ static enum hf_status order_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
         for (uint32_t n = 0; n < k->count; n++) {
             const struct flush_span *s = k->spans[n];
             if (s->handle != rec->lines[i].handle || s->kind != (uint8_t)kind ||
-                lsn < s->first_lsn || lsn > s->last_lsn)
+                lsn < s->first_lsn || lsn > s->last_lsn ||
+                !flush_fates_of_day(k->fates, s, core_record_time(rec)))
                 continue;
             if (k->orders == ORDERS_MAX) {
                 k->cut = true;
@@ -127,7 +129,8 @@ static uint32_t spans_of(const struct flush_fates *fates, uint64_t number,
             continue;
         bool twice = false;
         for (uint32_t k = 0; k < n && !twice; k++)
-            twice = out[k]->handle == s[i].handle && out[k]->first_lsn == s[i].first_lsn;
+            twice = out[k]->handle == s[i].handle && out[k]->first_lsn == s[i].first_lsn &&
+                    out[k]->day == s[i].day;
         if (!twice)
             out[n++] = &s[i];
     }
@@ -201,8 +204,12 @@ static enum hf_status batch_answer(struct service_local *l, struct rpc_call *cal
         return HF_NO_MEMORY;
     if (!in->orders)
         return HF_OK;
-    struct batch_orders k = {
-        .core = c, .arena = &call->arena, .spans = spans, .lines = out->lines, .count = count};
+    struct batch_orders k = {.core = c,
+                             .fates = fates,
+                             .arena = &call->arena,
+                             .spans = spans,
+                             .lines = out->lines,
+                             .count = count};
     s = orders_find(&k);
     out->cut = k.cut;
     return s;
@@ -386,7 +393,7 @@ static bool moved_all_found(const struct tracing *k, struct flush_fates *fates)
 {
     for (const struct moved *m = k->moved; m; m = m->next)
         if (m->lsn <= flush_fates_taken(fates) &&
-            !flush_fates_find(fates, m->handle, m->kind, m->lsn))
+            !flush_fates_find(fates, m->handle, m->kind, m->lsn, m->time_ms))
             return false;
     return true;
 }
@@ -446,7 +453,8 @@ static bool moved_tell(struct tracing *k, struct flush_fates *fates)
     struct acknowledged *known = arena_take(k->arena, ACKNOWLEDGED_MAX * sizeof *known);
     uint32_t known_count = 0;
     for (const struct moved *m = k->moved; known && m; m = m->next) {
-        const struct flush_span *s = flush_fates_find(fates, m->handle, m->kind, m->lsn);
+        const struct flush_span *s =
+            flush_fates_find(fates, m->handle, m->kind, m->lsn, m->time_ms);
         enum flush_where where = s                                   ? (enum flush_where)s->where
                                  : m->lsn > flush_fates_taken(fates) ? FLUSH_WAITING
                                                                      : FLUSH_NETTED;

@@ -174,7 +174,7 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
                                 struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
-    uint64_t id_hash = hf_hash_uuid(&id);
+    uint64_t id_hash = stock_hash(slots, &id);
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
     if (!found) {

@@ -91,7 +91,7 @@ enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid i
     struct stock_slot s;
     enum hf_status status = HF_NOT_FOUND;
     worker_step_begin(w, now_ms);
-    uint32_t index = stock_find(slots, id, hf_hash_uuid(&id));
+    uint32_t index = stock_find(slots, id, stock_hash(slots, &id));
     if (index) {
         if (end_expire(w, index))
             worker_flush(w);

@@ -43,7 +43,8 @@ void flush_options_default(struct flush_options *o)
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
                                 .timeout_ms = 120000,
-                                .history_days = 400};
+                                .history_days = 400,
+                                .settle_ms = 180000};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -82,8 +83,9 @@ void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const ch
         hf_log(HF_LOG_ERROR, "flush_paused", "why=%s help=\"%s\" odoo=\"%s\"",
                flush_pause_name(why), flush_pause_help(why), words);
     // What a person has to mend is tried at the slowest pace.
-    f->pause_until_ms = now_ms + (why == FLUSH_PAUSE_ODOO_AWAY ? flush_backoff(f, f->failures++)
-                                                               : f->options.retry_max_ms);
+    bool passes = why == FLUSH_PAUSE_ODOO_AWAY || why == FLUSH_PAUSE_DISK_ERROR;
+    f->pause_until_ms =
+        now_ms + (passes ? flush_backoff(f, f->failures++) : f->options.retry_max_ms);
     f->pause = why;
     f->contacted = false;
 }
@@ -122,6 +124,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "database must be 1 to 63 characters without spaces";
     if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
+    if (o->login && *o->login && !header_valid(o->login, ODOO_LOGIN_BYTES_MAX))
+        return "login must be at most 127 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
     if (o->location_count > FLUSH_LOCATIONS_MAX || (o->location_count && !o->locations))
@@ -179,8 +183,13 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->next_batch = f->next_dead = 1;
         f->must_save = true;
         s = HF_OK;
+    } else {
+        f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK)
+        s = moved_load(f, why);
+    f->guard_from = f->foreign_upto;
     if (s == HF_OK && !pace_init(f))
         s = HF_NO_MEMORY;
     if (s == HF_OK)
@@ -203,8 +212,9 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
-    f->options.engine = f->options.database = f->options.key = NULL;
+    f->options.engine = f->options.database = f->options.key = f->options.login = NULL;
     enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
@@ -235,6 +245,7 @@ void flush_close(struct flush *f)
     free(f->retrying);
     free(f->discards);
     pace_fini(f);
+    moved_fini(f);
     history_fini(&f->history);
     for (uint32_t i = 0; i < f->place_count; i++)
         zone_destroy(f->places[i].zone);
@@ -256,7 +267,8 @@ static enum hf_status post_one(struct flush *f, struct core_worker *w, struct fl
 
 static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status read = outbox_step(f, now_ms);
+    bool settling = f->moved.phase == FLUSH_SETTLING;
+    enum hf_status read = settling ? HF_AGAIN : outbox_step(f, now_ms);
     if (read != HF_OK && read != HF_AGAIN)
         return read;
     enum hf_status brought = pace_collect(f, now_ms);
@@ -272,12 +284,15 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     }
     if (f->must_save)
         return read;
-    enum hf_status letters = deadletter_step(f, w, now_ms);
+    enum hf_status letters = settling ? HF_AGAIN : moved_step(f, w, now_ms);
+    if (letters == HF_AGAIN && !settling)
+        letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
     enum hf_status s = b              ? post_one(f, w, b, now_ms)
                        : held || wait ? HF_AGAIN
+                       : settling     ? moved_learn(f, now_ms)
                                       : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
@@ -297,6 +312,11 @@ static void metrics_publish(struct flush *f)
 {
     struct flush_metrics *m = &f->metrics;
     uint64_t movements = 0, oldest = 0;
+    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
+    hf_store_relaxed(&m->calling, f->calling);
+    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
+    if (f->failed != HF_OK)
+        return; // what is in memory may be half of it: the last figures stay
     for (uint32_t i = 0; i < f->batch_count; i++)
         for (uint32_t k = 0; k < f->batches[i].line_count; k++) {
             const struct flush_line *l = &f->batches[i].lines[k];
@@ -315,18 +335,32 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
-    hf_store_relaxed(&m->calling, f->calling);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
-    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
-    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
+    enum flush_pause told = f->pause;
+    if (told == FLUSH_PAUSE_NONE && f->dead_full)
+        told = FLUSH_PAUSE_DEAD_LETTERS;
+    else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
+        told = FLUSH_PAUSE_MOVED;
+    hf_store_relaxed(&m->pause, (uint64_t)told);
+}
+
+static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)
+{
+    if (f->failed != HF_OK)
+        return flush_recovers(f) ? recover_step(f, now_ms) : f->failed;
+    enum hf_status s = step(f, w, now_ms);
+    if (!flush_recovers(f))
+        return s;
+    recover_announce(f, now_ms);
+    return HF_AGAIN;
 }
 
 enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status s = f->failed != HF_OK ? f->failed : core_status(f->options.core);
+    enum hf_status s = core_status(f->options.core);
     if (s == HF_OK)
-        s = step(f, w, now_ms);
+        s = step_or_recover(f, w, now_ms);
     metrics_publish(f);
     return s;
 }
