@@ -154,6 +154,21 @@ void core_channel_make(struct core_worker *w, uint64_t now_ms, const char *name,
 
 // ------------------------------------------------------------------------------- changes
 
+// With what is kept for administration, when ordinary requests have used up the rest: stock must
+// be correctable, and what Odoo has booked acknowledged, however full the window of ids is.
+static uint32_t slot_claim_kept(struct core_worker *w, struct hf_uuid id, uint64_t id_hash,
+                                uint64_t body, uint32_t *found, enum core_outcome *outcome)
+{
+    struct stock_cache *cache = &w->thread.slots;
+    uint32_t kept = cache->kept;
+    cache->kept = 0;
+    uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, found, outcome);
+    cache->kept = kept;
+    if (kept > 0 && stock_pool_free(cache->pool) <= kept)
+        stock_cache_flush(cache); // what came along with it stays kept
+    return slot;
+}
+
 // An operation of its own id: its slot, and room for a record of `bytes`. 0 after having answered
 // (a repeat, a conflict, BUSY). Looked up first: what was done is told on a full disk, too.
 static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t body,
@@ -166,7 +181,7 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
     if (core_status(w->core) != HF_OK || !found) {
         if (!open_for_change(w, bytes, out))
             return 0;
-        uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, &found, &outcome);
+        uint32_t slot = slot_claim_kept(w, id, id_hash, body, &found, &outcome);
         if (slot)
             return slot;
     }

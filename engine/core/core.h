@@ -214,7 +214,8 @@ struct core_options {
     uint64_t index_key[2];   // of the index of ids, in memory alone: random, from the caller, where
                              // clients choose ids. default 0
     uint32_t cells_max;      // default 1,000,000
-    uint32_t ids_max;        // live reservations and remembered ids. default 4,000,000
+    uint32_t ids_max;        // live reservations and remembered ids, of them 1/32, at most 512,
+                             // for administration. default 4,000,000
     uint32_t blocks_max;     // 256-byte blocks for lines and text beyond one short line.
                              // default 1,000,000
     uint32_t workers_max;    // default 16, <= HF_THREADS_MAX - 2

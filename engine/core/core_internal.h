@@ -11,6 +11,7 @@
 #define CORE_DUE_MAX     64   // slots whose time has come, handled together
 #define CORE_EFFECTS_MAX (4 * HF_LINES_MAX)
 #define CORE_TEXT_WORDS  40   // reference, buyer, trace and their lengths, at most 124 bytes
+#define CORE_IDS_KEPT_MAX 512 // ids kept for administration
 #define CORE_FORGET_MAX  4096 // slots unlinked before a grace period is waited for
 
 // Kinds of slots: what the id names.

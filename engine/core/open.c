@@ -313,6 +313,13 @@ void core_close(struct core *c)
     free(c);
 }
 
+// Recovery keeps nothing back: what was there once fits again.
+static uint32_t ids_kept(const struct core *c)
+{
+    uint32_t part = c->options.ids_max / 32;
+    return part < CORE_IDS_KEPT_MAX ? part : CORE_IDS_KEPT_MAX;
+}
+
 struct core_worker *core_worker_create(struct core *c)
 {
     struct core_worker *w = NULL;
@@ -323,6 +330,7 @@ struct core_worker *core_worker_create(struct core *c)
     if (w) {
         // Its counters go on, and are read meanwhile.
         stock_thread_init(&c->stock, &w->thread, w->number);
+        w->thread.slots.kept = ids_kept(c);
         w->thread.taker.helped = w->stats.helped;
         w->thread.taker.retries = w->stats.cas_retries;
         w->used = true;
