@@ -207,8 +207,8 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
             return fail(report, s, "the archive could not be opened");
         if (archive_lsn(c->archive) && archive_lsn(c->archive) + 1 < journal_oldest_lsn(c->journal))
             return fail(report, HF_DAMAGED,
-                        "the archive ends before the segments begin: it was off for a while, or its "
-                        "newest files are missing; see OPERATIONS, archive with a gap");
+                        "the archive ends before the segments begin: it was off for a while, or "
+                        "its newest files are missing; see OPERATIONS, archive with a gap");
     }
     if ((s = shadow_create(c, kept)) != HF_OK)
         return fail(report, s, "the checkpointer's shadow could not be made");
