@@ -283,6 +283,8 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
         letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
+    if (pace_divide(f))
+        return f->failed; // to be saved first
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
     enum hf_status s = b              ? post_one(f, w, b, now_ms)
                        : held || wait ? HF_AGAIN

@@ -256,6 +256,36 @@ static void calls_at_once_grow_with_successes_and_are_halved_by_failures(void **
     flush_poster_destroy(p);
 }
 
+static void a_product_that_keeps_failing_holds_up_no_other(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 100; i++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 100);
+        }
+        fworld_sell(fw, 0, 1, false); // tea
+        fworld_sell(fw, 2, 2, false); // and two others, in one window
+        fworld_sell(fw, 4, 3, false);
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(sandbox_quantity(fw->sandbox, "oil", CUSTOMERS), 12000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "rye", CUSTOMERS), 18000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
+    sandbox_handle(fw->sandbox, &r, &a);
+    free(a.body);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 static void lines_are_posted_no_faster_than_asked(void **state)
 {
     struct flush_world *fw = *state;
@@ -282,6 +312,7 @@ int main(void)
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(several_batches_are_under_way_but_one_a_product),
         EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
+        EACH(a_product_that_keeps_failing_holds_up_no_other),
         EACH(lines_are_posted_no_faster_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
