@@ -160,6 +160,9 @@ struct flush {
     struct park posters; // where they wait
     struct flush_place places[FLUSH_LOCATIONS_MAX];
     uint32_t place_count;
+    struct flush_hours hours;
+    struct zone *hours_zone; // NULL: UTC
+    bool closed;             // now
     // Durable:
     struct hf_uuid incarnation, bound; // bound: the database, nil before first contact
     char database[48];                 // its UUID as Odoo writes it, since contact

@@ -181,8 +181,9 @@ struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool 
         claims_make(f);
     for (uint32_t i = 0; i < f->batch_count; i++) {
         struct flush_batch *b = &f->batches[i];
-        if (!due(f, b, now_ms) || (held && batch_calls_odoo(b)))
-            continue;
+        if (!due(f, b, now_ms) || (held && batch_calls_odoo(b)) ||
+            (f->closed && b->step == FLUSH_STEP_SEND))
+            continue; // what was begun is ended, also in closed hours
         if (!batch_calls_odoo(b))
             return b;
         const struct flush_batch *before = b->behind ? batch_of(f, b->behind) : NULL;
