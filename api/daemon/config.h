@@ -218,6 +218,9 @@
       "documents under way at once, on disjoint products; Odoo's workers bound it")                \
     X(odoo_lines_per_s, "odoo_lines_per_s", COUNT, "0", 0, 100000,                                 \
       "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
+    X(odoo_closed, "odoo_closed", TEXT, "", 0, 255,                                                \
+      "HH:MM-HH:MM[,...][ ZONE]: hours in which nothing is posted, by the clock of the zone "      \
+      "(default UTC)")                                                                             \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
     X(odoo_settle_ms, "odoo_settle", SPAN, "3min", 0, CONFIG_H,                                    \

@@ -309,6 +309,84 @@ static void calls_at_once_grow_with_successes_and_are_halved_by_failures(void **
     flush_poster_destroy(p);
 }
 
+static void a_product_that_keeps_failing_holds_up_no_other(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 100; i++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 100);
+        }
+        fworld_sell(fw, 0, 1, false); // tea
+        fworld_sell(fw, 2, 2, false); // and two others, in one window
+        fworld_sell(fw, 4, 3, false);
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(sandbox_quantity(fw->sandbox, "oil", CUSTOMERS), 12000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "rye", CUSTOMERS), 18000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
+    sandbox_handle(fw->sandbox, &r, &a);
+    free(a.body);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void nothing_is_sent_in_closed_hours(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fw->options.closed = "09:00-10:00,22:00-01:00 Asia/Tokyo"; // 00:00-01:00, 13:00-16:00 UTC
+    reopen(fw);
+    uint64_t day = (core_now(fw->w.core) / DAY_MS + 1) * DAY_MS;
+    const struct {
+        uint64_t at; // minutes since UTC's midnight
+        bool open;
+    } times[] = {{1, false},       {59, false},      {60, true},           {12 * 60, true},
+                 {13 * 60, false}, {14 * 60, false}, {16 * 60 - 1, false}, {16 * 60, true}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        fake_clock_advance_ms(&fw->w.clock, day + times[i].at * 60000 - core_now(fw->w.core));
+        fworld_sell(fw, 0, 1, false);
+        uint32_t before = sandbox_pickings(fw->sandbox, "done");
+        for (int k = 0; k < 60; k++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 400);
+        }
+        assert_int_equal(sandbox_pickings(fw->sandbox, "done") > before, times[i].open);
+        assert_int_equal(metrics(fw).pause, times[i].open ? FLUSH_PAUSE_NONE : FLUSH_PAUSE_CLOSED);
+    }
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void closed_hours_that_are_none_are_told_at_the_start(void **state)
+{
+    static const char *const wrong[] = {"22-4",
+                                        "22:00-24:00",
+                                        "9:00-10:00",
+                                        "10:00-10:00",
+                                        "10:00-11:00,",
+                                        "10:00-11:60",
+                                        "10:00-11:00 Mars/Olympus",
+                                        "10:00-11:00 ",
+                                        "10:00-11:00;12:00-13:00"};
+    struct flush_hours h;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (i != 6)
+            assert_non_null(flush_hours_parse(wrong[i], &h));
+    assert_null(flush_hours_parse("", &h));
+    assert_null(flush_hours_parse(wrong[6], &h));
+    assert_string_equal(h.zone, "Mars/Olympus"); // the flusher's start knows zones
+}
+
 static void lines_are_posted_no_faster_than_asked(void **state)
 {
     struct flush_world *fw = *state;
@@ -337,6 +415,9 @@ int main(void)
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(several_batches_are_under_way_but_one_a_product),
         EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
+        EACH(a_product_that_keeps_failing_holds_up_no_other),
+        EACH(nothing_is_sent_in_closed_hours),
+        EACH(closed_hours_that_are_none_are_told_at_the_start),
         EACH(lines_are_posted_no_faster_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
