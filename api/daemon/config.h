@@ -85,6 +85,10 @@
       "age at which archive files are removed")                                                    \
     X(accept_clock, "accept_clock", FLAG, "false", 0, 1,                                           \
       "start although the wall clock contradicts the journal; for one start, see OPERATIONS")      \
+    X(moved, "moved", FLAG, "false", 0, 1,                                                         \
+      "the data folder was moved or restored, and what it was is gone; for one start")             \
+    X(as_new, "as_new", FLAG, "false", 0, 1,                                                       \
+      "the data folder is a copy to try things on: it never posts; for one start")      \
     X(restart_grace_ms, "restart_grace", SPAN, "0", 0, 7 * CONFIG_D,                               \
       "deadlines that passed while the daemon was away move to its start and so much more")        \
     G("Engine")                                                                                    \
@@ -194,6 +198,8 @@
     X(odoo_database, "odoo_database", TEXT, "", 0, 63, "name of the database")                     \
     X(odoo_key_file, "odoo_key_file", TEXT, "", 0, 4095,                                           \
       "file with the API key in its first line; read again on SIGHUP")                             \
+    X(odoo_login, "odoo_login", TEXT, "", 0, 127,                                                  \
+      "login of the key's user: JSON-RPC, for Odoo 18; empty: JSON-2")                             \
     X(odoo_ca_file, "odoo_ca_file", TEXT, "", 0, 4095,                                             \
       "PEM file of trusted authorities; empty: the system's")                                      \
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
@@ -214,6 +220,9 @@
       "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
+    X(odoo_settle_ms, "odoo_settle", SPAN, "3min", 0, CONFIG_H,                                    \
+      "after a start with moved nothing is posted for so long: more than Odoo's longest "          \
+      "transaction")                                                                               \
     X(odoo_inbound_ms, "odoo_inbound", SPAN, "10s", 0, CONFIG_H,                                   \
       "others' moves and open demand are read so often; 0: not at all")                            \
     X(odoo_reconcile_ms, "odoo_reconcile", SPAN, "1h", 0, 24 * CONFIG_H,                           \

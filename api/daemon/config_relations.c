@@ -103,6 +103,12 @@ static void odoo_check(const struct config *c, struct config_errors *e)
         config_wrong(e, "odoo_url: must begin with https:// or http://");
 }
 
+static void folder_check(const struct config *c, struct config_errors *e)
+{
+    if (c->moved && c->as_new)
+        config_wrong(e, "moved or as_new: either the folder goes on, or it is a copy");
+}
+
 // AF_INET or AF_INET6; 0: no address that a device can have.
 static int address_family(const char *host)
 {
@@ -185,6 +191,7 @@ static void journal_check(const struct config *c, struct config_errors *e)
 void config_relations(const struct config *c, struct config_errors *e)
 {
     access_check(c, e);
+    folder_check(c, e);
     odoo_check(c, e);
     packets_check(c, e);
     journal_check(c, e);

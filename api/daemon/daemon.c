@@ -1,5 +1,6 @@
 #include "daemon/daemon_internal.h"
 
+#include "daemon/binding.h"
 #include "daemon/observer.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -171,6 +173,57 @@ static void recovery_tell(const char *folder, const struct core_report *r)
            (unsigned long long)r->journal.epoch);
 }
 
+// Whether the folder may be served where it is.
+static enum exit_code binding_start(struct daemon *d)
+{
+    struct binding b;
+    char why[300];
+    const struct config *c = d->config;
+    enum hf_status s = binding_read(c->data_folder, &b);
+    if (s != HF_OK)
+        return fail(exit_code_of(s), "binding", hf_status_help(s));
+    d->binds = b.state != BINDING_HERE || c->moved || c->as_new;
+    d->posting_off = c->as_new || (b.posting_off && !c->moved);
+    if (b.state != BINDING_MOVED || c->moved || c->as_new)
+        return EXIT_CODE_DONE;
+    snprintf(why, sizeof why,
+             "the data folder was last used on %s; start it once with --moved if what it was is "
+             "gone, or with --as-new if it is a copy to try things on, which never posts",
+             b.why);
+    return fail(EXIT_CODE_ELSEWHERE, "binding", why);
+}
+
+// What the flusher has to learn first, before the folder counts as at home.
+static enum hf_status move_note(const struct daemon *d)
+{
+    struct storage *storage;
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return HF_IO;
+    enum hf_status s = storage_os_create(d->config->data_folder, false, &storage);
+    if (s != HF_OK)
+        return s;
+    struct core *core = node_core(d->node);
+    s = flush_moved_begin(
+        storage, core, hf_uuid_v7(clock_wall_ms(clock_os()), random[0], random[1]), core_now(core));
+    storage_destroy(storage);
+    return s;
+}
+
+static enum exit_code folder_bind(struct daemon *d)
+{
+    const struct config *c = d->config;
+    enum hf_status s = c->moved ? move_note(d) : HF_OK;
+    if (s == HF_OK && d->binds)
+        s = binding_write(c->data_folder, d->posting_off);
+    if (s != HF_OK)
+        return fail(exit_code_of(s), "binding", hf_status_help(s));
+    if (c->moved || c->as_new)
+        hf_log(HF_LOG_WARN, "folder", "as=%s note=\"for one start: take the option out again\"",
+               c->moved ? "moved" : "new");
+    return EXIT_CODE_DONE;
+}
+
 static enum exit_code engine_start(struct daemon *d)
 {
     struct node_options o;
@@ -206,6 +259,10 @@ static enum exit_code poster_start(struct daemon *d)
     char why[200] = "";
     if (d->config->odoo_url[0] == 0)
         return EXIT_CODE_DONE;
+    if (d->posting_off) {
+        hf_log(HF_LOG_WARN, "posting_off", "note=\"the folder is a copy: Odoo is not called\"");
+        return EXIT_CODE_DONE;
+    }
     enum hf_status s = poster_create(d->config, node_core(d->node), &d->poster, why);
     if (s == HF_OK)
         return EXIT_CODE_DONE;
@@ -338,8 +395,8 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, observer_start, packets_start,
-        service_start, listener_start, admin_start,  self_check_start};
+        keys_start,    binding_start, engine_start,   folder_bind, poster_start,    observer_start,
+        packets_start, service_start, listener_start, admin_start, self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");

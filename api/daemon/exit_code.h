@@ -18,7 +18,8 @@
       "see the log")                                                                               \
     X(75, LOCKED, "yes", "another process has the data folder open")                               \
     X(76, CLOCK, "no", "the wall clock contradicts the journal; see --accept-clock")               \
-    X(78, CONFIG, "no", "options, key file or TLS files are wrong; all that is wrong was told")
+    X(78, CONFIG, "no", "options, key file or TLS files are wrong; all that is wrong was told")    \
+    X(79, ELSEWHERE, "no", "the data folder was last used elsewhere; see --moved and --as-new")
 enum exit_code {
 #define X(number, name, again, help) EXIT_CODE_##name = number,
     EXIT_CODE_TABLE(X)

@@ -119,6 +119,7 @@ static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
+    p->owed = r->owed + (size_t)lane * (r->options.method_count + 1);
     pthread_mutex_init(&p->bell_lock, NULL);
     p->cq = grpc_completion_queue_create_for_next(NULL);
     p->bell_channel = grpc_lame_client_channel_create("bell", GRPC_STATUS_UNAVAILABLE, "a bell");
@@ -197,12 +198,13 @@ enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char wh
     r->options.address = NULL; // borrowed for this call only
     r->pollers = calloc(o->limits.pollers, sizeof *r->pollers);
     r->registered = calloc(o->method_count, sizeof *r->registered);
+    r->owed = calloc(o->limits.pollers * (size_t)(o->method_count + 1), sizeof *r->owed);
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->certificates_lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     grpc_init();
     enum hf_status s = HF_NO_MEMORY;
-    if (r->pollers && r->registered) {
+    if (r->pollers && r->registered && r->owed) {
         r->options.address = o->address;
         s = listen_on(r, why);
         r->options.address = NULL;
@@ -336,6 +338,7 @@ void rpc_destroy(struct rpc *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
     free(r->registered);
+    free(r->owed);
     free(r->pollers);
     free(r);
 }

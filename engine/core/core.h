@@ -189,6 +189,8 @@ struct core_options {
     struct storage *storage; // borrowed; the data folder
     struct clock *clock;     // borrowed
     struct hf_uuid fresh_id; // engine id if the folder is new: random, from the caller
+    uint64_t index_key[2];   // of the index of ids, in memory alone: random, from the caller, where
+                             // clients choose ids. default 0
     uint32_t cells_max;      // default 1,000,000
     uint32_t ids_max;        // live reservations and remembered ids. default 4,000,000
     uint32_t blocks_max;     // 256-byte blocks for lines and text beyond one short line.

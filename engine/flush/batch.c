@@ -20,11 +20,18 @@ void batch_name(const struct flush *f, uint64_t number, char name[FLUSH_NAME_BYT
              f->incarnation.lo & UINT64_C(0xffffffffffff), FLUSH_SHARD, number);
 }
 
+uint32_t batch_line_of(const struct flush *f)
+{
+    struct hf_uuid id = journal_engine_id(core_journal(f->options.core));
+    return (uint32_t)hf_hash_uuid(&id);
+}
+
 void batch_origin(const struct flush *f, const struct flush_batch *b, char origin[FLUSH_NAME_BYTES])
 {
     char name[FLUSH_NAME_BYTES];
     batch_name(f, b->number, name);
-    snprintf(origin, FLUSH_NAME_BYTES, "%.70s %016" PRIx64, name, b->hash);
+    snprintf(origin, FLUSH_NAME_BYTES, "%.72s %016" PRIx64 " %.10s %08" PRIx32 "/%" PRIu64, name,
+             b->hash, flush_kind_name(b->kind), batch_line_of(f), f->born_lsn);
 }
 
 uint64_t batch_hash(const struct flush_batch *b)
@@ -77,7 +84,8 @@ static uint32_t run_length(const struct closing *c, uint32_t at)
 {
     uint32_t n = 1;
     while (at + n < c->count && n < c->f->options.batch_lines &&
-           same_batch(c->f, &c->lines[at], &c->lines[at + n]))
+           same_batch(c->f, &c->lines[at], &c->lines[at + n]) &&
+           c->lines[at + n].handle != c->lines[at + n - 1].handle) // Odoo would merge them
         n++;
     return n;
 }
@@ -91,6 +99,7 @@ static void collect(struct closing *c)
         if (l->quantity == 0)
             continue; // came and went within the window
         c->lines[c->count] = *l;
+        c->lines[c->count].sealed = 0;
         if (core_cell_read(f->options.core, l->handle, &cell) == HF_OK)
             c->lines[c->count].scale = cell.scale;
         c->count++;
@@ -235,7 +244,10 @@ static bool idle_worth(const struct flush *f)
     for (uint32_t i = 0; i < f->batch_count; i++)
         if (f->batches[i].step == FLUSH_STEP_ACK_FIND)
             return false;
-    return f->read_lsn >= f->taken_lsn + IDLE_RECORDS || segment_waits(f);
+    // What was learned after a move is needed until then.
+    uint64_t applied = f->moved.phase == FLUSH_LEARNED ? f->moved.applied_lsn : 0;
+    return f->read_lsn >= f->taken_lsn + IDLE_RECORDS || segment_waits(f) ||
+           (f->taken_lsn < applied && f->read_lsn >= applied);
 }
 
 enum hf_status window_close(struct flush *f, uint64_t now_ms)

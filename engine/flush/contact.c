@@ -233,7 +233,7 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
 bool contact_make(struct flush *f, uint64_t now_ms)
 {
     if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !partners_find(f, now_ms) ||
-        !sold_find(f, now_ms))
+        !sold_find(f, now_ms) || !guard_check(f, now_ms))
         return false;
     f->contacted = true;
     f->contact_at_ms = now_ms;

@@ -43,7 +43,8 @@ void flush_options_default(struct flush_options *o)
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
                                 .timeout_ms = 120000,
-                                .history_days = 400};
+                                .history_days = 400,
+                                .settle_ms = 180000};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -123,6 +124,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "database must be 1 to 63 characters without spaces";
     if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
+    if (o->login && *o->login && !header_valid(o->login, ODOO_LOGIN_BYTES_MAX))
+        return "login must be at most 127 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
     if (o->location_count > FLUSH_LOCATIONS_MAX || (o->location_count && !o->locations))
@@ -184,6 +187,9 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK)
+        s = moved_load(f, why);
+    f->guard_from = f->foreign_upto;
     if (s == HF_OK && !pace_init(f))
         s = HF_NO_MEMORY;
     if (s == HF_OK)
@@ -206,8 +212,9 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
-    f->options.engine = f->options.database = f->options.key = NULL;
+    f->options.engine = f->options.database = f->options.key = f->options.login = NULL;
     enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
@@ -238,6 +245,7 @@ void flush_close(struct flush *f)
     free(f->retrying);
     free(f->discards);
     pace_fini(f);
+    moved_fini(f);
     history_fini(&f->history);
     for (uint32_t i = 0; i < f->place_count; i++)
         zone_destroy(f->places[i].zone);
@@ -259,7 +267,8 @@ static enum hf_status post_one(struct flush *f, struct core_worker *w, struct fl
 
 static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status read = outbox_step(f, now_ms);
+    bool settling = f->moved.phase == FLUSH_SETTLING;
+    enum hf_status read = settling ? HF_AGAIN : outbox_step(f, now_ms);
     if (read != HF_OK && read != HF_AGAIN)
         return read;
     enum hf_status brought = pace_collect(f, now_ms);
@@ -275,12 +284,15 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     }
     if (f->must_save)
         return read;
-    enum hf_status letters = deadletter_step(f, w, now_ms);
+    enum hf_status letters = settling ? HF_AGAIN : moved_step(f, w, now_ms);
+    if (letters == HF_AGAIN && !settling)
+        letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
     enum hf_status s = b              ? post_one(f, w, b, now_ms)
                        : held || wait ? HF_AGAIN
+                       : settling     ? moved_learn(f, now_ms)
                                       : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
@@ -325,6 +337,12 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->dead_letters, f->dead_count);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
+    enum flush_pause told = f->pause;
+    if (told == FLUSH_PAUSE_NONE && f->dead_full)
+        told = FLUSH_PAUSE_DEAD_LETTERS;
+    else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
+        told = FLUSH_PAUSE_MOVED;
+    hf_store_relaxed(&m->pause, (uint64_t)told);
 }
 
 static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)

@@ -6,6 +6,7 @@
 // Demand is read before the moves and set after they are applied, so nothing is for sale for a
 // moment that is sold. A done move line is applied once: by its id, with the quantity that was
 // applied, so an edited line brings its difference. Our own documents are left out by the query.
+// Where an order in Odoo ships what was sold (mode external), its moves settle that: settle.c.
 //
 // One thread owns it, with its own connection to Odoo; calls block.
 #ifndef HOLDFAST_FLUSH_INBOUND_H

@@ -1,4 +1,5 @@
-// Time zones by their names in the tz database: which day it is there. One thread at a time.
+// Time zones by their names in the tz database: which day it is there. A zone never changes, so any
+// thread may ask.
 #ifndef HOLDFAST_SYS_ZONE_H
 #define HOLDFAST_SYS_ZONE_H
 

@@ -125,6 +125,34 @@ class Ends(Case):
         second = self.start()
         self.assertEqual(second.wait(), 75)
 
+    def test_a_copy_is_not_served_unasked(self):
+        self.start().serving().kill()
+        copy, third = os.path.join(self.folder, "copy"), os.path.join(self.folder, "third")
+        shutil.copytree(self.data, copy)
+        shutil.copytree(self.data, third)
+        refused = d.Daemon(PROGRAM, copy)
+        self.assertEqual(refused.wait(), 79)
+        self.assertIn("a copy", refused.log())
+        self.assertIn("--moved", refused.log())
+        self.assertIn("--as-new", refused.log())
+        self.assertEqual(d.Daemon(PROGRAM, copy, "--moved", "--as-new").wait(), 78)
+        for folder, options in ((copy, ["--as-new"]), (copy, []), (third, ["--moved"]), (third, []),
+                                (self.data, [])):
+            ran = d.Daemon(PROGRAM, folder, *options)
+            self.started.append(ran)
+            ran.serving().kill()
+        # A backup in the place of the folder is another one, too.
+        shutil.rmtree(self.data)
+        shutil.copytree(third, self.data)
+        self.assertEqual(self.start().wait(), 79)
+
+    def test_what_binds_a_folder_is_checked(self):
+        self.start().serving().kill()
+        with open(os.path.join(self.data, "binding.hfb"), "r+b") as f:
+            f.seek(20)
+            f.write(b"x")
+        self.assertEqual(self.start().wait(), 65)
+
     def test_an_address_in_use(self):
         first = self.start().serving()
         second = d.Daemon(PROGRAM, os.path.join(self.folder, "other"),

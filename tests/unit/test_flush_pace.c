@@ -104,6 +104,42 @@ static void documents_are_of_the_sales_day(void **state)
     }
 }
 
+// Decisions of several threads stand in the journal in almost their order, so around midnight the
+// lines of two days overlap by LSN.
+static void a_movement_near_midnight_is_found_in_its_own_days_line(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t midnight = (core_now(fw->w.core) / DAY_MS + 1) * DAY_MS, lsn[4];
+    const int64_t after[] = {3, -2, 2, -1}; // ms, of each movement
+    struct flush_fates *k;
+    fake_clock_advance_ms(&fw->w.clock, midnight - core_now(fw->w.core));
+    for (uint32_t i = 0; i < 4; i++) {
+        struct core_line line = {fw->cells[0], 0, 1 + i};
+        struct core_request r = {
+            .verb = CORE_ORDER, .id = world_id(&fw->w), .lines = &line, .line_count = 1};
+        struct core_answer a;
+        core_execute(fw->w.worker, (uint64_t)((int64_t)midnight + after[i]), &r, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        lsn[i] = a.ticket;
+        fw->customers[0] += 1 + i;
+    }
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    assert_int_equal(flush_fates_create(fw->f, &k), HF_OK);
+    struct flush_history_filter all = {.max = 1000};
+    assert_int_equal(flush_fates_day(k, midnight / DAY_MS, &all), HF_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint64_t at = (uint64_t)((int64_t)midnight + after[i]);
+        const struct flush_span *s = flush_fates_find(k, fw->cells[0], FLUSH_SALE, lsn[i], at);
+        assert_non_null(s);
+        assert_int_equal(s->day, at / DAY_MS);
+        assert_int_equal(s->quantity, i % 2 ? 2 + 4 : 1 + 3);
+        assert_true(flush_fates_of_day(k, s, at));
+        assert_false(flush_fates_of_day(k, s, i % 2 ? midnight : midnight - 1));
+    }
+    flush_fates_destroy(k);
+}
+
 static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
 {
     struct flush_world *fw = *state;
@@ -242,6 +278,7 @@ int main(void)
         EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
         EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
         EACH(documents_are_of_the_sales_day),
+        EACH(a_movement_near_midnight_is_found_in_its_own_days_line),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(several_batches_are_under_way_but_one_a_product),
         EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
