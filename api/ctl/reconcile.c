@@ -81,6 +81,8 @@ static void cell_tell(struct reconciling *k, const Cell *r)
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const char *q = format_quantity(numbers[i], c->raw ? 0 : r->unit_scale, text);
+        if (i == 0 && *r->erp_exact && !c->raw)
+            q = r->erp_exact; // which no number of units tells
         if (csv)
             fprintf(c->io.out, ",%s", q);
         else
@@ -129,7 +131,8 @@ static bool page_take(struct reconciling *k, const Page *page)
     for (size_t i = 0; i < page->n_rows; i++) {
         const Cell *r = page->rows[i];
         bool differs = strcmp(r->cause, "DIFFERENCE") == 0 || strcmp(r->cause, "ABSENT") == 0;
-        if (differs || c->option[OPT_ALL] || (!k->fix && strcmp(r->cause, "AGREES") != 0))
+        if (differs || *r->erp_exact || c->option[OPT_ALL] ||
+            (!k->fix && strcmp(r->cause, "AGREES") != 0))
             cell_tell(k, r);
         if (differs && k->fix && !c->option[OPT_DRY_RUN] && !cell_fix(k, r))
             return false;
@@ -190,6 +193,11 @@ static void sum_tell(struct reconciling *k, const Page *page)
     table_print(&k->table, c->io.out, c->io.columns_max);
     fprintf(c->io.out, "%" PRIu32 " cells, %" PRIu32 " differ, %" PRIu32 " moved all the while\n",
             page->cells, page->differing, page->moving);
+    if (page->fractions)
+        fprintf(c->io.out,
+                "%" PRIu32 " are no whole number of smallest units in Odoo: what is above them is "
+                "not for sale\n",
+                page->fractions);
     if (k->import)
         fprintf(c->io.out,
                 "%" PRIu32 " cells were missing, %" PRIu32 " made; not made: %" PRIu32

@@ -64,7 +64,7 @@
     X(admin_public, "admin_public", FLAG, "false", 0, 1,                                           \
       "admin_listen may lie outside loopback although it knows neither TLS nor keys")              \
     X(admin_connections_max, "admin_connections_max", COUNT, "32", 1, 1024,                        \
-      "HTTP connections at once; one more is closed")                                              \
+      "HTTP connections at once; one more takes the place of the longest silent one")              \
     X(admin_timeout_ms, "admin_timeout", SPAN, "10s", CONFIG_S, 5 * CONFIG_M,                      \
       "an HTTP connection that is silent for so long is closed; whole seconds")                    \
     G("Data")                                                                                      \
@@ -218,6 +218,9 @@
       "documents under way at once, on disjoint products; Odoo's workers bound it")                \
     X(odoo_lines_per_s, "odoo_lines_per_s", COUNT, "0", 0, 100000,                                 \
       "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
+    X(odoo_closed, "odoo_closed", TEXT, "", 0, 255,                                                \
+      "HH:MM-HH:MM[,...][ ZONE]: hours in which nothing is posted, by the clock of the zone "      \
+      "(default UTC)")                                                                             \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
     X(odoo_settle_ms, "odoo_settle", SPAN, "3min", 0, CONFIG_H,                                    \

@@ -106,6 +106,7 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
     o.posters = (uint32_t)c->odoo_posters;
     o.lines_per_s = (uint32_t)c->odoo_lines_per_s;
     o.settle_ms = (uint32_t)c->odoo_settle_ms;
+    o.closed = c->odoo_closed;
     o.bell = &p->park;
     return flush_open(&o, &p->flush, why);
 }

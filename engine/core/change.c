@@ -225,8 +225,7 @@ static enum change_result change_try(struct core_worker *w, uint32_t i, uint32_t
         return ANSWERED;
     }
     uint64_t expected = s->word;
-    if (!hf_cas(&w->core->stock.slots.slots[index].word, &expected,
-                stock_word_with_state(s->word, CORE_STATE_CHANGING))) {
+    if (!stock_slot_win(&w->core->stock.slots.slots[index], &expected, CORE_STATE_CHANGING)) {
         slot_abandon(w, op);
         return LOST;
     }

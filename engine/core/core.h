@@ -206,6 +206,7 @@ struct core_answer {
 
 // --------------------------------------------------------------------------------- set-up
 
+#define CORE_SKEW_MS_MAX (24u * 3600 * 1000)
 struct core_options {
     struct storage *storage; // borrowed; the data folder
     struct clock *clock;     // borrowed
@@ -213,13 +214,14 @@ struct core_options {
     uint64_t index_key[2];   // of the index of ids, in memory alone: random, from the caller, where
                              // clients choose ids. default 0
     uint32_t cells_max;      // default 1,000,000
-    uint32_t ids_max;        // live reservations and remembered ids. default 4,000,000
+    uint32_t ids_max;        // live reservations and remembered ids, of them 1/32, at most 512,
+                             // for administration. default 4,000,000
     uint32_t blocks_max;     // 256-byte blocks for lines and text beyond one short line.
                              // default 1,000,000
     uint32_t workers_max;    // default 16, <= HF_THREADS_MAX - 2
     uint32_t window_ms;      // how long outcomes are remembered. default 24 h
     uint32_t window_min_ms;  // when memory is short. default 10 min
-    uint32_t skew_ms;        // ids ahead of the engine's time. default 5 min
+    uint32_t skew_ms;        // ids ahead of the engine's time, at most a day. default 5 min
     uint32_t ttl_max_ms;     // default 7 days
     uint32_t restart_grace_ms; // deadlines that passed or pass within it after a start move to
                                // start + grace; not journaled, the next start does so again.

@@ -11,6 +11,7 @@
 #define CORE_DUE_MAX     64   // slots whose time has come, handled together
 #define CORE_EFFECTS_MAX (4 * HF_LINES_MAX)
 #define CORE_TEXT_WORDS  40   // reference, buyer, trace and their lengths, at most 124 bytes
+#define CORE_IDS_KEPT_MAX 512 // ids kept for administration
 #define CORE_FORGET_MAX  4096 // slots unlinked before a grace period is waited for
 
 // Kinds of slots: what the id names.
@@ -80,6 +81,16 @@ struct core_time {
 
 #define CORE_CELLS_UNTOLD 4096 // cells that are made and not durable yet; beyond it BUSY
 
+// A count of the outcomes by how long they have been kept beyond the skew, in equal parts of the
+// window; the last count: longer than the window.
+#define CORE_AGES 256
+struct core_ages {
+    uint64_t at_ms;     // when it was begun
+    uint32_t next;      // slot to look at; 0: none is being made
+    uint32_t window_ms; // then
+    uint32_t counts[CORE_AGES + 1];
+};
+
 struct core_shadow; // checkpoint.c
 
 struct core {
@@ -108,7 +119,11 @@ struct core {
     uint32_t forget_count;
     uint64_t forget_since_ms;
     uint32_t forget[CORE_FORGET_MAX];
-    uint64_t resize_at_ms; // when the window was last looked at
+    uint64_t grown_at_ms;    // when the window last grew, or could have
+    uint64_t count_at_ms;    // the next count not before
+    uint64_t sweep_floor_ms; // once it is durable the wheel is to be swept; 0: it is not
+    uint32_t sweep_left;     // places of that sweep
+    struct core_ages ages;
     struct core_shadow *shadow;
     uint64_t checkpoint_lsn, checkpoints, compared; // atomic copies for metrics
     uint64_t keep_after; // atomic: no start needs records up to here
@@ -248,6 +263,15 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t hash); // change
 // on the wheel again. The timers' worker, inside a step.
 uint32_t due_pass(struct core_worker *w, const uint32_t *slots, uint32_t count,
                   uint32_t *gone); // due.c
+
+// ------------------------------------------------------------------- window.c
+// The timers' thread. How far the floor moves at a time, and a window is measured.
+uint32_t window_granularity(const struct core *c);
+void window_start(struct core *c, uint64_t now_ms); // the floor is known
+void window_step(struct core *c, uint64_t now_ms);  // narrower or wider, as memory allows
+// Takes lists before their time if there may be something to forget. Nothing else has come up.
+// False: nothing to look for.
+bool window_sweep(struct core *c);
 
 // ------------------------------------------------------------------- replay.c
 struct replay {

@@ -87,7 +87,7 @@ static bool slot_win(struct core_worker *w, uint32_t index, const struct stock_s
                      enum core_state state)
 {
     uint64_t expected = s->word;
-    return hf_cas(&slot_at(w, index)->word, &expected, stock_word_with_state(s->word, state));
+    return stock_slot_win(slot_at(w, index), &expected, state);
 }
 
 bool end_expire(struct core_worker *w, uint32_t index)

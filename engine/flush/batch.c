@@ -178,7 +178,8 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
                               .state = FLUSH_FORMED,
                               .kind = (enum flush_kind)lines->kind,
                               .back = lines->quantity < 0,
-                              .step = FLUSH_STEP_SEND};
+                              .step = FLUSH_STEP_SEND,
+                              .unsent = true};
     b->lines = malloc(count * sizeof *b->lines);
     if (!b->lines)
         return false;
@@ -295,6 +296,30 @@ static bool halves(struct flush *f, struct flush_batch *b)
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    return formed;
+}
+
+bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart)
+{
+    if (f->batch_count + 1 >= FLUSH_BATCHES_MAX)
+        return false;
+    struct flush_line *lines = malloc(b->line_count * sizeof *lines);
+    uint32_t count = b->line_count, n = 0;
+    if (!lines)
+        return false;
+    for (int part = 0; part < 2; part++)
+        for (uint32_t i = 0; i < count; i++)
+            if (apart[i] == (part == 0))
+                lines[n++] = b->lines[i];
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < count; i++)
+        first += apart[i];
+    batch_remove(f, b);
+    bool formed = batch_form(f, lines, first) && batch_form(f, lines + first, count - first);
+    free(lines);
+    if (!formed)
+        flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    f->must_save = true;
     return formed;
 }
 

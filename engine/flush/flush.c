@@ -160,11 +160,37 @@ static const char *places_fill(struct flush *f)
         p->zone = l->zone ? zone_create(l->zone) : NULL;
         if (l->zone && !p->zone)
             return "a location's time zone is not known: wants a name such as Europe/Berlin";
-        for (uint32_t k = 0; k < i; k++)
-            if (strcmp(f->places[k].name, p->name) == 0)
+        for (uint32_t k = 0; k < i; k++) {
+            const struct flush_place *q = &f->places[k];
+            if (strcmp(q->name, p->name) == 0)
                 return "a location is named twice";
+            if (strcmp(q->warehouse, p->warehouse) == 0 && q->location_option == p->location_option)
+                return "two locations stand for one warehouse";
+        }
     }
     return NULL;
+}
+
+static const char *hours_fill(struct flush *f)
+{
+    const char *wrong = flush_hours_parse(f->options.closed ? f->options.closed : "", &f->hours);
+    f->options.closed = NULL;
+    if (wrong || !f->hours.zone[0])
+        return wrong;
+    f->hours_zone = zone_create(f->hours.zone);
+    return f->hours_zone ? NULL : "closed hours: their time zone is not known";
+}
+
+static bool hours_closed(const struct flush *f, uint64_t ms)
+{
+    const struct flush_hours *h = &f->hours;
+    uint32_t now =
+        f->hours_zone ? zone_minute(f->hours_zone, ms) : (uint32_t)(ms / 60000 % (24 * 60));
+    bool closed = false;
+    for (uint32_t i = 0; i < h->count; i++)
+        closed |= h->from[i] < h->to[i] ? now >= h->from[i] && now < h->to[i]
+                                        : now >= h->from[i] || now < h->to[i];
+    return closed;
 }
 
 static bool memory_take(struct flush *f)
@@ -211,6 +237,7 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     f->random = o->seed;
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
+    wrong = wrong ? wrong : hours_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
     odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
@@ -249,6 +276,7 @@ void flush_close(struct flush *f)
     history_fini(&f->history);
     for (uint32_t i = 0; i < f->place_count; i++)
         zone_destroy(f->places[i].zone);
+    zone_destroy(f->hours_zone);
     odoo_fini(&f->odoo);
     free(f);
 }
@@ -275,6 +303,7 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     if (brought != HF_AGAIN)
         return brought;
     bool held = now_ms < f->pause_until_ms, wait;
+    f->closed = hours_closed(f, now_ms);
     if (now_ms >= f->contact_at_ms + f->options.contact_ms)
         f->contacted = false;
     // Memory is ahead of the disk: nothing else before that is mended.
@@ -289,11 +318,13 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
         letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
+    if (pace_divide(f))
+        return f->failed; // to be saved first
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
-    enum hf_status s = b              ? post_one(f, w, b, now_ms)
-                       : held || wait ? HF_AGAIN
-                       : settling     ? moved_learn(f, now_ms)
-                                      : window_close(f, now_ms);
+    enum hf_status s = b                           ? post_one(f, w, b, now_ms)
+                       : held || wait || f->closed ? HF_AGAIN
+                       : settling                  ? moved_learn(f, now_ms)
+                                                   : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
     return s == HF_AGAIN ? read : s;
@@ -342,6 +373,8 @@ static void metrics_publish(struct flush *f)
         told = FLUSH_PAUSE_DEAD_LETTERS;
     else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
         told = FLUSH_PAUSE_MOVED;
+    else if (told == FLUSH_PAUSE_NONE && f->closed)
+        told = FLUSH_PAUSE_CLOSED;
     hf_store_relaxed(&m->pause, (uint64_t)told);
 }
 

@@ -69,12 +69,13 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there")                        \
+    X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")                                         \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
+    X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR, "a file of the flusher's own fails; it is tried again, from what is on the "     \
                   "disk")
 enum flush_pause {
@@ -118,6 +119,16 @@ struct flush_location {
 // the text cut in place. NULL, or what is wrong: static text.
 const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count);
 
+#define FLUSH_HOURS_MAX 8
+// "HH:MM-HH:MM[,...][ ZONE]", by the clock of the zone (default UTC); from may be after to: over
+// midnight. NULL, or what is wrong: static text. zone: of the text's end, or NULL.
+struct flush_hours {
+    uint16_t from[FLUSH_HOURS_MAX], to[FLUSH_HOURS_MAX]; // minutes since midnight; to is not in it
+    uint32_t count;
+    char zone[64]; // empty: UTC
+};
+const char *flush_hours_parse(const char *text, struct flush_hours *out);
+
 struct flush_options {
     struct core *core;       // borrowed; opened with `outbox`
     struct storage *storage; // borrowed; the data folder
@@ -142,6 +153,7 @@ struct flush_options {
     uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
     uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
     uint32_t timeout_ms;   // of a call that posts. default 120,000
+    const char *closed;    // hours in which no batch is sent, see flush_hours_parse; NULL: none
     uint32_t posters;      // calls under way at once, <= FLUSH_POSTERS_MAX, each in a poster's
                            // thread. 0: one, in the flusher's thread. default 0
     uint32_t lines_per_s;  // posted at most so fast, on average. 0: no bound. default 0

@@ -69,6 +69,7 @@ struct flush_batch {
     uint32_t picking;  // Odoo's id, when known
     uint32_t dated;    // times that its date was set
     bool calling;      // a poster has it
+    bool unsent;       // made by this process, and never sent
     uint64_t behind;   // an earlier batch with one of its products; 0: none
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
@@ -159,6 +160,9 @@ struct flush {
     struct park posters; // where they wait
     struct flush_place places[FLUSH_LOCATIONS_MAX];
     uint32_t place_count;
+    struct flush_hours hours;
+    struct zone *hours_zone; // NULL: UTC
+    bool closed;             // now
     // Durable:
     struct hf_uuid incarnation, bound; // bound: the database, nil before first contact
     char database[48];                 // its UUID as Odoo writes it, since contact
@@ -250,6 +254,9 @@ uint64_t batch_hash(const struct flush_batch *b);
 // Closes the window: batches and dead letters, to be saved. HF_AGAIN: not now.
 enum hf_status window_close(struct flush *f, uint64_t now_ms);
 void batch_remove(struct flush *f, struct flush_batch *b);
+// Ends a batch that was never sent; the lines of which apart[i] holds and the others go on in two
+// new ones. False: no room.
+bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart);
 // Ends a doomed batch: halves, or dead letters. False: no room.
 bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 
@@ -330,6 +337,9 @@ void pace_fini(struct flush *f);
 // The batch to work on: due, and Odoo may be called for it. *wait: there is one that will be, so
 // that the window goes on netting meanwhile.
 struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool *wait);
+// Divides a batch that was never sent and waits for one that keeps failing, for some of its
+// products only: the others' lines become a batch of their own. True: it did, to be saved.
+bool pace_divide(struct flush *f);
 // Makes the batch's call, or hands it to a poster.
 enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // Answers that posters have brought. HF_AGAIN: none.

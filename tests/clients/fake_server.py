@@ -13,9 +13,8 @@ import time
 import grpc
 import rpc_status_pb2
 from health.v1 import health_pb2, health_pb2_grpc
-from holdfast.v1 import (common_pb2, erp_pb2, erp_pb2_grpc, reservation_pb2,
-                         reservation_pb2_grpc, stock_admin_pb2, stock_admin_pb2_grpc,
-                         stock_read_pb2, stock_read_pb2_grpc)
+from holdfast.v1 import (common_pb2, erp_pb2, erp_pb2_grpc, reservation_pb2, reservation_pb2_grpc,
+                         stock_admin_pb2, stock_admin_pb2_grpc, stock_read_pb2, stock_read_pb2_grpc)
 
 GENERATION = 2 ** 63 + 5  # more than a double, or a signed number, can hold
 TERMS = ["on_hand", "held", "committed", "external", "safety_stock", "backorder_limit"]

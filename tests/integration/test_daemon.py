@@ -152,38 +152,21 @@ class Commands(Case):
         self.assertFalse(os.path.exists(self.data))
 
 
+    def test_two_locations_of_one_warehouse_never_start(self):
+        odoo = ["--odoo-url=http://127.0.0.1:1", "--odoo-database=odoo",
+                "--odoo-key-file=" + self.file("odoo.key", "secret\n"),
+                "--odoo-locations=berlin=WH2,hamburg=WH2:stage"]
+        for args in (["--check-config"], ["--data-folder", self.data, "--listen=127.0.0.1:0"]):
+            done = run(*args, *odoo)
+            self.assertEqual(done.returncode, 78, args)
+            self.assertIn("one warehouse", done.stderr)
+
+
 class Ends(Case):
     def test_one_folder_one_process(self):
         self.start().serving()
         second = self.start()
         self.assertEqual(second.wait(), 75)
-
-    def test_a_data_folder_of_another_kind_or_owner_is_told_with_its_path(self):
-        as_another = {}
-        program = PROGRAM
-        if os.geteuid() == 0:  # root may everything
-            program = shutil.copy(PROGRAM, self.folder)
-            os.chmod(self.folder, 0o755)
-            as_another = {"user": 65534, "group": 65534, "extra_groups": []}
-        closed, lock = os.path.join(self.folder, "closed"), os.path.join(self.folder, "theirs")
-        os.mkdir(closed, 0o500)
-        os.mkdir(lock, 0o777)
-        os.chmod(lock, 0o777)
-        os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
-        bound = os.path.join(self.folder, "bound")
-        os.mkdir(bound)
-        os.chmod(bound, 0o777)
-        os.close(os.open(os.path.join(bound, "binding.hfb"), os.O_CREAT, 0))
-        for path, why in ((closed, "Permission denied"), (bound, "Permission denied"),
-                          (lock, "Permission denied"),
-                          (os.path.join(closed, "made"), "Permission denied"),
-                          (self.file("file", "x"), "is no folder"),
-                          (os.path.join(self.folder, "none", "data"), "No such file")):
-            done = subprocess.run([program, f"--data-folder={path}", "--listen=127.0.0.1:0",
-                                   *d.SMALL], capture_output=True, text=True, timeout=60,
-                                  check=False, **as_another)
-            self.assertEqual(done.returncode, 78, done.stderr)
-            self.assertIn(f"data_folder: {path}: {why}", done.stderr)
 
     def test_a_copy_is_not_served_unasked(self):
         self.start().serving().kill()
@@ -212,6 +195,33 @@ class Ends(Case):
             f.seek(20)
             f.write(b"x")
         self.assertEqual(self.start().wait(), 65)
+
+    def test_a_data_folder_of_another_kind_or_owner_is_told_with_its_path(self):
+        as_another = {}
+        program = PROGRAM
+        if os.geteuid() == 0:  # root may everything
+            program = shutil.copy(PROGRAM, self.folder)
+            os.chmod(self.folder, 0o755)
+            as_another = {"user": 65534, "group": 65534, "extra_groups": []}
+        closed, lock = os.path.join(self.folder, "closed"), os.path.join(self.folder, "theirs")
+        os.mkdir(closed, 0o500)
+        os.mkdir(lock, 0o777)
+        os.chmod(lock, 0o777)
+        os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
+        bound = os.path.join(self.folder, "bound")
+        os.mkdir(bound)
+        os.chmod(bound, 0o777)
+        os.close(os.open(os.path.join(bound, "binding.hfb"), os.O_CREAT, 0))
+        for path, why in ((closed, "Permission denied"), (lock, "Permission denied"),
+                          (bound, "Permission denied"),
+                          (os.path.join(closed, "made"), "Permission denied"),
+                          (self.file("file", "x"), "is no folder"),
+                          (os.path.join(self.folder, "none", "data"), "No such file")):
+            done = subprocess.run([program, f"--data-folder={path}", "--listen=127.0.0.1:0",
+                                   *d.SMALL], capture_output=True, text=True, timeout=60,
+                                  check=False, **as_another)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn(f"data_folder: {path}: {why}", done.stderr)
 
     def test_an_address_in_use(self):
         first = self.start().serving()

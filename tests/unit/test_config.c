@@ -325,7 +325,8 @@ static void flags_in_all_their_forms(void **state)
 static void an_unknown_name_in_the_environment_is_a_warning(void **state)
 {
     (void)state;
-    load_good(NULL, ARGS("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_ids_max=3", "HOLDFAST_=1"));
+    load_good(NULL, ARGS("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_ids_max=3", "HOLDFAST_=1",
+                         "HOLDFAST_ADDRESS=x", "HOLDFAST_CLIENT_KEY_FILE=x")); // the tools'
     assert_int_equal(e.warnings, 3);
     assert_int_equal(c.ids_max, 4000000);
     assert_told("HOLDFAST_SERVICE_HOST");
@@ -375,15 +376,6 @@ static void outside_loopback_needs_tls_and_known_callers(void **state)
         {{"--packet-listen=0.0.0.0:1"}, false},
         {{"--packet-listen=0.0.0.0:1", "--packet-advertise=10.0.0.2:1"}, true},
         {{"--packet-listen=unix:/x"}, false},
-        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.1:4"}, false},
-        {{"--listen=127.0.0.1:4", "--admin-listen=0.0.0.0:4", "--admin-public"}, false},
-        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.2:4"}, true},
-        {{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, true},
-        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0"}, true},
-        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0", "--packet-queues=2"}, false},
-        {{"--packet-listen=127.0.0.1:1", "--packet-cores=9999999"}, false},
-        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0,"}, false},
-        {{"--packet-listen=127.0.0.1:1", "--packet-cores=,0"}, false},
         {{"--packet-eal=-x", "--packet-listen=10.0.0.2:1"}, true},
         {{"--packet-eal=-x", "--packet-listen=10.0.0.2:0"}, false},
         {{"--packet-eal=-x", "--packet-listen=localhost:1"}, false},
@@ -394,6 +386,15 @@ static void outside_loopback_needs_tls_and_known_callers(void **state)
         {{"--packet-also=fd00::2", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, true},
         {{"--packet-also=10.0.0.3", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, false},
         {{"--packet-also=10.0.0.3", "--packet-listen=[fd00::2]:1", "--packet-eal=-x"}, true},
+        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.1:4"}, false},
+        {{"--listen=127.0.0.1:4", "--admin-listen=0.0.0.0:4", "--admin-public"}, false},
+        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.2:4"}, true},
+        {{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, true},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0"}, true},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0", "--packet-queues=2"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=9999999"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0,"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=,0"}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (load(cases[i].args, NULL) != cases[i].good)

@@ -324,6 +324,39 @@ static void a_full_disk_is_busy_and_passes(void **state)
     assert_int_equal(world_do(w, &r).outcome, CORE_OUT_DONE);
 }
 
+// Its outcome was decided and is durable: no room is needed to tell it.
+static void an_operation_is_told_again_on_a_full_disk(void **state)
+{
+    struct world *w = *state;
+    struct core_line line = {0, 0, 1};
+    struct core_admin_answer a;
+    world_open(w);
+    struct core_change ch = {.op_id = world_id(w), .handle = 0, .value = 500};
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    struct hf_uuid posted = world_id(w);
+    core_acknowledge(w->worker, core_now(w->core), posted, &line, 1, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    world_settle(w);
+    w->disk->faults.capacity_bytes = fake_storage_used_bytes(w->disk);
+    struct core_change other = {.handle = 0, .value = 501};
+    for (int i = 0; i < 5000 && a.outcome != CORE_OUT_BUSY; i++) {
+        other.op_id = world_id(w);
+        core_change(w->worker, core_now(w->core), &other, &a);
+        core_step_writer(w->core, false);
+    }
+    assert_int_equal(a.outcome, CORE_OUT_BUSY);
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_true(a.repeat);
+    core_acknowledge(w->worker, core_now(w->core), posted, &line, 1, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_true(a.repeat);
+    ch.value++;
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_CONFLICT);
+}
+
 static void a_checkpoint_on_a_full_disk_is_tried_again(void **state)
 {
     struct world *w = *state;
@@ -358,6 +391,7 @@ int main(void)
         TEST(after_an_io_error_nothing_is_acknowledged),
         TEST(a_start_that_cannot_read_is_no_start),
         TEST(a_full_disk_is_busy_and_passes),
+        TEST(an_operation_is_told_again_on_a_full_disk),
         TEST(a_checkpoint_on_a_full_disk_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
