@@ -45,7 +45,7 @@ static Holdfast__V1__Decision *decision_make(struct told *t, const struct core_r
     d->outcome = outcomes[a->outcome];
     d->state = convert_state(a->state);
     d->repeat = a->repeat;
-    d->durable = a->durable;
+    d->durable = a->durable || a->ticket == 0; // else there was nothing to write
     d->version = a->version;
     d->expires_at_ms = held ? (int64_t)a->time_ms : 0;
     d->expires_in_ms = held && a->time_ms > now_ms ? (int64_t)(a->time_ms - now_ms) : 0;
