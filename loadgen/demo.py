@@ -83,7 +83,7 @@ class Demo:
         self.running.append(Process(words, self.path(log)))
         return self.running[-1]
 
-    def start_sandbox(self):
+    def start_sandbox(self, *latency):
         with open(self.path("catalogue.csv"), "w", newline="", encoding="ascii") as f:
             rows = csv.writer(f)
             rows.writerow(["default_code", "warehouse", "quantity"])
@@ -95,7 +95,8 @@ class Demo:
         os.chmod(self.path("odoo.key"), 0o600)
         self.sandbox = self.start(
             [self.program("loadgen/holdfast-odoo-sandbox"), "--port", "0", "--key", KEY,
-             "--fixed-ms", "20", "--keep-alive", "--seed-catalogue", self.path("catalogue.csv")],
+             "--keep-alive", *(latency or ("--fixed-ms", "20")),
+             "--seed-catalogue", self.path("catalogue.csv")],
             "sandbox.log")
         self.odoo = "http://127.0.0.1:" + self.sandbox.wait_for(r":(\d+)").group(1)
 

@@ -124,6 +124,8 @@ void collect_rpc(struct metrics *m, const struct rpc_metrics *r,
              "unary calls in progress"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_rpc_open_streams", r->streams_open,
          "streams open"},
+        {METRICS_COUNTER, METRICS_PLAIN, "holdfast_rpc_connections_refused_total",
+         r->connections_refused, "connections closed at once, as few file descriptors are left"},
     };
     metrics_rows(m, rows, COUNT(rows));
     static const char answered[] = "holdfast_rpc_answered_total";

@@ -81,7 +81,7 @@ void collect_process(struct metrics *m, uint64_t uptime_ms)
         {METRICS_COUNTER, METRICS_NS, "process_cpu_seconds_total", processor_ns(),
          "processor time, user and system"},
         {METRICS_GAUGE, METRICS_PLAIN, "process_open_fds", files_open(),
-         "file descriptors in use; gRPC stops listening for good when they run out"},
+         "file descriptors in use; when few are left, connections are refused"},
         {METRICS_GAUGE, METRICS_PLAIN, "process_max_fds", files.rlim_cur,
          "and how many there may be"},
     };

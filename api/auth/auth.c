@@ -137,7 +137,7 @@ static void keys_take(struct auth *a, struct auth_key *first)
             struct auth_key **head = &a->buckets[bucket_of(first->digest)];
             k = first;
             k->next = *head;
-            a->seen++;
+            k->who.number = ++a->seen;
             hf_store_release(head, k); // K0
         }
         k->reload = a->reload;

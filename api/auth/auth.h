@@ -41,7 +41,8 @@ enum auth_role {
 
 struct auth_identity {
     char name[AUTH_NAME_BYTES_MAX + 1];
-    unsigned roles;                        // enum auth_role, with what they imply
+    uint32_t number; // 1..AUTH_SEEN_MAX, of one key, never given again; 0: anonymous
+    unsigned roles;  // enum auth_role, with what they imply
     uint8_t channel_count, location_count; // 0: no limit
     char channels[AUTH_LIMITS_MAX][HF_CHANNEL_BYTES_MAX + 1];
     char locations[AUTH_LIMITS_MAX][HF_LOCATION_BYTES_MAX + 1];

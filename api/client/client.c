@@ -275,7 +275,7 @@ static ProtobufCMessage *call_receive(struct client_stream *s, struct client_sta
         return m;
     grpc_call_cancel(s->call, NULL);
     call_status(s, status);
-    status->code = CLIENT_INTERNAL;
+    status->code = RPC_INTERNAL;
     snprintf(status->message, sizeof status->message, "the answer is no %s", s->output->name);
     return NULL;
 }
@@ -303,12 +303,12 @@ static bool try_once(struct client *c, const ProtobufCServiceDescriptor *service
     *reply = call_receive(&s, status);
     if (*reply)
         call_status(&s, status); // a reply counts only with the status that follows it
-    else if (status->code == CLIENT_OK) {
-        status->code = CLIENT_INTERNAL;
+    else if (status->code == RPC_OK) {
+        status->code = RPC_INTERNAL;
         snprintf(status->message, sizeof status->message, "no answer came with the status OK");
     }
     call_end(&s);
-    if (*reply && status->code != CLIENT_OK) {
+    if (*reply && status->code != RPC_OK) {
         protobuf_c_message_free_unpacked(*reply, NULL);
         *reply = NULL;
     }
@@ -374,7 +374,7 @@ bool client_stream_next(struct client_stream *s, ProtobufCMessage **reply,
     *reply = NULL;
     status->tries = 1;
     if (s->over) {
-        *status = (struct client_status){.code = CLIENT_CANCELLED, .tries = 1};
+        *status = (struct client_status){.code = RPC_CANCELLED, .tries = 1};
         return false;
     }
     *reply = call_receive(s, status);

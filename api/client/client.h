@@ -7,48 +7,24 @@
 // ABORTED, UNAVAILABLE. The message is sent again as it was, so its ids are the same and the server
 // acts once. A deadline that passes is not tried again: its call has used up the time.
 //
-// One thread at a time per client. Every function but client_code_name may block.
+// One thread at a time per client. Every function but client_code_again may block.
 #ifndef HOLDFAST_CLIENT_H
 #define HOLDFAST_CLIENT_H
 
 #include "base/status.h"
+#include "rpc_code.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-// The standard's status codes.
-#define CLIENT_CODE_TABLE(X)                                                                       \
-    X(0, OK)                                                                                       \
-    X(1, CANCELLED)                                                                                \
-    X(2, UNKNOWN)                                                                                  \
-    X(3, INVALID_ARGUMENT)                                                                         \
-    X(4, DEADLINE_EXCEEDED)                                                                        \
-    X(5, NOT_FOUND)                                                                                \
-    X(6, ALREADY_EXISTS)                                                                           \
-    X(7, PERMISSION_DENIED)                                                                        \
-    X(8, RESOURCE_EXHAUSTED)                                                                       \
-    X(9, FAILED_PRECONDITION)                                                                      \
-    X(10, ABORTED)                                                                                 \
-    X(11, OUT_OF_RANGE)                                                                            \
-    X(12, UNIMPLEMENTED)                                                                           \
-    X(13, INTERNAL)                                                                                \
-    X(14, UNAVAILABLE)                                                                             \
-    X(15, DATA_LOSS)                                                                               \
-    X(16, UNAUTHENTICATED)
-enum client_code {
-#define X(number, name) CLIENT_##name = number,
-    CLIENT_CODE_TABLE(X)
-#undef X
-};
-const char *client_code_name(int code); // static; any thread; "unknown" for others
 // The same request may be sent again, and may then succeed.
 bool client_code_again(int code);
 
 // How a call ended; texts are cut to fit.
 struct client_status {
-    int code;
+    int code;          // enum rpc_code
     char message[400]; // one sentence, from the server or from the transport
     char reason[64];   // ErrorInfo: one word; empty: none
     char field[128];   // BadRequest: the first field; empty: none

@@ -7,23 +7,10 @@
 
 #define DETAILS_KEY "grpc-status-details-bin"
 
-const char *client_code_name(int code)
-{
-    switch (code) {
-#define X(number, name)                                                                            \
-    case number:                                                                                   \
-        return #name;
-        CLIENT_CODE_TABLE(X)
-#undef X
-    default:
-        return "unknown";
-    }
-}
-
 bool client_code_again(int code)
 {
-    return code == CLIENT_RESOURCE_EXHAUSTED || code == CLIENT_ABORTED ||
-           code == CLIENT_UNAVAILABLE;
+    return code == RPC_RESOURCE_EXHAUSTED || code == RPC_ABORTED ||
+           code == RPC_UNAVAILABLE;
 }
 
 static void read_retry(struct client_status *s, const ProtobufCBinaryData *value)

@@ -53,11 +53,11 @@ static enum ctl_exit take_result(struct ctl *c, struct scales *s,
     }
     const Holdfast__V1__Error *error =
         r->result_case == HOLDFAST__V1__STOCK_RESULT__RESULT_ERROR ? r->error : NULL;
-    if (error && error->code == CLIENT_NOT_FOUND && !must) {
+    if (error && error->code == RPC_NOT_FOUND && !must) {
         remember(s, name->sku, name->location, 0);
         return CTL_OK;
     }
-    c->status = (struct client_status){.code = error ? error->code : CLIENT_INTERNAL, .tries = 1};
+    c->status = (struct client_status){.code = error ? error->code : RPC_INTERNAL, .tries = 1};
     snprintf(c->status.message, sizeof c->status.message, "%s@%s: %s", name->sku, name->location,
              error ? error->message : "the server told neither a cell nor an error");
     snprintf(c->status.reason, sizeof c->status.reason, "%s", error ? error->reason : "");

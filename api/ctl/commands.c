@@ -6,9 +6,11 @@
 #define B(o)   (UINT64_C(1) << OPT_##o)
 #define NEW    (B(ID) | B(CHANNEL) | B(REFERENCE) | B(BUYER_KEY) | B(TRACEPARENT))
 #define CHANGE (B(OPERATION_ID) | B(REASON))
-#define ODOO   (B(ODOO_URL) | B(ODOO_DATABASE) | B(ODOO_KEY_FILE) | B(ODOO_CA_FILE) | B(TIMEOUT))
-#define LINES  1024
-#define CELLS  10000
+#define ODOO                                                                                       \
+    (B(ODOO_URL) | B(ODOO_DATABASE) | B(ODOO_KEY_FILE) | B(ODOO_LOGIN) | B(ODOO_CA_FILE) |         \
+     B(TIMEOUT))
+#define LINES 1024
+#define CELLS 10000
 
 static const char import_more[] =
     "Columns, named in the first line, in any order: sku, location, unit_scale, on_hand,\n"

@@ -51,31 +51,33 @@ enum ctl_exit ctl_usage(struct ctl *c, const char *fmt, ...)
 
 enum ctl_exit ctl_exit_of_code(int code)
 {
-    switch ((enum client_code)code) {
-    case CLIENT_OK:
+    switch ((enum rpc_code)code) {
+    case RPC_OK:
         return CTL_OK;
-    case CLIENT_NOT_FOUND:
+    case RPC_NOT_FOUND:
         return CTL_NOT_FOUND;
-    case CLIENT_INVALID_ARGUMENT:
-    case CLIENT_ALREADY_EXISTS:
-    case CLIENT_FAILED_PRECONDITION:
-    case CLIENT_OUT_OF_RANGE:
+    case RPC_INVALID_ARGUMENT:
+    case RPC_ALREADY_EXISTS:
+    case RPC_FAILED_PRECONDITION:
+    case RPC_OUT_OF_RANGE:
         return CTL_REJECTED;
-    case CLIENT_PERMISSION_DENIED:
-    case CLIENT_UNAUTHENTICATED:
+    case RPC_PERMISSION_DENIED:
+    case RPC_UNAUTHENTICATED:
         return CTL_FORBIDDEN;
-    case CLIENT_UNAVAILABLE:
-    case CLIENT_DEADLINE_EXCEEDED:
-    case CLIENT_CANCELLED:
+    case RPC_UNAVAILABLE:
+    case RPC_DEADLINE_EXCEEDED:
+    case RPC_CANCELLED:
         return CTL_UNREACHED;
-    case CLIENT_RESOURCE_EXHAUSTED:
-    case CLIENT_ABORTED:
+    case RPC_RESOURCE_EXHAUSTED:
+    case RPC_ABORTED:
         return CTL_BUSY;
-    case CLIENT_UNKNOWN:
-    case CLIENT_UNIMPLEMENTED:
-    case CLIENT_INTERNAL:
-    case CLIENT_DATA_LOSS:
+    case RPC_UNKNOWN:
+    case RPC_UNIMPLEMENTED:
+    case RPC_INTERNAL:
+    case RPC_DATA_LOSS:
         return CTL_FAILED;
+    case RPC_CODE_COUNT:
+        break;
     }
     return CTL_FAILED;
 }
@@ -84,7 +86,7 @@ static void failed_json(const struct ctl *c, enum ctl_exit e)
 {
     const struct client_status *s = &c->status;
     json_print(json_pack("{s:{s:s,s:s,s:s,s:s,s:I,s:I,s:i}}", "error", "code",
-                         client_code_name(s->code), "reason", s->reason, "field", s->field,
+                         rpc_code_name(s->code), "reason", s->reason, "field", s->field,
                          "message", s->message, "retry_after_ms", (json_int_t)s->retry_ms, "tries",
                          (json_int_t)s->tries, "exit", (int)e),
                c->io.err);
@@ -101,7 +103,7 @@ enum ctl_exit ctl_failed(struct ctl *c)
     char text[sizeof s->message], field[sizeof s->field];
     format_clean(s->message, text, sizeof text);
     format_clean(s->field, field, sizeof field);
-    fprintf(c->io.err, "holdfastctl: %s%s%s: %s\n", client_code_name(s->code),
+    fprintf(c->io.err, "holdfastctl: %s%s%s: %s\n", rpc_code_name(s->code),
             *s->reason ? " " : "", s->reason, text);
     if (*s->field)
         fprintf(c->io.err, "  field: %s\n", field);
@@ -218,7 +220,7 @@ static void tell_again(void *ctx, const struct client_status *why, uint32_t wait
 {
     const struct ctl *c = ctx;
     if (c->io.progress)
-        fprintf(c->io.err, "%s %s; again in %" PRIu32 " ms\n", client_code_name(why->code),
+        fprintf(c->io.err, "%s %s; again in %" PRIu32 " ms\n", rpc_code_name(why->code),
                 why->reason, wait_ms);
 }
 

@@ -79,12 +79,12 @@ static void tell_row(struct import *m, const struct import_row *r, const Holdfas
         json_array_append_new(m->errors,
                               json_pack("{s:I,s:s,s:s,s:s,s:s,s:s}", "line", (json_int_t)r->line,
                                         "sku", r->sku, "location", r->location, "code",
-                                        client_code_name(error->code), "reason", error->reason,
+                                        rpc_code_name(error->code), "reason", error->reason,
                                         "message", error->message));
         return;
     }
     fprintf(c->io.err, "%s%s:%" PRIu64 ": %s: %s%s%s: %s\n", c->io.progress ? "\r\x1b[K" : "",
-            m->file.path, r->line, clean, client_code_name(error->code), *error->reason ? " " : "",
+            m->file.path, r->line, clean, rpc_code_name(error->code), *error->reason ? " " : "",
             error->reason, message);
 }
 
@@ -119,7 +119,7 @@ static void take_results(struct import *m, struct batch *b,
     size_t open = 0;
     static const Holdfast__V1__Error missing = {
         PROTOBUF_C_MESSAGE_INIT(&holdfast__v1__error__descriptor),
-        CLIENT_INTERNAL,
+        RPC_INTERNAL,
         (char *)"",
         (char *)"",
         (char *)"the server told no result for this row",

@@ -147,14 +147,14 @@ static enum ctl_exit watch_cells(struct watch *w, const Holdfast__V1__WatchStock
         if (for_ms && now_ns + UINT64_C(1000000) >= end_ns)
             return CTL_OK; // the time was up, as asked
         for_ms = for_ms ? (uint32_t)((end_ns - now_ns) / 1000000) : 0;
-        if (c->status.code != CLIENT_UNAVAILABLE)
+        if (c->status.code != RPC_UNAVAILABLE)
             break;
         if (told)
             breaks = 0;
         fprintf(c->io.err, "the stream broke; it is opened again\n");
         client_pause(pause_ms);
     }
-    return c->status.code == CLIENT_OK ? CTL_OK : ctl_failed(c);
+    return c->status.code == RPC_OK ? CTL_OK : ctl_failed(c);
 }
 
 enum ctl_exit ctl_watch(struct ctl *c)

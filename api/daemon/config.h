@@ -131,6 +131,8 @@
       "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")                        \
     X(grpc_streams_max, "grpc_streams_max", COUNT, "1024", 1, 65536,                               \
       "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")                           \
+    X(grpc_key_share, "grpc_key_share", COUNT, "50", 1, 100,                                       \
+      "percent of grpc_calls_max, grpc_streams_max, watchers_max that may be one key's")           \
     X(grpc_connection_streams_max, "grpc_connection_streams_max", COUNT, "1024", 1, 65536,         \
       "calls at once on one connection")                                                           \
     X(grpc_message_bytes_max, "grpc_message_bytes_max", BYTES, "4MiB", 64 * CONFIG_KI,             \
@@ -181,7 +183,11 @@
     X(packet_eal, "packet_eal", TEXT, "", 0, 2047,                                                 \
       "arguments of DPDK's environment: packets are taken past the kernel; empty: by its sockets") \
     X(packet_device, "packet_device", TEXT, "", 0, 63,                                             \
-      "name of DPDK's device; empty: the first. It answers for packet_listen's IPv4 address")      \
+      "name of DPDK's device; empty: the first. It answers for packet_listen's address")           \
+    X(packet_also, "packet_also", TEXT, "", 0, 63,                                                 \
+      "the device's second address: IPv6 when packet_listen has IPv4, or the other way round")     \
+    X(packet_vlan, "packet_vlan", COUNT, "0", 0, 4094,                                             \
+      "VLAN tag of the device's frames; 0: they have none")                                        \
     X(packet_descriptors, "packet_descriptors", COUNT, "1024", 32, 32768,                          \
       "length of the device's rings, each queue")                                                  \
     X(packet_idle_us, "packet_idle_us", COUNT, "50", 1, 1000,                                      \
@@ -192,6 +198,8 @@
     X(odoo_database, "odoo_database", TEXT, "", 0, 63, "name of the database")                     \
     X(odoo_key_file, "odoo_key_file", TEXT, "", 0, 4095,                                           \
       "file with the API key in its first line; read again on SIGHUP")                             \
+    X(odoo_login, "odoo_login", TEXT, "", 0, 127,                                                  \
+      "login of the key's user: JSON-RPC, for Odoo 18; empty: JSON-2")                             \
     X(odoo_ca_file, "odoo_ca_file", TEXT, "", 0, 4095,                                             \
       "PEM file of trusted authorities; empty: the system's")                                      \
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \

@@ -109,10 +109,37 @@ static void folder_check(const struct config *c, struct config_errors *e)
         config_wrong(e, "moved or as_new: either the folder goes on, or it is a copy");
 }
 
-static bool is_ipv4(const char *host)
+// AF_INET or AF_INET6; 0: no address that a device can have.
+static int address_family(const char *host)
 {
     struct in_addr v4;
-    return inet_pton(AF_INET, host, &v4) == 1;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return v4.s_addr ? AF_INET : 0;
+    if (inet_pton(AF_INET6, host, &v6) != 1 || IN6_IS_ADDR_UNSPECIFIED(&v6) ||
+        IN6_IS_ADDR_MULTICAST(&v6))
+        return 0;
+    return AF_INET6;
+}
+
+static void device_check(const struct config *c, struct config_errors *e)
+{
+    char host[108];
+    uint16_t port;
+    if (!c->packet_eal[0]) {
+        if (c->packet_also[0] || c->packet_vlan)
+            config_wrong(e, "packet_also and packet_vlan: are for packet_eal");
+        return;
+    }
+    if (!config_host_port(c->packet_listen, host, sizeof host, &port))
+        return; // said already
+    int family = address_family(host), also = address_family(c->packet_also);
+    if (!family || port == 0)
+        config_wrong(e, "packet_eal: packet_listen must be an address of the device's own, IPv4 or "
+                        "[v6], and a port");
+    if (c->packet_also[0] && (!also || also == family))
+        config_wrong(e, "packet_also: must be an address of the family that packet_listen is not "
+                        "of, without a port");
 }
 
 static void packets_check(const struct config *c, struct config_errors *e)
@@ -133,11 +160,7 @@ static void packets_check(const struct config *c, struct config_errors *e)
         (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
         config_wrong(e, "packet_listen: %.80s is no address to send to: packet_advertise is needed",
                      host);
-    if (c->packet_eal[0] && config_host_port(c->packet_listen, host, sizeof host, &port) &&
-        (!is_ipv4(host) || port == 0))
-        config_wrong(e,
-                     "packet_eal: packet_listen must be an IPv4 address of the device's own, and a "
-                     "port");
+    device_check(c, e);
     if (!c->packet_tags && !c->insecure && !config_loopback(c->packet_listen))
         config_wrong(e, "packet_tags: off outside loopback, where anybody could order: turn them "
                         "on, or say insecure for a network that nobody else can reach");

@@ -5,6 +5,7 @@
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
+#include "rpc/accept.h"
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
@@ -127,7 +128,7 @@ static enum exit_code fail(enum exit_code code, const char *part, const char *wh
     return code;
 }
 
-// gRPC 1.51 stops listening for good when an accept finds no descriptor free.
+// Connections, above all, need descriptors.
 static void files_raise(void)
 {
     struct rlimit files;
@@ -306,7 +307,8 @@ static enum exit_code service_start(struct daemon *d)
                                 .desk = d->poster ? poster_desk(d->poster) : NULL,
                                 .observer = d->observer ? observer_ops(d->observer) : NULL,
                                 .pollers = (uint32_t)d->config->grpc_pollers,
-                                .watchers_max = (uint32_t)d->config->watchers_max};
+                                .watchers_max = (uint32_t)d->config->watchers_max,
+                                .key_share = (uint32_t)d->config->grpc_key_share};
     if (d->packets)
         packets_to_service(d->packets, &o.packets);
     if (service_create(&o, &d->service) == HF_OK)
@@ -378,6 +380,7 @@ static enum exit_code self_check_start(struct daemon *d)
                                    .interval_ms = (uint32_t)d->config->listener_check_ms,
                                    .answer_ms = CHECK_ANSWER_MS,
                                    .failures_max = CHECK_FAILURES,
+                                   .refused = accept_refused,
                                    .on_deaf = listener_deaf,
                                    .ctx = d};
     if (o.interval_ms == 0)

@@ -311,6 +311,8 @@ static enum hf_status node_fill(struct node *n, const struct node_options *o,
         core.clock = clock_os();
     if (hf_uuid_is_nil(core.fresh_id))
         core.fresh_id = random_id(core.clock);
+    if (getrandom(core.index_key, sizeof core.index_key, 0) != (ssize_t)sizeof core.index_key)
+        return HF_IO;
     s = core_open(&core, &n->core, report);
     if (s != HF_OK) {
         n->core = NULL;

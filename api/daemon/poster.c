@@ -93,6 +93,7 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
     o.engine = c->odoo_engine;
     o.database = c->odoo_database;
     o.key = p->key;
+    o.login = c->odoo_login;
     o.locations = p->locations;
     o.location_count = p->location_count;
     o.action_id = (uint32_t)c->odoo_action_id;

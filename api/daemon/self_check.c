@@ -128,13 +128,19 @@ static bool wait_interval(struct self_check *c)
     return !atomic_load_explicit(&c->stopping, memory_order_acquire);
 }
 
+static uint64_t refused(const struct self_check *c)
+{
+    return c->options.refused ? c->options.refused() : 0;
+}
+
 static void *check_run(void *ctx)
 {
     struct self_check *c = ctx;
     uint32_t failures = 0;
     while (wait_interval(c)) {
         char why[200] = "";
-        bool good = ask(c, why);
+        uint64_t before = refused(c);
+        bool good = ask(c, why) || refused(c) != before;
         failures = good ? 0 : failures + 1;
         if (!good)
             hf_log(HF_LOG_WARN, "listener_silent", "check=%u of=%u why=\"%s\"", failures,

@@ -22,6 +22,9 @@ struct self_check_options {
     uint32_t interval_ms;  // between checks, >= 1
     uint32_t answer_ms;    // an answer may take so long
     uint32_t failures_max; // in a row
+    // NULL, or how many connections the listener has refused so far: while it refuses, it lives. In
+    // the check's thread.
+    uint64_t (*refused)(void);
     // In the check's thread, once; `why` is of the last one. The thread ends after it.
     void (*on_deaf)(void *ctx, const char *why);
     void *ctx;

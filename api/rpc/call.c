@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define RETRY_BUSY_MS 50
-
 struct rpc_error rpc_invalid(const char *field, const char *message)
 {
     struct rpc_error e = {.code = RPC_INVALID_ARGUMENT, .message = message};
@@ -14,6 +12,14 @@ struct rpc_error rpc_invalid(const char *field, const char *message)
     bytes = bytes < sizeof e.field ? bytes : sizeof e.field - 1;
     memcpy(e.field, field, bytes);
     return e;
+}
+
+struct rpc_error rpc_no_memory(void)
+{
+    return (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                              .reason = "MEMORY",
+                              .message = "no memory for a request of this size",
+                              .retry_ms = RETRY_BUSY_MS};
 }
 
 bool rpc_expired(const struct rpc_call *pub)
@@ -37,29 +43,14 @@ void call_expired(struct call *c)
 
 static bool call_prepare(struct call *c, struct rpc_error *error)
 {
-    struct poller *p = c->poller;
-    if (!call_admit(c)) {
-        count_up(&p->metrics.refused);
-        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "TOO_MANY_CALLS",
-                                    .message = "too many calls are in progress",
-                                    .retry_ms = RETRY_BUSY_MS};
+    if (!call_admit(c, error))
         return false;
-    }
     if (rpc_expired(&c->pub)) {
         *error = expired_error(c);
         return false;
     }
-    c->pub.who = call_identify(c, error);
-    if (!c->pub.who) {
-        count_up(&p->metrics.unauthenticated);
-        return false;
-    }
     if (!call_bytes(c)) {
-        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "MEMORY",
-                                    .message = "no memory for a request of this size",
-                                    .retry_ms = RETRY_BUSY_MS};
+        *error = rpc_no_memory();
         return false;
     }
     return c->pub.method->raw || call_unpack(c, error);

@@ -1,5 +1,6 @@
 #include "rpc/rpc.h"
 
+#include "rpc/accept.h"
 #include "rpc/descriptor.h"
 #include "rpc/rpc_internal.h"
 
@@ -12,20 +13,6 @@
 #define BEARER         "Bearer "
 #define DRAIN_SLICE_MS 20
 #define DRAIN_QUIET_MS 200
-
-const char *rpc_code_name(enum rpc_code c)
-{
-    switch (c) {
-#define X(number, name)                                                                            \
-    case RPC_##name:                                                                               \
-        return #name;
-        RPC_CODE_TABLE(X)
-#undef X
-    case RPC_CODE_COUNT:
-        break;
-    }
-    return "unknown";
-}
 
 void rpc_limits_default(struct rpc_limits *l)
 {
@@ -122,11 +109,17 @@ static enum hf_status methods_register(struct rpc *r, char why[200])
     return HF_OK;
 }
 
-static void poller_init(struct rpc *r, struct poller *p, unsigned lane)
+static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
 {
+    const struct auth *auth = r->options.hooks.auth;
+    bool keys = auth && !auth_open(auth);
+    for (int i = 0; keys && i < 2; i++)
+        if (!(p->key_open[i] = calloc(AUTH_SEEN_MAX + 1, sizeof(uint32_t))))
+            return false;
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
+    p->owed = r->owed + (size_t)lane * (r->options.method_count + 1);
     pthread_mutex_init(&p->bell_lock, NULL);
     p->cq = grpc_completion_queue_create_for_next(NULL);
     p->bell_channel = grpc_lame_client_channel_create("bell", GRPC_STATUS_UNAVAILABLE, "a bell");
@@ -134,6 +127,7 @@ static void poller_init(struct rpc *r, struct poller *p, unsigned lane)
                                        grpc_slice_from_static_string("/bell"), NULL,
                                        gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     grpc_server_register_completion_queue(r->server, p->cq, NULL);
+    return true;
 }
 
 void thread_started(struct rpc *r, bool good)
@@ -179,12 +173,15 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
     if (s != HF_OK)
         return s;
     for (uint32_t i = 0; i < o->limits.pollers; i++)
-        poller_init(r, &r->pollers[i], i);
+        if (!poller_init(r, &r->pollers[i], i))
+            return fail(why, HF_NO_MEMORY, "no memory", NULL);
     int port = grpc_server_add_http2_port(r->server, o->address, r->credentials);
     if (port == 0)
         return fail(why, HF_EXISTS, "cannot listen there: in use, or no such address", o->address);
     r->port =
         port > 0 && port <= UINT16_MAX && strncmp(o->address, "unix:", 5) != 0 ? (uint16_t)port : 0;
+    accept_guard_add(r->port);
+    r->guarded = true;
     grpc_server_start(r->server);
     return HF_OK;
 }
@@ -201,12 +198,13 @@ enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char wh
     r->options.address = NULL; // borrowed for this call only
     r->pollers = calloc(o->limits.pollers, sizeof *r->pollers);
     r->registered = calloc(o->method_count, sizeof *r->registered);
+    r->owed = calloc(o->limits.pollers * (size_t)(o->method_count + 1), sizeof *r->owed);
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->certificates_lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     grpc_init();
     enum hf_status s = HF_NO_MEMORY;
-    if (r->pollers && r->registered) {
+    if (r->pollers && r->registered && r->owed) {
         r->options.address = o->address;
         s = listen_on(r, why);
         r->options.address = NULL;
@@ -320,10 +318,14 @@ void rpc_destroy(struct rpc *r)
     slow_stop(r);
     for (uint32_t i = 0; r->pollers && i < r->options.limits.pollers; i++)
         poller_end(&r->pollers[i]);
+    if (r->guarded)
+        accept_guard_remove(r->port);
     if (r->server)
         grpc_server_destroy(r->server);
     for (uint32_t i = 0; r->pollers && i < r->options.limits.pollers; i++) {
         struct poller *p = &r->pollers[i];
+        free(p->key_open[0]);
+        free(p->key_open[1]);
         if (!p->cq)
             continue;
         grpc_completion_queue_destroy(p->cq);
@@ -336,6 +338,7 @@ void rpc_destroy(struct rpc *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
     free(r->registered);
+    free(r->owed);
     free(r->pollers);
     free(r);
 }
@@ -355,7 +358,7 @@ void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram 
 
 void rpc_metrics(const struct rpc *r, struct rpc_metrics *out)
 {
-    *out = (struct rpc_metrics){0};
+    *out = (struct rpc_metrics){.connections_refused = accept_refused()};
     for (uint32_t i = 0; i < r->options.limits.pollers; i++) {
         const struct poller *p = &r->pollers[i];
 #define X(name, help) out->name += hf_load_relaxed(&p->metrics.name);

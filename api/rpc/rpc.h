@@ -8,6 +8,9 @@
 // for the disk. One *slow lane* thread runs what may block: administration, lists, the archive.
 // Each has a `local` of the service's own, made in that thread.
 //
+// Connections are bounded by the process' descriptors: when few are left, new ones are closed at
+// once (rpc/accept.h), and those that there are stay.
+//
 // A call is one request and one reply, or a stream. It belongs to one thread at a time: to its
 // poller, or, between rpc_defer and the reply, to the slow lane.
 #ifndef HOLDFAST_API_RPC_H
@@ -16,38 +19,12 @@
 #include "auth/auth.h"
 #include "base/status.h"
 #include "rpc/arena.h"
+#include "rpc_code.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-// The standard's status codes: number, name, HTTP-like meaning.
-#define RPC_CODE_TABLE(X)                                                                          \
-    X(0, OK)                                                                                       \
-    X(1, CANCELLED)                                                                                \
-    X(2, UNKNOWN)                                                                                  \
-    X(3, INVALID_ARGUMENT)                                                                         \
-    X(4, DEADLINE_EXCEEDED)                                                                        \
-    X(5, NOT_FOUND)                                                                                \
-    X(6, ALREADY_EXISTS)                                                                           \
-    X(7, PERMISSION_DENIED)                                                                        \
-    X(8, RESOURCE_EXHAUSTED)                                                                       \
-    X(9, FAILED_PRECONDITION)                                                                      \
-    X(10, ABORTED)                                                                                 \
-    X(11, OUT_OF_RANGE)                                                                            \
-    X(12, UNIMPLEMENTED)                                                                           \
-    X(13, INTERNAL)                                                                                \
-    X(14, UNAVAILABLE)                                                                             \
-    X(15, DATA_LOSS)                                                                               \
-    X(16, UNAUTHENTICATED)
-enum rpc_code {
-#define X(number, name) RPC_##name = number,
-    RPC_CODE_TABLE(X)
-#undef X
-        RPC_CODE_COUNT
-};
-const char *rpc_code_name(enum rpc_code c); // static; "unknown" for others
 
 #define RPC_FIELD_BYTES 96
 // Why a call or an item failed. Text is static or lives in the call's arena.
@@ -121,6 +98,7 @@ struct rpc_hooks {
     X(pollers, 1, "threads that take requests, each with its own completion queue")                \
     X(calls_max, 4096, "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")       \
     X(streams_max, 1024, "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")        \
+    X(key_share, 50, "percent of calls_max and of streams_max that may be one key's")              \
     X(connection_streams_max, 1024, "HTTP/2 streams of one connection")                            \
     X(message_bytes_max, 4194304, "largest request message")                                       \
     X(metadata_bytes_max, 16384, "request metadata")                                               \
@@ -242,6 +220,7 @@ void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram 
     X(messages, "messages received on streams")                                                    \
     X(bursts, "bursts of unary calls")                                                             \
     X(refused, "calls refused for a limit")                                                        \
+    X(key_refused, "of them, calls whose key had its share")                                       \
     X(unauthenticated, "calls without a valid key, or without the role")                           \
     X(malformed, "messages that are not well-formed")                                              \
     X(expired, "calls whose deadline had passed before the decision")                              \
@@ -252,6 +231,7 @@ struct rpc_metrics {
     RPC_METRIC_TABLE(X)
 #undef X
     uint64_t calls_open, streams_open, codes[RPC_CODE_COUNT];
+    uint64_t connections_refused; // closed at once, as descriptors are short; of all listeners
 };
 void rpc_metrics(const struct rpc *r, struct rpc_metrics *out); // any thread
 

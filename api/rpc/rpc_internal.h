@@ -59,7 +59,7 @@ struct call {
     grpc_call *call;
     gpr_timespec deadline;
     grpc_call_details details; // of a call for a method that is not in the table
-    uint64_t deadline_ns; // monotonic; UINT64_MAX: none
+    uint64_t deadline_ns;      // monotonic; UINT64_MAX: none
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     struct tag tags[TAG_COUNT];
@@ -67,6 +67,7 @@ struct call {
     int cancelled;
     uint32_t slot; // of the method in the table; method_count: a method that is not there
     bool counted;  // in calls_open or streams_open
+    bool stranger; // counted as one who has no key: needs none, or came without a valid one
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
     grpc_byte_buffer *reply; // NULL: it fails with `error`
@@ -95,6 +96,8 @@ struct poller {
     bool started;
     void *local;
     struct call *free;
+    uint32_t *owed;    // per method, and one more: calls that are not awaited for want of memory
+    uint32_t owed_sum; // of them all
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
     struct call *open;                          // streams that handlers have
@@ -102,10 +105,15 @@ struct poller {
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
-    uint32_t keyless_open[2]; // of them, calls and streams of methods that are open to everybody
+    uint32_t strangers_open[2]; // of them, strangers' calls and streams
+    uint32_t *key_open[2];      // calls and streams of each key, by its number; NULL: no keys
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
+
+// How long to wait when there is no room.
+#define RETRY_BUSY_MS   50
+#define RETRY_STREAM_MS 1000
 
 #define SLOW_QUEUES 4 // one for each role
 struct slow_queue {
@@ -130,10 +138,12 @@ struct rpc {
     grpc_server_credentials *credentials;
     pthread_mutex_t certificates_lock;
     grpc_ssl_server_certificate_config *certificates; // under it: not fetched yet; NULL: none
-    void **registered; // per method
+    void **registered;                                // per method
     struct poller *pollers;
+    uint32_t *owed; // the pollers'
     struct slow_lane slow;
     uint16_t port;
+    bool guarded;       // see accept.h
     uint32_t draining;  // atomic
     uint32_t shut_down; // atomic: the server has no call left
     struct park park;
@@ -167,13 +177,15 @@ void certificates_fini(struct rpc *r);
 void *poller_run(void *poller);
 void poller_wake(struct poller *p);
 void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
-// Counts it in; false: beyond the limit. What is open to everybody has the same limits once more,
-// for itself: whoever comes without a key takes nothing from those who have one.
-bool call_admit(struct call *c);
+// Who is calling, and whether there is room: counts it in. False: *error is filled. Strangers have
+// the same limits once more, for themselves: whoever comes without a key takes nothing from those
+// who have one. Of what these have, one key gets a share.
+bool call_admit(struct call *c, struct rpc_error *error);
 void call_release(struct call *c); // back to the poller's list, after its last tag
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
+struct rpc_error rpc_no_memory(void);
 bool call_unpack(struct call *c, struct rpc_error *error);
 grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
 grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count);
@@ -190,8 +202,8 @@ void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
-void stream_pump(struct call *c);   // sends what may go now
-void stream_listed(struct call *c); // taken off the poller's list: tells, or ends
+void stream_pump(struct call *c);     // sends what may go now
+void stream_listed(struct call *c);   // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);
 
 // ------------------------------------------------------------------- slow.c

@@ -37,23 +37,6 @@ static void unsent_drop(struct stream *s)
 
 // ------------------------------------------------------------------------------- begin
 
-static bool stream_admit(struct call *c, struct rpc_error *error)
-{
-    struct poller *p = c->poller;
-    if (!call_admit(c)) {
-        count_up(&p->metrics.refused);
-        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "TOO_MANY_STREAMS",
-                                    .message = "too many streams are open",
-                                    .retry_ms = 1000};
-        return false;
-    }
-    c->pub.who = call_identify(c, error);
-    if (!c->pub.who)
-        count_up(&p->metrics.unauthenticated);
-    return c->pub.who != NULL;
-}
-
 void stream_arrived(struct call *c)
 {
     struct poller *p = c->poller;
@@ -67,7 +50,7 @@ void stream_arrived(struct call *c)
     start(c, &closed, 1, TAG_CLOSED);
     grpc_op opened = {.op = GRPC_OP_SEND_INITIAL_METADATA};
     start(c, &opened, 1, TAG_OPENED);
-    if (!stream_admit(c, &error)) {
+    if (!call_admit(c, &error)) {
         rpc_finish(&c->pub, &error);
         return;
     }

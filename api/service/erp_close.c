@@ -7,12 +7,14 @@
 
 #include <string.h>
 
-#define DAY_MS        (UINT64_C(24) * 3600 * 1000)
-#define DAYS_MAX      32
-#define GROUPS_MAX    4096
-#define DOCUMENTS_MAX 10000
-#define LINES_MAX     (UINT32_C(1) << 22) // of all postings of the days that are looked at
-#define DISORDER      100000              // records of one moment, at most
+#define DAY_MS         (UINT64_C(24) * 3600 * 1000)
+#define DAYS_MAX       32
+#define GROUPS_MAX     4096
+#define DOCUMENTS_MAX  10000
+#define ITEM_BYTES_MAX 192 // of a group or a document as packed, with names as long as they may be
+static_assert((GROUPS_MAX + DOCUMENTS_MAX) * ITEM_BYTES_MAX <= ANSWER_BYTES_MAX, "one answer");
+#define LINES_MAX (UINT32_C(1) << 22) // of all postings of the days that are looked at
+#define DISORDER  100000              // records of one moment, at most
 
 typedef Holdfast__V1__CloseTotal Total;
 typedef Holdfast__V1__CloseDocument Document;

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELLS_MAX  1000
-#define ORDERS_MAX 20000
-#define VIEWS      256
+#define CELLS_MAX 1000
+// Of a cell or an order as packed, with all names as long as they may be.
+#define ITEM_BYTES_MAX 192
+#define ORDERS_MAX     (ANSWER_BYTES_MAX / ITEM_BYTES_MAX - CELLS_MAX)
+#define VIEWS          256
 
 typedef Holdfast__V1__ShortOrder Order;
 typedef Holdfast__V1__ShortCell Cell;

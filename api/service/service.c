@@ -285,7 +285,10 @@ enum hf_status service_create(const struct service_options *o, struct service **
         return HF_NO_MEMORY;
     s->options = *o;
     s->locals = calloc(o->pollers + 1, sizeof(void *));
-    if (!s->locals || health_create(s) != HF_OK || packet_book_create(s) != HF_OK) {
+    bool keys = o->auth && !auth_open(o->auth) && o->key_share > 0;
+    s->key_watching = keys ? calloc(AUTH_SEEN_MAX + 1, sizeof(uint32_t)) : NULL;
+    if (!s->locals || (keys && !s->key_watching) || health_create(s) != HF_OK ||
+        packet_book_create(s) != HF_OK) {
         service_destroy(s);
         return HF_NO_MEMORY;
     }
@@ -301,6 +304,7 @@ void service_destroy(struct service *s)
             free(s->locals[i]);
         }
     free(s->locals);
+    free(s->key_watching);
     health_destroy(s);
     packet_book_destroy(s);
     free(s);

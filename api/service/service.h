@@ -41,6 +41,7 @@ struct service_options {
     struct flush_observer *observer; // borrowed; NULL: as above
     uint32_t pollers;
     uint32_t watchers_max; // WatchStock streams open at once
+    uint32_t key_share;    // percent of them that may be one key's; 0: all
     struct service_packets packets;
 };
 

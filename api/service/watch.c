@@ -43,6 +43,7 @@ struct watch {
     struct rpc_call *call;
     struct watch_hub *hub;
     struct core *core;
+    uint32_t *of_key;      // atomic: counts the streams of its key; NULL: not counted
     struct chosen *chosen; // sorted by handle; NULL: all cells
     uint32_t chosen_count;
     bool added, sending, scanning, complete;
@@ -253,6 +254,21 @@ static void watch_wake(void *ctx)
     rpc_wake(((struct watch *)ctx)->call);
 }
 
+// False: its key watches as much as one key may.
+static bool watch_count(struct service *s, struct watch *w)
+{
+    uint64_t share = (uint64_t)s->options.watchers_max * s->options.key_share / 100;
+    uint32_t *count = s->key_watching ? &s->key_watching[w->call->who->number] : NULL;
+    if (!count || w->call->who->number == 0)
+        return true;
+    if (hf_add(count, 1) >= (share ? share : 1)) {
+        hf_add(count, UINT32_MAX);
+        return false;
+    }
+    w->of_key = count;
+    return true;
+}
+
 static bool watch_begin(struct service_local *l, struct watch *w, struct rpc_error *error)
 {
     const Holdfast__V1__WatchStockRequest *in = (const void *)w->call->request;
@@ -263,6 +279,13 @@ static bool watch_begin(struct service_local *l, struct watch *w, struct rpc_err
     }
     if (!watch_choose(l, w, in, error))
         return false;
+    if (!watch_count(l->service, w)) {
+        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "KEY_SHARE",
+                                    .message = "streams of this key watch as much as one key may",
+                                    .retry_ms = TOO_MANY_RETRY_MS};
+        return false;
+    }
     w->need = core_durable(w->core);
     w->watcher = (struct watch_watcher){.wake = watch_wake,
                                         .ctx = w,
@@ -343,6 +366,8 @@ void watch_stock_closed(void *ctx, void *local, struct rpc_call *call)
         return;
     if (w->added)
         watch_hub_remove(w->hub, &w->watcher);
+    if (w->of_key)
+        hf_add(w->of_key, UINT32_MAX);
     free(w->chosen);
     free(w);
 }

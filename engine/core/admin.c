@@ -45,7 +45,7 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
         return;
     }
     // The scale is the SKU's: its cells' quantities are added up.
-    if (stock_directory_of_sku(d, names->reference, names->reference_bytes, &handle, 1) != 0 &&
+    if (stock_directory_sku_first(d, names->reference, names->reference_bytes, &handle) &&
         c->stock.scales[handle] != scale) {
         answer(out, CORE_OUT_CONFLICT, CORE_FIELD_SCALE);
         return;
@@ -159,7 +159,7 @@ static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64
                                 struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
-    uint64_t id_hash = hf_hash_uuid(&id);
+    uint64_t id_hash = stock_hash(slots, &id);
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
     if (!found) {

@@ -531,7 +531,7 @@ static enum hf_status ids_drop(struct core_shadow *s, uint32_t budget)
         if (s->cursor + DROP_AHEAD < end) {
             const struct stock_slot *ahead = &slots->slots[s->cursor + DROP_AHEAD];
             if (slot_ended(ahead))
-                hf_prefetch_write(stock_bucket(slots, hf_hash_uuid(&ahead->id)));
+                hf_prefetch_write(stock_bucket(slots, stock_hash(slots, &ahead->id)));
         }
         if (slot_ended(&slots->slots[s->cursor]))
             replay_drop_slot(&s->replay, (uint32_t)s->cursor);

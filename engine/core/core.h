@@ -189,6 +189,8 @@ struct core_options {
     struct storage *storage; // borrowed; the data folder
     struct clock *clock;     // borrowed
     struct hf_uuid fresh_id; // engine id if the folder is new: random, from the caller
+    uint64_t index_key[2];   // of the index of ids, in memory alone: random, from the caller, where
+                             // clients choose ids. default 0
     uint32_t cells_max;      // default 1,000,000
     uint32_t ids_max;        // live reservations and remembered ids. default 4,000,000
     uint32_t blocks_max;     // 256-byte blocks for lines and text beyond one short line.
@@ -214,7 +216,9 @@ struct core_options {
     uint64_t retention_ms;   // of the archive. default 400 days
     bool outbox; // a reader posts movements elsewhere: what core_outbox_taken has not passed stays,
                  // in the archive or, without one, in segments. default false
-    struct journal_options journal; // storage and clock are filled in by core
+    struct journal_options journal; // storage and clock are filled in by core. With a buffer_bytes
+                                    // below HF_RECORD_BYTES_MAX the caller keeps orders narrower:
+                                    // 48 + 32 bytes a line + 256 must fit, or the engine asserts
 };
 void core_options_default(struct core_options *o);
 

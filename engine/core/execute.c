@@ -343,7 +343,7 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             valid[i] = false;
             continue;
         }
-        hashes[i] = hf_hash_uuid(&r->id);
+        hashes[i] = stock_hash(&c->stock.slots, &r->id);
         hf_prefetch_write(stock_bucket(&c->stock.slots, hashes[i]));
         valid[i] = request_valid(c, r, &w->answers[i]);
         if (valid[i] && r->line_count)

@@ -205,6 +205,10 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                                     .id_skew_ms = c->options.skew_ms};
         if ((s = archive_create(&a, &c->archive)) != HF_OK)
             return fail(report, s, "the archive could not be opened");
+        if (archive_lsn(c->archive) && archive_lsn(c->archive) + 1 < journal_oldest_lsn(c->journal))
+            return fail(report, HF_DAMAGED,
+                        "the archive ends before the segments begin: it was off for a while, or "
+                        "its newest files are missing; see OPERATIONS, archive with a gap");
     }
     if ((s = shadow_create(c, kept)) != HF_OK)
         return fail(report, s, "the checkpointer's shadow could not be made");
@@ -233,7 +237,8 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     uint64_t chunk = o->journal.segment_bytes / 256;
     c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
     struct stock_sizes sizes = {o->cells_max, o->ids_max, o->blocks_max, o->workers_max + 1,
-                                true, o->huge_pages, o->prefault};
+                                true, o->huge_pages, o->prefault,
+                                {o->index_key[0], o->index_key[1]}};
     if ((s = stock_init(&c->stock, &sizes)) != HF_OK)
         return fail(report, s, NULL);
     struct recovering rec = {.replay = {.stock = &c->stock, .skew_ms = o->skew_ms}};

@@ -84,6 +84,8 @@ static void letter_remove(struct flush *f, struct flush_dead *d)
 
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms)
 {
+    if (f->failed != HF_OK)
+        return HF_BUSY;
     struct flush_dead *d = letter_find(f, id);
     if (!d)
         return HF_NOT_FOUND;
@@ -138,7 +140,7 @@ static enum hf_status discards_write(struct flush *f, uint64_t now_ms)
 }
 
 // HF_AGAIN: no room on the disk now.
-static enum hf_status discards_save(struct flush *f, uint64_t now_ms)
+enum hf_status discards_save(struct flush *f, uint64_t now_ms)
 {
     enum hf_status s = discards_write(f, now_ms);
     if (s == HF_NO_SPACE || s == HF_NO_MEMORY)
@@ -181,7 +183,8 @@ enum hf_status discards_load(struct flush *f, char why[200])
 {
     struct chunkfile_header h;
     struct chunkfile_reader *r;
-    f->discards = calloc(FLUSH_DISCARDS_MAX, sizeof *f->discards);
+    if (!f->discards) // else it begins anew
+        f->discards = calloc(FLUSH_DISCARDS_MAX, sizeof *f->discards);
     if (!f->discards)
         return HF_NO_MEMORY;
     enum hf_status s =
@@ -238,6 +241,8 @@ static void intent_fill(struct flush *f, const struct flush_dead *d,
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms)
 {
+    if (f->failed != HF_OK)
+        return HF_BUSY;
     for (uint32_t i = 0; i < f->discard_count; i++) {
         bool same = hf_uuid_equal(f->discards[i].request_id, k->request_id);
         if (same || f->discards[i].letter == k->letter)
@@ -246,7 +251,7 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
     struct flush_dead *d = letter_find(f, k->letter);
     if (!d)
         return HF_NOT_FOUND;
-    if (d->retry || f->failed != HF_OK)
+    if (d->retry)
         return HF_BUSY;
     if (f->discard_count == FLUSH_DISCARDS_MAX)
         return HF_FULL;
@@ -307,6 +312,7 @@ static enum hf_status discard_append(struct flush *f, struct core_worker *w,
     switch (a.outcome) {
     case CORE_OUT_DONE:
         d->ticket = a.ticket;
+        f->appended_lsn = a.ticket > f->appended_lsn ? a.ticket : f->appended_lsn;
         d->state = FLUSH_DISCARD_APPENDED;
         return HF_OK;
     case CORE_OUT_BUSY:

@@ -106,9 +106,9 @@ static bool letters_add(struct flush_fates *k, const struct flush *f)
 
 enum hf_status flush_fates_create(const struct flush *f, struct flush_fates **out)
 {
-    struct flush_fates *k = calloc(1, sizeof *k);
+    struct flush_fates *k = f->failed == HF_OK ? calloc(1, sizeof *k) : NULL;
     if (!k)
-        return HF_NO_MEMORY;
+        return f->failed == HF_OK ? HF_NO_MEMORY : HF_BUSY;
     k->flush = f;
     k->storage = f->options.storage;
     k->engine_id = f->history.engine_id;

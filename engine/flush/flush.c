@@ -83,8 +83,9 @@ void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const ch
         hf_log(HF_LOG_ERROR, "flush_paused", "why=%s help=\"%s\" odoo=\"%s\"",
                flush_pause_name(why), flush_pause_help(why), words);
     // What a person has to mend is tried at the slowest pace.
-    f->pause_until_ms = now_ms + (why == FLUSH_PAUSE_ODOO_AWAY ? flush_backoff(f, f->failures++)
-                                                               : f->options.retry_max_ms);
+    bool passes = why == FLUSH_PAUSE_ODOO_AWAY || why == FLUSH_PAUSE_DISK_ERROR;
+    f->pause_until_ms =
+        now_ms + (passes ? flush_backoff(f, f->failures++) : f->options.retry_max_ms);
     f->pause = why;
     f->contacted = false;
 }
@@ -123,6 +124,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "database must be 1 to 63 characters without spaces";
     if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
+    if (o->login && *o->login && !header_valid(o->login, ODOO_LOGIN_BYTES_MAX))
+        return "login must be at most 127 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
     if (o->location_count > FLUSH_LOCATIONS_MAX || (o->location_count && !o->locations))
@@ -202,6 +205,8 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->next_batch = f->next_dead = 1;
         f->must_save = true;
         s = HF_OK;
+    } else {
+        f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
     if (s == HF_OK)
@@ -230,8 +235,9 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     wrong = places_fill(f);
     wrong = wrong ? wrong : hours_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
-    f->options.engine = f->options.database = f->options.key = NULL;
+    f->options.engine = f->options.database = f->options.key = f->options.login = NULL;
     enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
@@ -333,6 +339,11 @@ static void metrics_publish(struct flush *f)
 {
     struct flush_metrics *m = &f->metrics;
     uint64_t movements = 0, oldest = 0;
+    bool full = f->pause == FLUSH_PAUSE_NONE && f->dead_full;
+    hf_store_relaxed(&m->calling, f->calling);
+    hf_store_relaxed(&m->pause, (uint64_t)(full ? FLUSH_PAUSE_DEAD_LETTERS : f->pause));
+    if (f->failed != HF_OK)
+        return; // what is in memory may be half of it: the last figures stay
     for (uint32_t i = 0; i < f->batch_count; i++)
         for (uint32_t k = 0; k < f->batches[i].line_count; k++) {
             const struct flush_line *l = &f->batches[i].lines[k];
@@ -351,7 +362,6 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->open_movements, movements);
     hf_store_relaxed(&m->oldest_ms, oldest);
     hf_store_relaxed(&m->dead_letters, f->dead_count);
-    hf_store_relaxed(&m->calling, f->calling);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
     enum flush_pause told = f->pause;
@@ -364,11 +374,22 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->pause, (uint64_t)told);
 }
 
+static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)
+{
+    if (f->failed != HF_OK)
+        return flush_recovers(f) ? recover_step(f, now_ms) : f->failed;
+    enum hf_status s = step(f, w, now_ms);
+    if (!flush_recovers(f))
+        return s;
+    recover_announce(f, now_ms);
+    return HF_AGAIN;
+}
+
 enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status s = f->failed != HF_OK ? f->failed : core_status(f->options.core);
+    enum hf_status s = core_status(f->options.core);
     if (s == HF_OK)
-        s = step(f, w, now_ms);
+        s = step_or_recover(f, w, now_ms);
     metrics_publish(f);
     return s;
 }

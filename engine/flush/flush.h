@@ -75,6 +75,8 @@ enum flush_cause {
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
+    X(DISK_ERROR, "a file of the flusher's own fails; it is tried again, from what is on the "     \
+                  "disk")                                                                          \
     X(CLOSED, "it is one of the closed hours")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
@@ -134,6 +136,7 @@ struct flush_options {
     const char *engine;      // name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life
     const char *database;    // of X-Odoo-Database
     const char *key;         // never logged
+    const char *login;       // of the key's user: JSON-RPC, for Odoo 18; NULL or empty: JSON-2
     const struct flush_location *locations;
     uint32_t location_count; // <= FLUSH_LOCATIONS_MAX
     uint32_t action_id;      // of the one-call server action; 0: two calls
@@ -224,7 +227,7 @@ uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dea
                          uint32_t max);
 // Its movement goes out again in a new batch, under a new name; the wish is durable when it
 // returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
-// HF_NOT_FOUND; HF_BUSY: the disk is full.
+// HF_NOT_FOUND; HF_BUSY: the disk is full, or fails.
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
 
 #define FLUSH_ACTOR_BYTES  48
@@ -265,7 +268,8 @@ uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_d
     X(calls, "calls to Odoo")                                                                      \
     X(calls_failed, "calls without the wanted answer")                                             \
     X(pace_cuts, "times that fewer calls at once were made, because Odoo failed")                  \
-    X(state_writes, "times that the durable state was written")
+    X(state_writes, "times that the durable state was written")                                    \
+    X(recoveries, "times that it began anew, after an error of its own files")
 struct flush_metrics {
 #define X(name, help) uint64_t name;
     FLUSH_METRIC_TABLE(X)

@@ -199,7 +199,9 @@ struct flush {
     bool dead_full;       // something waits for room among the dead letters
     uint64_t close_at_ms; // the window not before
     uint64_t random;
-    enum hf_status failed;        // final
+    bool begun;                   // the state was loaded or written once
+    uint64_t appended_lsn;        // of the last acknowledgement that this process made
+    enum hf_status failed;        // HF_IO and HF_NO_MEMORY: until it has begun anew; else final
     struct flush_metrics metrics; // atomics
 };
 
@@ -271,6 +273,16 @@ bool history_note(struct flush *f, const struct flush_batch *b, struct hf_uuid o
 enum hf_status discards_load(struct flush *f, char why[200]);
 // Takes what is to be retried into the window; brings discards on. HF_AGAIN: nothing to do.
 enum hf_status deadletter_step(struct flush *f, struct core_worker *w, uint64_t now_ms);
+
+enum hf_status discards_save(struct flush *f, uint64_t now_ms);
+
+// ------------------------------------------------------------------- recover.c
+// Whether its failure is one that it recovers from by beginning anew.
+bool flush_recovers(const struct flush *f);
+// It has just failed so: held until the first try.
+void recover_announce(struct flush *f, uint64_t now_ms);
+// Begins anew, when it is time. HF_OK: done; HF_AGAIN: not yet; else final.
+enum hf_status recover_step(struct flush *f, uint64_t now_ms);
 
 // ------------------------------------------------------------------- moved.c, learn.c
 enum hf_status moved_load(struct flush *f, char why[200]);

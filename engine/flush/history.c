@@ -17,6 +17,9 @@
 #define VERSION 1
 #define PREFIX  "posted-"
 #define SUFFIX  ".hfp"
+#define RENEWED "posted.new"
+
+#define PIECE_BYTES (64u << 10)
 
 struct file_head {
     char magic[8];
@@ -196,6 +199,65 @@ enum hf_status history_append(struct history *h, struct history_entry *e,
     if (st == HF_OK)
         h->at += sizeof *e + bytes;
     return st;
+}
+
+static enum hf_status file_copy(struct storage *s, int from, int to, uint64_t bytes)
+{
+    enum hf_status st = HF_OK;
+    unsigned char *piece = malloc(PIECE_BYTES);
+    if (!piece)
+        return HF_NO_MEMORY;
+    for (uint64_t at = 0; at < bytes && st == HF_OK; at += PIECE_BYTES) {
+        size_t n = bytes - at < PIECE_BYTES ? (size_t)(bytes - at) : PIECE_BYTES, done;
+        st = s->ops->pread(s, from, piece, n, at, &done);
+        if (st == HF_OK && done < n)
+            st = HF_IO; // it was there a moment ago
+        if (st == HF_OK)
+            st = s->ops->pwrite(s, to, piece, n, at);
+    }
+    free(piece);
+    return st == HF_OK ? s->ops->sync(s, to) : st;
+}
+
+static enum hf_status file_replace(struct history *h, int from, const char *name, uint64_t bytes)
+{
+    struct storage *s = h->storage;
+    int to;
+    enum hf_status st = s->ops->unlink(s, RENEWED);
+    if (st == HF_OK || st == HF_NOT_FOUND)
+        st = s->ops->open(s, RENEWED, STORAGE_READ | STORAGE_WRITE | STORAGE_CREATE, &to);
+    if (st != HF_OK)
+        return st;
+    st = file_copy(s, from, to, bytes);
+    s->ops->close(s, to);
+    if (st == HF_OK)
+        st = s->ops->rename(s, RENEWED, name);
+    return st == HF_OK ? s->ops->sync_folder(s) : st;
+}
+
+enum hf_status history_renew(struct history *h)
+{
+    struct storage *s = h->storage;
+    char name[STORAGE_NAME_BYTES];
+    uint64_t end;
+    int file;
+    history_fini(h);
+    if (h->day == 0)
+        return HF_OK; // nothing was written
+    file_name(h->day, name);
+    enum hf_status st = s->ops->open(s, name, STORAGE_READ, &file);
+    if (st != HF_OK)
+        return st == HF_NOT_FOUND ? HF_OK : st;
+    struct entry_room *room = malloc(sizeof *room);
+    st = room ? head_read(s, file, h->engine_id) : HF_NO_MEMORY;
+    bool whole = st != HF_NOT_FOUND; // else nothing was told
+    if (st == HF_OK)
+        st = file_walk(s, file, room, NULL, NULL, &end);
+    if (st == HF_OK)
+        st = file_replace(h, file, name, end);
+    free(room);
+    s->ops->close(s, file);
+    return whole ? st : s->ops->unlink(s, name);
 }
 
 struct expiring {

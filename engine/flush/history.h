@@ -42,6 +42,9 @@ void history_fini(struct history *h);
 // Fills crc. Durable when HF_OK. HF_NO_SPACE: later; HF_IO, HF_DAMAGED.
 enum hf_status history_append(struct history *h, struct history_entry *e,
                               const struct flush_line *lines) HF_CHECKED;
+// Writes the file that was last written to anew, as far as it is whole, and puts it in the place
+// of the old one: after an error nobody knows what of that is on the disk.
+enum hf_status history_renew(struct history *h) HF_CHECKED;
 // Removes files of days before `first_day` (days since 1970). The writer's thread.
 enum hf_status history_expire(struct history *h, uint64_t first_day);
 

@@ -3,6 +3,8 @@
 //     remembered of its line from then on.
 //  I2 Within the process it is appended once; a start looks for its id in archive and journal
 //  first.
+//  I3 After an error of the file it is read again and written anew before anything is done: what
+//     was read back may be in the page cache only.
 #include "flush/inbound_internal.h"
 
 #include "base/atomics.h"
@@ -460,8 +462,8 @@ static enum hf_status refresh(struct inbound *in, uint64_t now_ms)
     return s == HF_OK ? HF_OK : HF_AGAIN;
 }
 
-// The disk was full: what is in memory is ahead of it, and must not be believed.
-static enum hf_status reload(struct inbound *in, uint64_t watermark_ms)
+// The disk was full, or failed (I3): what is in memory is ahead of it, and must not be believed.
+static enum hf_status reload(struct inbound *in, uint64_t watermark_ms, uint64_t now_ms)
 {
     char why[200];
     in->line_count = in->intent_count = in->intents_done = in->kept_count = 0;
@@ -475,6 +477,19 @@ static enum hf_status reload(struct inbound *in, uint64_t watermark_ms)
     in->kept = NULL;
     in->line_room = in->intent_room = 0;
     enum hf_status s = inbound_load(in, why);
+    if (s == HF_OK)
+        in->baseline = false;
+    if (s == HF_OK && in->again) {
+        s = inbound_save(in, now_ms);
+        in->again = s != HF_OK;
+    }
+    if (s == HF_IO || s == HF_NO_MEMORY || s == HF_AGAIN) {
+        in->again = true;
+        return HF_AGAIN;
+    }
+    in->again = false;
+    if (s == HF_NOT_FOUND && !in->baseline)
+        s = HF_DAMAGED; // it was there once
     return s == HF_OK || s == HF_NOT_FOUND ? HF_AGAIN : fail(in, s, why);
 }
 
@@ -515,8 +530,13 @@ static enum hf_status intend(struct inbound *in, uint64_t now_ms)
     ok = ok && lines_remember(in);
     in->watermark_ms = in->seen_ms;
     enum hf_status s = ok ? inbound_save(in, now_ms) : HF_AGAIN; // I1
-    if (s == HF_AGAIN)
-        return reload(in, watermark_ms);
+    if (s == HF_IO) {
+        hf_log(HF_LOG_ERROR, "inbound_file", "status=%s note=\"it is read again\"",
+               hf_status_name(s));
+        in->again = true;
+    }
+    if (s == HF_AGAIN || s == HF_IO)
+        return reload(in, watermark_ms, now_ms);
     if (s != HF_OK)
         return fail(in, s, "the state could not be written");
     in->baseline = false;
@@ -549,7 +569,11 @@ static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t n
 enum hf_status inbound_poll(struct inbound *in, struct core_worker *w, uint64_t now_ms)
 {
     in->worker = w;
-    enum hf_status s = in->failed != HF_OK ? in->failed : poll(in, w, now_ms);
+    enum hf_status s = in->failed != HF_OK ? in->failed
+                       : in->again         ? reload(in, in->watermark_ms, now_ms)
+                                           : HF_OK;
+    if (s == HF_OK)
+        s = poll(in, w, now_ms);
     if (s == HF_OK)
         hf_store_relaxed(&in->metrics.polled_ms, now_ms);
     count(s == HF_OK ? &in->metrics.polls : &in->metrics.polls_failed, 1);

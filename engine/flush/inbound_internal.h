@@ -47,6 +47,7 @@ struct inbound {
     uint32_t intents_done; // of them, appended
     bool baseline;         // nothing was ever written down
     bool found;            // intents of an earlier process were looked up
+    bool again;            // the file failed: what is in memory counts for nothing
     uint64_t ticket;       // of the last
     uint64_t read_ms;      // locations and products were read
     int64_t *demand;       // by handle

@@ -18,7 +18,9 @@ enum hf_status mirror_init(struct mirror *m, struct core *core, struct http *htt
 {
     *m = (struct mirror){
         .core = core, .locations = o->locations, .location_count = o->location_count};
-    return odoo_init(&m->odoo, http, o->database, o->key, o->timeout_ms) ? HF_OK : HF_NO_MEMORY;
+    bool ready = odoo_init(&m->odoo, http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&m->odoo, o->login ? o->login : "");
+    return ready ? HF_OK : HF_NO_MEMORY;
 }
 
 void mirror_fini(struct mirror *m)

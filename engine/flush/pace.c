@@ -266,6 +266,7 @@ struct flush_poster *flush_poster_create(struct flush *f, struct http *http)
     struct flush_poster *p = calloc(1, sizeof *p);
     if (p && odoo_init(&p->odoo, http, "", "", f->options.timeout_ms)) {
         p->flush = f;
+        odoo_login_set(&p->odoo, f->odoo.login);
         memcpy(p->odoo.database_header, f->odoo.database_header, sizeof p->odoo.database_header);
         return p;
     }

@@ -99,6 +99,7 @@ enum hf_status state_save(struct flush *f, uint64_t now_ms)
     }
     if (s != HF_OK)
         return flush_fail(f, s, "the state could not be written");
+    f->begun = true;
     f->must_save = f->stale = false;
     f->saved_taken = f->taken_lsn;
     core_outbox_taken(f->options.core, f->taken_lsn);

@@ -191,7 +191,7 @@ static struct sender_options sender_of(const struct run *r, uint32_t thread)
                                    .transport = o->way,
                                    .frame_items = (uint32_t)o->frame_items,
                                    .packet_try_ms = (uint32_t)o->packet_try_ms,
-                                   .wire = {o->packet_eal, o->packet_local},
+                                   .wire = {.eal = o->packet_eal, .local = o->packet_local},
                                    .stream = o->stream,
                                    .batch_max = (uint32_t)o->batch,
                                    .window = (uint32_t)o->window,

@@ -6,12 +6,14 @@
 #include "packet_client/packet_client.h"
 
 struct wire_options {
-    const char *eal;   // arguments of DPDK's environment, separated by spaces; its first device
-    const char *local; // IPv4 address and UDP port of this side, such as "10.0.0.1:40000"
+    const char *eal;    // arguments of DPDK's environment, separated by spaces; NULL: it is the
+                        // caller's, who has started it and stops it after the transport
+    const char *device; // name; NULL: the first there is
+    const char *local;  // IPv4 address and UDP port of this side, such as "10.0.0.1:40000"
 };
 
-// One for a process. NULL: why says what, which may be that this program was built without DPDK.
-// Blocking, set-up.
+// One at a time, and of its own environment one for a process. NULL: why says what, which may be
+// that this program was built without DPDK. Blocking, set-up.
 struct packet_transport *wire_transport(const struct wire_options *o, char why[PACKET_CLIENT_WHY]);
 
 // ------------------------------------------------------------------------------- bytes

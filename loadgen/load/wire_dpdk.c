@@ -26,7 +26,7 @@ struct wire {
     struct packet_transport ops; // first
     struct wire_ends ends;
     uint16_t device;
-    bool started;
+    bool started, environment; // what is its own
     struct rte_mempool *pool;
     uint64_t asked_ns;
     struct rte_mbuf *came[BURST]; // received while waiting
@@ -174,7 +174,8 @@ static void wire_destroy(struct packet_transport *t)
         fprintf(stderr, "holdfast-load: %u packet buffers are lost: a bug\n",
                 rte_mempool_in_use_count(w->pool));
     rte_mempool_free(w->pool);
-    rte_eal_cleanup();
+    if (w->environment)
+        rte_eal_cleanup();
     free(w);
 }
 
@@ -210,7 +211,7 @@ static bool eal_start(const char *arguments, char why[PACKET_CLIENT_WHY])
     return taken >= 0;
 }
 
-static const char *device_start(struct wire *w)
+static const char *device_start(struct wire *w, const char *name)
 {
     struct rte_eth_conf conf = {0};
     struct rte_ether_addr mac;
@@ -218,6 +219,8 @@ static const char *device_start(struct wire *w)
     w->device = (uint16_t)rte_eth_find_next_owned_by(0, RTE_ETH_DEV_NO_OWNER);
     if (w->device >= RTE_MAX_ETHPORTS)
         return "EAL has opened no device";
+    if (name && rte_eth_dev_get_port_by_name(name, &w->device) != 0)
+        return "EAL has opened no such device";
     unsigned socket = (unsigned)rte_eth_dev_socket_id(w->device);
     w->pool =
         rte_pktmbuf_pool_create("hf-load", BUFFERS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, (int)socket);
@@ -236,9 +239,10 @@ static const char *device_start(struct wire *w)
 
 struct packet_transport *wire_transport(const struct wire_options *o, char why[PACKET_CLIENT_WHY])
 {
-    static bool there;
-    struct wire *w = there ? NULL : calloc(1, sizeof *w);
-    snprintf(why, PACKET_CLIENT_WHY, "%s", there ? "DPDK is for one thread" : "no memory");
+    static bool there; // an environment cannot be started again
+    bool again = there && o->eal;
+    struct wire *w = again ? NULL : calloc(1, sizeof *w);
+    snprintf(why, PACKET_CLIENT_WHY, "%s", again ? "DPDK is for one thread" : "no memory");
     if (!w)
         return NULL;
     if (!o->local || !wire_address_read(o->local, w->ends.ip, &w->ends.port)) {
@@ -247,18 +251,19 @@ struct packet_transport *wire_transport(const struct wire_options *o, char why[P
         free(w);
         return NULL;
     }
-    if (!eal_start(o->eal, why)) {
+    if (o->eal && !eal_start(o->eal, why)) {
         free(w);
         return NULL;
     }
-    there = true;
+    w->environment = o->eal != NULL;
+    there = there || w->environment;
     w->ops = (struct packet_transport){.connect = wire_connect,
                                        .send = wire_send,
                                        .receive = wire_receive,
                                        .wait = wire_wait,
                                        .now_ns = wire_now_ns,
                                        .destroy = wire_destroy};
-    const char *bad = device_start(w);
+    const char *bad = device_start(w, o->device);
     if (!bad) {
         why[0] = '\0';
         return &w->ops;

@@ -165,6 +165,7 @@ static const char usage[] =
     "  --fixed-ms N          of a posting [0]     --line-ms N  and per line [0]\n"
     "  --lookup-ms N         of everything else [0]; --measured: 50, 7 and 7\n"
     "  --no-action           the one-call server action is not installed\n"
+    "  --odoo N              18 or 19 [19]; 18 answers /jsonrpc only\n"
     "  --keep-alive          keep connections; Odoo's prefork server does not\n"
     "  --log FILE            survives kills: what changes is written there, and done again at "
     "start\n"
@@ -189,6 +190,7 @@ enum choice {
     LOOKUP,
     MEASURED,
     NO_ACTION,
+    ODOO,
     KEEP_ALIVE,
     PICKINGS,
     MOVES,
@@ -245,6 +247,9 @@ static void option_take(struct arguments *a, int which, const char *value)
     case NO_ACTION:
         o->server_action = false;
         break;
+    case ODOO:
+        o->version = number(value) < 19 ? 18 : 19;
+        break;
     case KEEP_ALIVE:
         server.keep_alive = true;
         break;
@@ -285,6 +290,7 @@ static void parse(int argc, char **argv, struct arguments *a)
                 {"lookup-ms", 1, LOOKUP},
                 {"measured", 0, MEASURED},
                 {"no-action", 0, NO_ACTION},
+                {"odoo", 1, ODOO},
                 {"keep-alive", 0, KEEP_ALIVE},
                 {"pickings-max", 1, PICKINGS},
                 {"moves-max", 1, MOVES},

@@ -274,7 +274,8 @@ void sandbox_options_default(struct sandbox_options *o)
                                   .products_max = 1000000,
                                   .pickings_max = 1000000,
                                   .moves_max = 8000000,
-                                  .server_action = true};
+                                  .server_action = true,
+                                  .version = 19};
 }
 
 struct sandbox *sandbox_create(const struct sandbox_options *o)

@@ -39,7 +39,7 @@ def make_stubs(out):
     os.makedirs(source)
     proto = os.path.join(ROOT, "proto")
     files = []
-    for name in ("common", "reservation", "stock_read", "stock_admin", "packet"):
+    for name in ("common", "reservation", "stock_read", "stock_admin", "packet", "erp"):
         files.append(f"holdfast/v1/{name}.proto")
         os.makedirs(os.path.join(source, "holdfast/v1"), exist_ok=True)
         shutil.copy(os.path.join(proto, files[-1]), os.path.join(source, files[-1]))
@@ -54,17 +54,19 @@ def make_stubs(out):
     sys.path.insert(0, out)
 
 
-OPTIONS = ["--listen", "127.0.0.1:0", "--cells-max", "20000", "--ids-max", "200000",
-           "--blocks-max", "20000", "--no-huge-pages", "--segment-bytes", "8MiB",
-           "--segments-max", "16", "--grpc-pollers", "2", "--watchers-max", "8"]
+OPTIONS = {"--listen": "127.0.0.1:0", "--cells-max": "20000", "--ids-max": "200000",
+           "--blocks-max": "20000", "--segment-bytes": "8MiB", "--segments-max": "16",
+           "--grpc-pollers": "2", "--watchers-max": "8"}
 
 
 class Server:
-    """One life of holdfastd, with small limits; `with` ends it in order and wants exit code 0."""
+    """One life of holdfastd, with small limits unless `more` has others; `with` ends it in order
+    and wants exit code 0."""
 
     def __init__(self, program, folder, *more, admin=""):
+        small = [word for pair in OPTIONS.items() if pair[0] not in more for word in pair]
         self.process = subprocess.Popen([program, "--data-folder", folder, "--admin-listen", admin,
-                                         *OPTIONS, *more],
+                                         "--no-huge-pages", *small, *more],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         text=True, restore_signals=False)
         self.log = []

@@ -19,7 +19,8 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import client_world as world  # noqa: E402  (finds an interpreter that has grpc)
-from test_reservations import CODE, DONE, Client, fails, operations, quick, uuid7  # noqa: E402
+from test_reservations import (  # noqa: E402
+    CODE, DONE, Client, details_of, fails, operations, quick, uuid7)
 
 import grpc  # noqa: E402
 
@@ -127,6 +128,76 @@ def test_who_has_no_key_takes_no_place_from_those_who_have(start, folder):
         calls.close()
         eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
         stranger.close()
+
+
+def test_who_has_a_wrong_key_counts_as_one_who_has_none(start, folder):
+    make_key(folder, ("shop", "storefront,stock_admin"))
+    with start("--key-file", os.path.join(folder, "keys"), "--grpc-calls-max", "20",
+               "--grpc-pollers", "1") as server:
+        wrong = Keyed(server, "hf_wrong_0123456789abcdef")
+        fails(lambda: wrong.cell("any"), CODE.UNAUTHENTICATED, reason="KEY")
+        calls = unread_calls(server, b"/grpc.health.v1.Health/Check", 20)
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") >= 20)
+        fails(lambda: wrong.cell("any"), CODE.RESOURCE_EXHAUSTED, reason="TOO_MANY_CALLS")
+        calls.close()
+
+
+def test_a_key_has_its_share_of_calls_and_streams(start, folder):
+    keys = make_key(folder, ("wild", "storefront"), ("calm", "storefront,stock_admin"))
+    with start("--key-file", os.path.join(folder, "keys"), "--grpc-calls-max", "20",
+               "--grpc-streams-max", "20", "--grpc-pollers", "1", "--grpc-key-share",
+               "50") as server:
+        wild, calm = Keyed(server, keys["wild"]), Keyed(server, keys["calm"])
+        calm.make("share", 10**6)
+        hold = threading.Event()
+
+        def one(c):
+            yield operations(c, reserves(c, "share", 1))
+            hold.wait(60)
+
+        def opened(c):
+            call = c.reservations.ReserveStream(one(c), timeout=60)
+            return call, next(call)
+        streams = [opened(wild) for _ in range(10)]
+        for _ in range(3):
+            fails(lambda: opened(wild), CODE.RESOURCE_EXHAUSTED, reason="KEY_SHARE")
+        streams.append(opened(calm))
+        # 30 calls that are admitted one after the other, and whose answers may not be sent.
+        bearer = (b"authorization", b"Bearer " + keys["wild"].encode())
+        calls = unread_calls(server, b"/holdfast.v1.StockReadService/ListStock", 30, bearer)
+        eventually(lambda: metric(server, "holdfast_rpc_key_refused_total") >= 3 + 20)
+        assert metric(server, "holdfast_rpc_open_calls") == 10
+        try:
+            wild.cell("share")
+            raise AssertionError("admitted")
+        except grpc.RpcError as e:
+            field, reason, retry_ns = details_of(e)
+            assert (e.code(), reason) == (CODE.RESOURCE_EXHAUSTED, "KEY_SHARE"), e
+            assert retry_ns == 50 * 10**6, retry_ns
+        quick(calm, "share")
+        assert metric(server, "holdfast_rpc_key_refused_total") == 3 + 20 + 1
+        calls.close()
+        hold.set()
+        for call, _ in streams:
+            call.cancel()
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
+        eventually(lambda: metric(server, "holdfast_rpc_open_streams") == 0)
+        quick(wild, "share")  # what it had it may have again
+
+        def watching(c):
+            call = c.stock.WatchStock(c.s.WatchStockRequest(), timeout=60)
+            assert next(call).snapshot_complete
+            return call
+        for _ in range(2):  # of watchers_max, 8
+            watches = [watching(wild) for _ in range(4)]
+            fails(lambda: watching(wild), CODE.RESOURCE_EXHAUSTED, reason="KEY_SHARE")
+            watches.append(watching(calm))
+            for w in watches:
+                w.cancel()
+            eventually(lambda: metric(server, "holdfast_watchers") == 0)
+        streams = [opened(wild) for _ in range(10)]
+        for call, _ in streams:
+            call.cancel()
 
 
 def test_idle_streams_hold_no_memory_of_what_they_were_sent(start):

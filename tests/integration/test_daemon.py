@@ -5,6 +5,7 @@ Usage: test_daemon.py HOLDFASTD [unittest's own arguments]
 """
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -189,25 +190,67 @@ class Ends(Case):
                           small=False)
         self.assertEqual(second.wait(), 78)
 
-    def test_a_deaf_listener_ends_the_process(self):
-        # Descriptors run out while strangers connect; gRPC 1.51 then stops listening for good.
-        ran = self.start("--listener-check=200ms", "--admin-listen=",
-                         wrap=("prlimit", "--nofile=48:48")).serving()
-        time.sleep(1)  # the engine has its files: it would end for the want of one, with 74
+    def test_strangers_that_use_up_descriptors_are_refused(self):
+        ran = self.start("--listener-check=100ms", wrap=("prlimit", "--nofile=80:80")).serving()
         strangers = []
-        try:
-            for _ in range(60):
-                s = socket.socket()
-                s.settimeout(2)
-                s.connect(("127.0.0.1", ran.port))
+        self.addCleanup(lambda: [s.close() for s in strangers])
+
+        def refused():
+            page = ran.get("/metrics")[1]  # the admin address still lets people in
+            return int(re.search(r"^holdfast_rpc_connections_refused_total (\d+)", page,
+                                 re.M).group(1))
+        with ran.channel() as channel:
+            self.stock(channel, "apple", 5)
+            for _ in range(200):
+                s = socket.create_connection(("127.0.0.1", ran.port), timeout=5)
+                s.sendall(b"PRI * HTTP/2.0\r\n")
                 strangers.append(s)
-        except OSError:
-            pass
-        time.sleep(0.3)
+            until = time.monotonic() + 30
+            while refused() < 100 and time.monotonic() < until:
+                time.sleep(0.05)
+            self.assertGreater(refused(), 100)
+            time.sleep(1)  # several of the daemon's checks, all refused
+            self.assertIsNone(ran.process.poll(), ran.log())
+            self.stock(channel, "pear", 5)  # who was there before is served
+            files = len(os.listdir(f"/proc/{ran.process.pid}/fd"))
+            self.assertLess(files, 80 - 8, "the engine has its share")
+        self.assertIn("event=connections_refused", ran.log())
+        self.assertNotIn("listener_silent", ran.log())
         for s in strangers:
             s.close()
+        until = time.monotonic() + 30
+        served = 0
+        while served != SERVING and time.monotonic() < until:
+            with ran.channel() as channel:
+                try:
+                    served = health(channel)
+                except grpc.RpcError:
+                    time.sleep(0.1)  # the strangers are just going
+        self.assertEqual(served, SERVING)
+        self.assertEqual(ran.end(), 0, ran.log())
+
+    def test_a_deaf_listener_ends_the_process(self):
+        ran = self.start("--listener-check=200ms", "--admin-listen=").serving()
+        time.sleep(1)  # the engine has its files: it would end for the want of one, with 74
+        # Nobody can be let in any more, not even the daemon's own check.
+        resource.prlimit(ran.process.pid, resource.RLIMIT_NOFILE,
+                         (4, resource.prlimit(ran.process.pid, resource.RLIMIT_NOFILE)[1]))
         self.assertEqual(ran.wait(), 72, ran.log())
         self.assertIn("event=listener_deaf exit=72", ran.log())
+
+    def test_a_listener_lives_on_when_descriptors_come_back(self):
+        # gRPC 1.51 by itself would listen no more.
+        ran = self.start("--listener-check=0", "--admin-listen=").serving()
+        before = resource.prlimit(ran.process.pid, resource.RLIMIT_NOFILE)
+        time.sleep(1)
+        resource.prlimit(ran.process.pid, resource.RLIMIT_NOFILE, (4, before[1]))
+        with ran.channel() as channel:
+            with self.assertRaises(grpc.RpcError):
+                health(channel, timeout=1)
+        resource.prlimit(ran.process.pid, resource.RLIMIT_NOFILE, before)
+        with ran.channel() as channel:
+            self.assertEqual(health(channel, timeout=20), SERVING)
+        self.assertEqual(ran.end(), 0, ran.log())
 
     def test_a_healthy_listener_is_not_ended_by_its_checks(self):
         ran = self.start("--listener-check=50ms").serving()

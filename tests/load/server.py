@@ -9,18 +9,19 @@ import time
 
 
 class Server:
-    def __init__(self, daemon, *options):
-        self.daemon, self.options = daemon, options
+    def __init__(self, daemon, *options, admin=""):
+        self.daemon, self.options = daemon, ["--admin-listen", admin, *options]
         self.folder = tempfile.TemporaryDirectory(prefix="holdfast-load-")
         self.path = os.path.join(self.folder.name, "s")
         self.address = "unix:" + self.path
         self.log = open(os.path.join(self.folder.name, "log"), "ab")
         self.process = None
+        self.last = None  # its log, when it has been stopped
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
-            [self.daemon, "--listen", self.address, "--admin-listen", "", "--data-folder",
+            [self.daemon, "--listen", self.address, "--data-folder",
              os.path.join(self.folder.name, "data"), "--listener-check", "0", "--cells-max",
              "40000", "--ids-max", "1000000", *self.options], stdout=self.log, stderr=self.log)
         end = time.monotonic() + 60
@@ -39,26 +40,35 @@ class Server:
 
     def kill(self, away_s=0):
         """kill -9, and the next one on the same folder, some time later."""
+        self.end()
+        time.sleep(away_s)
+        self.start()
+
+    def end(self):
         if self.process.poll() is not None:
             sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{self.tail()}")
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         if os.path.exists(self.path):
             os.unlink(self.path)
-        time.sleep(away_s)
-        self.start()
+
+    def told(self):
+        with open(os.path.join(self.folder.name, "log"), encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     def tail(self):
-        with open(os.path.join(self.folder.name, "log"), encoding="utf-8", errors="replace") as f:
-            return "".join(f.readlines()[-15:])
+        return "".join(self.told().splitlines(keepends=True)[-15:])
 
     def stop(self):
+        """In order, and once."""
+        if self.last is not None:
+            return
         alive = self.process.poll() is None
         if alive:
             self.process.terminate()
             self.process.wait(timeout=60)
         self.log.close()
-        text = self.tail()
+        self.last = self.told()
         self.folder.cleanup()
         if not alive:
-            sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{text}")
+            sys.exit(f"holdfastd ended by itself, {self.process.returncode}:\n{self.last}")

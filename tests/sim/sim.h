@@ -37,10 +37,12 @@ struct sim_plan {
     bool odoo;             // what is sold is posted
     uint32_t flush_in_100, mishap_in_1000;
     bool years;            // long times pass while nothing runs
+    bool packets;          // requests come by packets, too
+    uint32_t packets_in_100, packet_workers;
 };
 
-// Whether seeds have an Odoo.
-enum sim_odoo_choice { SIM_ODOO_DRAWN, SIM_ODOO_NEVER };
+// What stories may have beside the engine: neither, an Odoo as the seed draws it, packets as well.
+enum sim_parts { SIM_PARTS_ALL, SIM_PARTS_ODOO, SIM_PARTS_NONE };
 
 struct sim_odoo {
     struct sandbox *sandbox;
@@ -64,7 +66,12 @@ struct sim_stats {
     uint64_t no_space_opens, recalls, recalls_failed, admin, checks, journal_records_checked;
     uint64_t checkpoints, compared, archived_lsn;
     uint64_t odoo_calls, odoo_posted, odoo_mishaps, odoo_acks, odoo_dead, odoo_agreed, years;
+    uint64_t packet_frames, packet_replies, packet_dropped, packet_replayed, packet_damaged;
+    uint64_t packet_busy, packet_resent, packet_other_door, packet_sessions, packet_told;
+    uint64_t packet_drops[32]; // by enum ingest_drop
 };
+
+struct sim_packets;
 
 struct sim {
     uint64_t seed;
@@ -84,6 +91,7 @@ struct sim {
     bool exact;            // one crash at one I/O, no other faults
     bool calm;             // liveness: no faults, nothing may be refused for long
     struct sim_odoo odoo;
+    struct sim_packets *packets; // NULL: none in this story
     struct sim_request history[SIM_HISTORY];
     uint64_t history_count;
     // The batch in hand.
@@ -96,11 +104,11 @@ struct sim {
 };
 
 // Derives plan and options from the seed.
-void sim_plan_make(struct sim *s, enum sim_odoo_choice odoo);
+void sim_plan_make(struct sim *s, enum sim_parts parts);
 
 // A whole run: false on a violation (s->audit.violation says what). crash_at: 0, or the one I/O
 // at which power fails, with no other faults.
-bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_odoo_choice odoo);
+bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_parts parts);
 void sim_fini(struct sim *s);
 
 // ------------------------------------------------------------------------------- parts
@@ -133,6 +141,23 @@ void sim_odoo_mishap(struct sim *s);
 void sim_odoo_calm(struct sim *s);
 // Posts everything, and holds Odoo's stock against the engine's.
 bool sim_odoo_settle(struct sim *s);
+
+// Packets (sim_packets.h); only with plan.packets, but for init, close and fini.
+void sim_packets_plan(struct sim *s);
+void sim_packets_init(struct sim *s);
+void sim_packets_fini(struct sim *s);
+bool sim_packets_open(struct sim *s); // sessions, ports, queues: they live as long as the engine
+void sim_packets_close(struct sim *s);
+// A request of the batch in hand goes by packet. False: it has no such form, or there is no room.
+bool sim_packets_add(struct sim *s, const struct sim_request *k);
+void sim_packets_send(struct sim *s); // the last frame begun by sim_packets_add
+bool sim_packets_act(struct sim *s);  // shops, the wire, queues
+// The other door has answered.
+bool sim_packets_told(struct sim *s, const struct core_request *r, const struct core_answer *a,
+                      uint32_t count);
+// Nothing is lost any more: some rounds of it all. How many frames have no answer yet.
+bool sim_packets_settle(struct sim *s);
+uint32_t sim_packets_unanswered(const struct sim *s);
 
 // The engine's life.
 bool sim_open(struct sim *s);

@@ -350,9 +350,32 @@ bool sim_execute(struct sim *s, uint32_t count)
     }
     if (!auditor_batch(&s->audit, s->core, w, now, s->requests, s->answers, count))
         return false;
+    if (s->plan.packets && !sim_packets_told(s, s->requests, s->answers, count))
+        return false;
     if (s->stopped)
         return true;
     return auditor_check_cells(&s->audit, s->core) && recall(s, count);
+}
+
+static void remember(struct sim *s, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        keep_copy(&s->history[s->history_count++ % SIM_HISTORY], &s->kept[i]);
+}
+
+// What has the form for it goes by packet. Returns how many stay, in front, for the other door.
+static uint32_t by_packet(struct sim *s, uint32_t count)
+{
+    uint32_t stay = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (sim_packets_add(s, &s->kept[i]))
+            continue;
+        if (stay != i)
+            keep_copy(&s->kept[stay], &s->kept[i]);
+        stay++;
+    }
+    sim_packets_send(s);
+    return stay;
 }
 
 bool sim_batch(struct sim *s)
@@ -365,9 +388,13 @@ bool sim_batch(struct sim *s)
         else
             draw(s, i);
     }
+    if (s->plan.packets && prng_chance(&s->prng, s->plan.packets_in_100, 100)) {
+        remember(s, count);
+        count = by_packet(s, count);
+        return count == 0 || sim_execute(s, count);
+    }
     if (!sim_execute(s, count))
         return false;
-    for (uint32_t i = 0; i < count; i++)
-        keep_copy(&s->history[s->history_count++ % SIM_HISTORY], &s->kept[i]);
+    remember(s, count);
     return true;
 }

@@ -59,6 +59,7 @@ void sim_close(struct sim *s)
 {
     if (!s->core)
         return;
+    sim_packets_close(s);
     sim_odoo_close(s);
     struct core_metrics m;
     core_metrics(s->core, &m);
@@ -201,6 +202,8 @@ bool sim_open(struct sim *s)
     uint64_t lsn = report.journal.last_lsn > report.checkpoint_lsn ? report.journal.last_lsn
                                                                    : report.checkpoint_lsn;
     if (!make_workers(s) || !auditor_restarted(&s->audit, s->core, s->workers[0], lsn))
+        return false;
+    if (s->plan.packets && !sim_packets_open(s))
         return false;
     arm(s, false);
     return true;

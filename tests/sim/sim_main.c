@@ -1,13 +1,16 @@
 // holdfast-sim [--seed FIRST] [--seeds COUNT] [--seconds S] [--crash-every] [--crash-at IO]
-//              [--verify-determinism] [--verbose] [--pinned FILE] [--no-odoo]
+//              [--verify-determinism] [--verbose] [--pinned FILE] [--no-odoo] [--no-packets]
+//              [--failures N]
 //
 // --crash-every runs each seed's short form once for every I/O that it does, with power failing
-// there. --pinned runs the seeds that the lines of FILE begin with ("odoo SEED": as the seed draws
-// it; SEED: without an Odoo). --no-odoo: no seed has one.
+// there. --pinned runs the seeds that the lines of FILE begin with ("packets SEED": as the seed
+// draws it; "odoo SEED": without packets; SEED: without an Odoo, too). --no-packets: no seed has
+// any; --no-odoo: nor an Odoo. --failures: ends after so many violations, 20 by default.
 //
 // Prints SEED=<n> and what went wrong for every seed that fails, then counts as `name value`
 // lines. Exit status 0 only when nothing did.
 #include "base/log.h"
+#include "ingest/ingest.h"
 #include "sim/sim.h"
 
 #include <getopt.h>
@@ -17,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-static enum sim_odoo_choice choice = SIM_ODOO_DRAWN;
+static enum sim_parts parts = SIM_PARTS_ALL;
 
 struct totals {
     uint64_t seeds, violations;
@@ -53,7 +56,7 @@ static bool run_one(struct totals *t, uint64_t seed, uint64_t crash_at, bool ver
     s->verbose = verbose;
     if (verbose)
         printf("SEED=%" PRIu64 " crash at %" PRIu64 "\n", seed, crash_at);
-    bool fine = sim_run(s, seed, crash_at, choice);
+    bool fine = sim_run(s, seed, crash_at, parts);
     *hash = hash_of(s);
     *ios = s->fs->calls;
     if (verbose)
@@ -90,6 +93,13 @@ static void print_totals(const struct totals *t, double seconds)
     SHOW(stats, years), SHOW(stats, odoo_calls), SHOW(stats, odoo_mishaps);
     SHOW(stats, odoo_posted), SHOW(stats, odoo_acks), SHOW(stats, odoo_dead);
     SHOW(stats, odoo_agreed);
+    SHOW(stats, packet_frames), SHOW(stats, packet_replies), SHOW(stats, packet_dropped);
+    SHOW(stats, packet_replayed), SHOW(stats, packet_damaged), SHOW(stats, packet_busy);
+    SHOW(stats, packet_resent), SHOW(stats, packet_other_door), SHOW(stats, packet_sessions);
+    SHOW(stats, packet_told);
+    for (int d = 0; d < INGEST_DROP_COUNT; d++)
+        printf("packet_drops.%s %" PRIu64 "\n", ingest_drop_name((enum ingest_drop)d),
+               t->stats.packet_drops[d]);
     SHOW(faults, crashes), SHOW(faults, power_losses), SHOW(faults, read_errors);
     SHOW(faults, write_errors), SHOW(faults, sync_errors), SHOW(faults, no_space);
     SHOW(faults, slow), SHOW(faults, sectors_lost), SHOW(faults, sectors_torn);
@@ -124,20 +134,26 @@ static double now_seconds(void)
 }
 
 struct arguments {
-    uint64_t first, count, seconds, crash_at;
+    uint64_t first, count, seconds, crash_at, failures;
     const char *pinned;
-    int every, verify, verbose, no_odoo;
+    int every, verify, verbose, no_odoo, no_packets;
 };
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = {.first = 1, .count = 1};
-    const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
-        {"pinned", required_argument, NULL, 'p'}, {"no-odoo", no_argument, &a.no_odoo, 1},
-        {"seconds", required_argument, NULL, 't'}, {"crash-at", required_argument, NULL, 'a'},
-        {"crash-every", no_argument, &a.every, 1}, {"verbose", no_argument, &a.verbose, 1},
-        {"verify-determinism", no_argument, &a.verify, 1}, {NULL, 0, NULL, 0}};
+    struct arguments a = {.first = 1, .count = 1, .failures = 20};
+    const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                     {"seeds", required_argument, NULL, 'n'},
+                                     {"pinned", required_argument, NULL, 'p'},
+                                     {"no-odoo", no_argument, &a.no_odoo, 1},
+                                     {"no-packets", no_argument, &a.no_packets, 1},
+                                     {"seconds", required_argument, NULL, 't'},
+                                     {"crash-at", required_argument, NULL, 'a'},
+                                     {"failures", required_argument, NULL, 'f'},
+                                     {"crash-every", no_argument, &a.every, 1},
+                                     {"verbose", no_argument, &a.verbose, 1},
+                                     {"verify-determinism", no_argument, &a.verify, 1},
+                                     {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint64_t value = optarg ? strtoull(optarg, NULL, 10) : 0;
         if (c == 's')
@@ -148,6 +164,8 @@ static struct arguments parse(int argc, char **argv)
             a.seconds = value;
         else if (c == 'a')
             a.crash_at = value;
+        else if (c == 'f')
+            a.failures = value;
         else if (c == 'p')
             a.pinned = optarg;
         else if (c != 0)
@@ -168,12 +186,13 @@ static void run_pinned(struct totals *t, const char *path, bool verbose)
         exit(2);
     }
     while (fgets(line, sizeof line, f)) {
-        bool odoo = sscanf(line, "odoo %" SCNu64, &seed) == 1;
-        choice = odoo ? SIM_ODOO_DRAWN : SIM_ODOO_NEVER;
-        if (odoo || sscanf(line, "%" SCNu64, &seed) == 1)
+        bool packets = sscanf(line, "packets %" SCNu64, &seed) == 1;
+        bool odoo = !packets && sscanf(line, "odoo %" SCNu64, &seed) == 1;
+        parts = packets ? SIM_PARTS_ALL : odoo ? SIM_PARTS_ODOO : SIM_PARTS_NONE;
+        if (packets || odoo || sscanf(line, "%" SCNu64, &seed) == 1)
             (void)run_one(t, seed, 0, verbose, &hash, &ios);
     }
-    choice = SIM_ODOO_DRAWN;
+    parts = SIM_PARTS_ALL;
     fclose(f);
 }
 
@@ -182,14 +201,14 @@ int main(int argc, char **argv)
     static struct totals t;
     struct arguments a = parse(argc, argv);
     bool loud = a.verbose;
-    choice = a.no_odoo ? SIM_ODOO_NEVER : SIM_ODOO_DRAWN;
+    parts = a.no_odoo ? SIM_PARTS_NONE : a.no_packets ? SIM_PARTS_ODOO : SIM_PARTS_ALL;
     double start = now_seconds();
     hf_log_set_sink(silent, &loud);
     if (a.pinned) {
         run_pinned(&t, a.pinned, a.verbose);
         a.count = 0;
     }
-    for (uint64_t seed = a.first; seed < a.first + a.count && t.violations < 20; seed++) {
+    for (uint64_t seed = a.first; seed < a.first + a.count && t.violations < a.failures; seed++) {
         uint64_t hash = 0, again = 0, ios;
         if (a.seconds && now_seconds() - start > (double)a.seconds)
             break;

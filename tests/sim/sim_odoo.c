@@ -220,6 +220,14 @@ static bool idle(const struct sim *s)
            journal_appended(core_journal(s->core)) == m.read_lsn;
 }
 
+// No room for what was given up next: it waits for an operator.
+static bool full_of_dead(const struct sim *s)
+{
+    struct flush_metrics m;
+    flush_metrics(s->odoo.flush, &m);
+    return m.pause == FLUSH_PAUSE_DEAD_LETTERS;
+}
+
 // Operators ask for what was given up once more.
 static bool dead_letters_retry(struct sim *s, uint32_t *count)
 {
@@ -253,7 +261,7 @@ static bool everything_is_posted(struct sim *s)
         uint32_t dead = 0;
         if (!sim_pump(s, 1) || s->stopped || !housekeeping(s) || s->stopped)
             return sim_ok(s);
-        if (!idle(s)) {
+        if (!idle(s) && !full_of_dead(s)) {
             // A clock that was set back by a quarter of an hour has to come to where it was: ids of
             // acknowledgements wait for that.
             fake_clock_advance_ms(&s->clock, flush_wait_ms(s->odoo.flush, sim_now(s), 500) +
@@ -262,7 +270,7 @@ static bool everything_is_posted(struct sim *s)
         }
         if (!dead_letters_retry(s, &dead))
             return false;
-        if (dead == 0)
+        if (dead == 0 && idle(s))
             return true;
     }
     struct flush_metrics m;

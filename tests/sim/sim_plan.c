@@ -89,7 +89,7 @@ static void odoo(struct sim *s)
     l->years = prng_chance(p, 1, 4);
 }
 
-void sim_plan_make(struct sim *s, enum sim_odoo_choice choice)
+void sim_plan_make(struct sim *s, enum sim_parts parts)
 {
     struct prng p = prng_fork(&s->prng);
     workload(&s->plan, &p);
@@ -99,8 +99,10 @@ void sim_plan_make(struct sim *s, enum sim_odoo_choice choice)
     engine_limits(o, &s->plan, &p);
     journal_limits(&o->journal, &p);
     s->odoo.prng.state = hf_mix64(s->seed ^ UINT64_C(0x0d00));
-    if (choice == SIM_ODOO_DRAWN)
+    if (parts != SIM_PARTS_NONE)
         odoo(s);
+    if (parts == SIM_PARTS_ALL)
+        sim_packets_plan(s);
     o->outbox = s->plan.odoo;
     o->storage = &s->fs->base;
     o->clock = &s->clock.base;

@@ -68,6 +68,8 @@ static bool act(struct sim *s)
                 if (!sim_flush(s))
                     return false;
     }
+    if (s->plan.packets && !s->stopped && !sim_packets_act(s))
+        return false;
     if (!s->stopped && prng_chance(p, 1, 20) && !sim_pump(s, (uint32_t)prng_between(p, 1, 5)))
         return false;
     if (s->stopped)
@@ -180,7 +182,7 @@ static bool acknowledge_all(struct sim *s)
 static bool only_caches(const struct sim *s, const struct core_metrics *m,
                         const struct journal_space *space)
 {
-    uint64_t threads = s->plan.workers + 1, cached = threads * SIM_CACHED;
+    uint64_t threads = s->plan.workers + s->plan.packet_workers + 1, cached = threads * SIM_CACHED;
     // A worker takes credit by chunks and gives back what lies above four of them (execute.c).
     uint64_t credit = 4 * (s->options.journal.segment_bytes / 256);
     uint64_t widest = 48 + 2 * 16 * (uint64_t)s->plan.lines_wide + 256;
@@ -230,6 +232,21 @@ static bool sells_again(struct sim *s)
     return true;
 }
 
+// Every frame is answered in the end, and what it asked is decided once.
+static bool settle_packets(struct sim *s)
+{
+    for (uint32_t tries = 0; tries < 300; tries++) {
+        if (!sim_packets_settle(s))
+            return false;
+        if (!sim_packets_unanswered(s))
+            return true;
+        if (!wait_a_while(s, tries))
+            return false;
+    }
+    return auditor_violate(&s->audit, "LIVENESS: %u frames are never answered",
+                           sim_packets_unanswered(s));
+}
+
 bool sim_liveness(struct sim *s)
 {
     s->calm = true;
@@ -240,8 +257,8 @@ bool sim_liveness(struct sim *s)
     bool ended = s->stopped || s->fs->crashed || core_status(s->core) != HF_OK;
     if (ended && !crash_and_return(s))
         return false;
-    if (!sim_pump(s, 30) || !end_all_holds(s) || !acknowledge_all(s) || !all_is_free(s) ||
-        !sells_again(s) || !sim_pump(s, 10))
+    if (!sim_pump(s, 30) || (s->plan.packets && !settle_packets(s)) || !end_all_holds(s) ||
+        !acknowledge_all(s) || !all_is_free(s) || !sells_again(s) || !sim_pump(s, 10))
         return false;
     if (!auditor_check_all(&s->audit, s->core, s->workers[0], sim_now(s)))
         return false;
@@ -252,7 +269,7 @@ bool sim_liveness(struct sim *s)
 
 // ------------------------------------------------------------------------------- the run
 
-static void set_up(struct sim *s, uint64_t seed, enum sim_odoo_choice odoo)
+static void set_up(struct sim *s, uint64_t seed, enum sim_parts parts)
 {
     s->seed = seed;
     s->prng.state = hf_mix64(seed + 1);
@@ -260,18 +277,20 @@ static void set_up(struct sim *s, uint64_t seed, enum sim_odoo_choice odoo)
     uint64_t disk_seed = prng_next(&s->prng);
     fake_clock_init(&s->clock, 1000000000, UINT64_C(1750000000000));
     s->fs = fake_storage_create(disk_seed, &s->clock);
-    sim_plan_make(s, odoo);
+    sim_plan_make(s, parts);
     if (s->plan.odoo)
         sim_odoo_init(s);
+    if (s->plan.packets)
+        sim_packets_init(s);
     auditor_init(&s->audit, &s->options);
     // Past the archive's retention nothing can be recalled.
     s->audit.archive &= !s->plan.years;
     s->audit.trace = s->fs->trace = s->verbose;
 }
 
-bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_odoo_choice odoo)
+bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_parts parts)
 {
-    set_up(s, seed, odoo);
+    set_up(s, seed, parts);
     if (s->plan.latency) {
         s->fs->faults.latency_ns_max = 200000;
         s->fs->faults.slow_one_in = 50;
@@ -299,6 +318,7 @@ void sim_fini(struct sim *s)
     for (uint32_t i = 0; i < SIM_BATCH_MAX; i++)
         sim_request_free(&s->kept[i]);
     sim_odoo_fini(s);
+    sim_packets_fini(s);
     auditor_fini(&s->audit);
     storage_destroy(&s->fs->base);
 }

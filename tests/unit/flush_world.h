@@ -95,7 +95,8 @@ static inline bool fworld_idle(struct flush_world *fw)
     struct flush_metrics m;
     flush_metrics(fw->f, &m);
     return m.read_lsn == core_durable(fw->w.core) && m.window_movements == 0 &&
-           m.open_batches == 0 && journal_appended(core_journal(fw->w.core)) == m.read_lsn;
+           m.open_batches == 0 && m.pause != FLUSH_PAUSE_DISK_ERROR &&
+           journal_appended(core_journal(fw->w.core)) == m.read_lsn;
 }
 
 // Until everything is posted and acknowledged. False: something stopped.

@@ -115,9 +115,9 @@ static void damaged_details(void **state)
 static void codes(void **state)
 {
     (void)state;
-    assert_string_equal(client_code_name(8), "RESOURCE_EXHAUSTED");
-    assert_string_equal(client_code_name(17), "unknown");
-    assert_string_equal(client_code_name(-1), "unknown");
+    assert_string_equal(rpc_code_name(8), "RESOURCE_EXHAUSTED");
+    assert_string_equal(rpc_code_name(17), "unknown");
+    assert_string_equal(rpc_code_name(-1), "unknown");
     unsigned again = 0;
     for (int code = 0; code < 17; code++)
         again |= (unsigned)client_code_again(code) << code;

@@ -375,6 +375,16 @@ static void outside_loopback_needs_tls_and_known_callers(void **state)
         {{"--packet-listen=0.0.0.0:1"}, false},
         {{"--packet-listen=0.0.0.0:1", "--packet-advertise=10.0.0.2:1"}, true},
         {{"--packet-listen=unix:/x"}, false},
+        {{"--packet-eal=-x", "--packet-listen=10.0.0.2:1"}, true},
+        {{"--packet-eal=-x", "--packet-listen=10.0.0.2:0"}, false},
+        {{"--packet-eal=-x", "--packet-listen=localhost:1"}, false},
+        {{"--packet-eal=-x", "--packet-listen=[fd00::2]:1", "--packet-vlan=7"}, true},
+        {{"--packet-eal=-x", "--packet-listen=[ff02::2]:1"}, false},
+        {{"--packet-vlan=7", "--packet-listen=10.0.0.2:1"}, false},
+        {{"--packet-also=fd00::2", "--packet-listen=10.0.0.2:1"}, false},
+        {{"--packet-also=fd00::2", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, true},
+        {{"--packet-also=10.0.0.3", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, false},
+        {{"--packet-also=10.0.0.3", "--packet-listen=[fd00::2]:1", "--packet-eal=-x"}, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (load(cases[i].args, NULL) != cases[i].good)

@@ -684,6 +684,82 @@ static void a_quiet_flusher_lets_segments_go(void **state)
     }
 }
 
+// ------------------------------------------------------------------------------- JSON-RPC
+
+static void by_json_rpc(struct flush_world *fw)
+{
+    fw->options.login = "admin";
+    reopen(fw);
+}
+
+static void everything_goes_out_by_json_rpc_too(void **state)
+{
+    struct flush_world *fw = *state;
+    for (int way = 0; way < 2; way++) {
+        fw->options.action_id = way ? 13000000 : 0;
+        by_json_rpc(fw);
+        for (int i = 0; i < 60; i++)
+            fworld_work(fw);
+        fault(fw, way ? "{\"kind\":\"commit_504\",\"method\":\"run\"}"
+                      : "{\"kind\":\"commit_504\",\"method\":\"create\"}");
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+    }
+    fault(fw, "{\"kind\":\"user_error\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    assert_true(fworld_run(fw));
+    struct flush_dead_letter d;
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
+    assert_non_null(strstr(d.why, "odoo.exceptions.UserError"));
+}
+
+// HTTP says 200 to all of it; the name tells them apart.
+static void errors_by_json_rpc_are_told_by_their_names(void **state)
+{
+    struct flush_world *fw = *state;
+    const struct {
+        const char *fault;
+        enum flush_pause pause;
+    } rows[] = {{"unauthorized", FLUSH_PAUSE_KEY},      {"access", FLUSH_PAUSE_RIGHTS},
+                {"operational", FLUSH_PAUSE_ODOO_AWAY}, {"database_down", FLUSH_PAUSE_ODOO_AWAY},
+                {"http_502", FLUSH_PAUSE_ODOO_AWAY},    {"value_error", FLUSH_PAUSE_SCHEMA}};
+    by_json_rpc(fw);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[96];
+        bool did;
+        snprintf(text, sizeof text, "{\"kind\":\"%s\",\"method\":\"search_read\",\"count\":9}",
+                 rows[i].fault);
+        reopen(fw);
+        fault(fw, text);
+        fworld_sell(fw, 0, 1, false);
+        for (int n = 0; n < 60 && metrics(fw).pause == FLUSH_PAUSE_NONE; n++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 100);
+        }
+        assert_int_equal(metrics(fw).pause, rows[i].pause);
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+    }
+}
+
+static void a_key_that_json_rpc_refuses_holds_until_another_comes(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fw->options.key = "wrong";
+    by_json_rpc(fw);
+    fworld_sell(fw, 0, 1, false);
+    for (int n = 0; n < 60; n++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_KEY);
+    flush_key_set(fw->f, "sandbox");
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 int main(void)
 {
     hf_log_set_level(HF_LOG_ERROR + 1);
@@ -714,6 +790,9 @@ int main(void)
         EACH(options_are_checked),
         EACH(a_flusher_far_behind_reads_the_archive),
         EACH(a_quiet_flusher_lets_segments_go),
+        EACH(everything_goes_out_by_json_rpc_too),
+        EACH(errors_by_json_rpc_are_told_by_their_names),
+        EACH(a_key_that_json_rpc_refuses_holds_until_another_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

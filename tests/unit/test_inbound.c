@@ -1,5 +1,6 @@
 // What others do in Odoo, brought here once; and both sides held against each other.
 #include "flush_world.h"
+#include "tripping_storage.h"
 
 #include "flush/inbound.h"
 #include "flush/reconcile.h"
@@ -12,6 +13,7 @@ struct inbound_world {
     struct fake_odoo odoo; // a connection of its own
     struct mirror mirror;
     struct inbound *in;
+    struct tripping_storage door; // to the disk, when a test has set it up
     struct direct_desk {
         struct flush_desk base;
         struct flush_world *fw;
@@ -34,7 +36,7 @@ static void inbound_world_open(struct inbound_world *t)
     inbound_options_default(&o);
     assert_int_equal(mirror_init(&t->mirror, t->fw.w.core, &t->odoo.base, &t->fw.options), HF_OK);
     o.core = t->fw.w.core;
-    o.storage = &t->fw.w.disk->base;
+    o.storage = t->door.disk ? &t->door.base : &t->fw.w.disk->base;
     o.desk = &t->desk.base;
     o.mirror = &t->mirror;
     o.engine = "test";
@@ -253,6 +255,72 @@ static void power_fails_at_every_storage_call_and_moves_count_once(void **state)
     }
     printf("%llu power losses\n", (unsigned long long)crashes);
     assert_true(crashes >= 8);
+}
+
+// False: power failed.
+static bool moves_come_in(struct inbound_world *t)
+{
+    move(t, "tea", VENDORS, "WH/Stock", 40, true);
+    move(t, "tea", "WH/Stock", "SHOP/Stock", 15, true);
+    return poll(t) && poll(t);
+}
+
+// I3: its file fails, it is read back, and then power fails too.
+static void each_call_for_its_file_fails_and_moves_count_once(void **state)
+{
+    (void)state;
+    uint64_t errors = 0, crashes = 0;
+    for (uint64_t at = 1, through = 0; !through; at++)
+        for (uint64_t crash = 0; crash < 12; crash++) {
+            struct inbound_world *t = inbound_world_make(40 + crash);
+            assert_true(poll(t));
+            tripping_storage_init(&t->door, t->fw.w.disk);
+            inbound_world_restart(t);
+            assert_true(poll(t));
+            t->door.from = t->door.to = t->door.calls + at;
+            t->fw.w.disk->faults.crash_in = crash ? at + crash : 0;
+            bool lost = !moves_come_in(t);
+            through = !lost && t->door.tripped == 0;
+            errors += t->door.tripped;
+            t->fw.w.disk->faults.crash_in = t->door.from = 0;
+            if (lost) {
+                crashes++;
+                inbound_world_restart(t);
+            }
+            assert_true(poll(t));
+            assert_int_equal(cell(t, 0).on_hand, START + 25);
+            assert_int_equal(cell(t, 1).on_hand, START + 15);
+            inbound_world_restart(t);
+            assert_true(poll(t));
+            assert_int_equal(cell(t, 0).on_hand, START + 25);
+            inbound_world_free(t);
+        }
+    printf("%llu errors, %llu power losses\n", (unsigned long long)errors,
+           (unsigned long long)crashes);
+    assert_true(errors > 30 && crashes > 20);
+}
+
+// A file that was there and is not any more is no new beginning: every line would count again.
+static void a_file_that_is_gone_ends_it(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(60);
+    tripping_storage_init(&t->door, t->fw.w.disk);
+    inbound_world_restart(t);
+    assert_true(poll(t));
+    struct storage *disk = &t->fw.w.disk->base;
+    assert_int_equal(disk->ops->unlink(disk, "inbound.hfs"), HF_OK);
+    t->door.from = t->door.calls + 1;
+    t->door.to = t->door.from;
+    move(t, "tea", VENDORS, "WH/Stock", 40, true);
+    enum hf_status s = HF_AGAIN;
+    for (int i = 0; i < 50 && s == HF_AGAIN; i++) {
+        s = inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core));
+        fake_clock_advance_ms(&t->fw.w.clock, 500);
+    }
+    assert_int_equal(s, HF_DAMAGED);
+    assert_int_equal(cell(t, 0).on_hand, START);
+    inbound_world_free(t);
 }
 
 static struct hf_uuid hold(struct inbound_world *t, uint32_t i, int64_t quantity)
@@ -584,6 +652,8 @@ int main(void)
         cmocka_unit_test(our_own_documents_are_left_out),
         cmocka_unit_test(open_demand_is_external_until_it_is_shipped),
         cmocka_unit_test(power_fails_at_every_storage_call_and_moves_count_once),
+        cmocka_unit_test(each_call_for_its_file_fails_and_moves_count_once),
+        cmocka_unit_test(a_file_that_is_gone_ends_it),
         cmocka_unit_test(a_short_cell_gives_back_its_newest_holds_or_not),
         cmocka_unit_test(an_order_that_odoo_ships_is_deducted_once),
         cmocka_unit_test(what_is_moved_beyond_the_order_is_somebodys),
