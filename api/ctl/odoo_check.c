@@ -364,20 +364,11 @@ static void alias_check(struct check *k, const struct flush_location *l, const j
              l->zone ? l->zone : "UTC");
 }
 
-static bool same_stock_twice(const struct flush_location *l, uint32_t count, uint32_t *at)
-{
-    for (*at = 1; *at < count; ++*at)
-        for (uint32_t i = 0; i < *at; i++)
-            if (strcmp(l[i].warehouse, l[*at].warehouse) == 0)
-                return true;
-    return false;
-}
-
 static void locations_check(struct check *k)
 {
     struct flush_location l[FLUSH_LOCATIONS_MAX];
     const char *given = k->c->option[OPT_ODOO_LOCATIONS];
-    uint32_t count = 0, at;
+    uint32_t count = 0;
     char *text = given ? strdup(given) : NULL;
     const char *wrong = text ? flush_locations_parse(text, l, &count) : "none are given";
     if (wrong) {
@@ -398,11 +389,6 @@ static void locations_check(struct check *k)
         tell(k, FAILURE, "location", "warehouses and locations cannot be read: %s", a.words);
     for (uint32_t i = 0; warehouses && places && i < count; i++)
         alias_check(k, &l[i], warehouses, places);
-    if (same_stock_twice(l, count, &at))
-        tell(k, FAILURE, "location",
-             "%s: %s stands for another location, too; the two would "
-             "share one stock",
-             l[at].name, l[at].warehouse);
     json_decref(warehouses);
     json_decref(places);
     free(text);

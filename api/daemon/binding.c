@@ -102,8 +102,8 @@ enum hf_status binding_read(const char *folder, struct binding *out)
 {
     *out = (struct binding){.state = BINDING_NONE};
     int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (at < 0)
-        return errno == ENOENT ? HF_OK : from_errno(errno);
+    if (at < 0) // no folder of this user's: the engine says so in more words
+        return from_errno(errno) == HF_NO_MEMORY ? HF_NO_MEMORY : HF_OK;
     int fd = openat(at, NAME, O_RDONLY | O_CLOEXEC);
     enum hf_status s = fd >= 0 ? compare(fd, out) : errno == ENOENT ? HF_OK : from_errno(errno);
     if (fd >= 0)

@@ -64,7 +64,7 @@
     X(admin_public, "admin_public", FLAG, "false", 0, 1,                                           \
       "admin_listen may lie outside loopback although it knows neither TLS nor keys")              \
     X(admin_connections_max, "admin_connections_max", COUNT, "32", 1, 1024,                        \
-      "HTTP connections at once; one more is closed")                                              \
+      "HTTP connections at once; one more takes the place of the longest silent one")              \
     X(admin_timeout_ms, "admin_timeout", SPAN, "10s", CONFIG_S, 5 * CONFIG_M,                      \
       "an HTTP connection that is silent for so long is closed; whole seconds")                    \
     G("Data")                                                                                      \

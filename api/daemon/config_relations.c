@@ -4,8 +4,10 @@
 #include "base/limits.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // ------------------------------------------------------------------------------- addresses
 
@@ -63,29 +65,48 @@ bool config_loopback(const char *address)
 
 // ------------------------------------------------------------------------------- relations
 
-static void address_check(const char *key, const char *address, struct config_errors *e)
+static bool address_check(const char *key, const char *address, struct config_errors *e)
 {
     char host[108];
     uint16_t port;
-    if (!is_unix(address) && !config_host_port(address, host, sizeof host, &port))
-        config_wrong(e, "%s: '%.80s' is neither host:port nor [v6]:port", key, address);
+    if (is_unix(address) || config_host_port(address, host, sizeof host, &port))
+        return true;
+    config_wrong(e, "%s: '%.80s' is neither host:port nor [v6]:port", key, address);
+    return false;
+}
+
+// One TCP port can be bound once for an address, and not beside what listens everywhere.
+static bool addresses_meet(const char *a, const char *b)
+{
+    char hosts[2][108];
+    uint16_t ports[2];
+    if (is_unix(a) || is_unix(b) || !config_host_port(a, hosts[0], sizeof hosts[0], &ports[0]) ||
+        !config_host_port(b, hosts[1], sizeof hosts[1], &ports[1]))
+        return false;
+    bool everywhere = false;
+    for (int i = 0; i < 2; i++)
+        everywhere |= strcmp(hosts[i], "0.0.0.0") == 0 || strcmp(hosts[i], "::") == 0;
+    return ports[0] != 0 && ports[0] == ports[1] && (everywhere || strcmp(hosts[0], hosts[1]) == 0);
 }
 
 static void access_check(const struct config *c, struct config_errors *e)
 {
     bool tls = c->tls_certificate[0] && c->tls_key[0];
     bool known = c->key_file[0] || (tls && c->tls_client_ca[0]);
-    address_check("listen", c->listen, e);
+    bool readable = address_check("listen", c->listen, e);
     if (!c->tls_certificate[0] != !c->tls_key[0])
         config_wrong(e, "tls_certificate and tls_key go together");
     if (c->tls_client_ca[0] && !tls)
         config_wrong(e, "tls_client_ca needs tls_certificate and tls_key");
-    if (!config_loopback(c->listen) && !c->insecure && (!tls || !known))
+    if (readable && !config_loopback(c->listen) && !c->insecure && (!tls || !known))
         config_wrong(e, "listen: %.80s is outside loopback: it needs %s, or insecure", c->listen,
                      tls ? "key_file or tls_client_ca" : "tls_certificate and tls_key");
     if (c->admin_listen[0] == 0)
         return;
-    address_check("admin_listen", c->admin_listen, e);
+    if (!address_check("admin_listen", c->admin_listen, e))
+        return;
+    if (addresses_meet(c->listen, c->admin_listen))
+        config_wrong(e, "admin_listen: %.80s is the port of listen", c->admin_listen);
     if (is_unix(c->admin_listen))
         config_wrong(e, "admin_listen: must be host:port");
     else if (!config_loopback(c->admin_listen) && !c->admin_public)
@@ -142,6 +163,36 @@ static void device_check(const struct config *c, struct config_errors *e)
                         "of, without a port");
 }
 
+// One for each queue, and there.
+static void cores_check(const struct config *c, struct config_errors *e)
+{
+    const char *p = c->packet_cores;
+    long there = sysconf(_SC_NPROCESSORS_CONF);
+    uint64_t count = 0;
+    if (*p == 0)
+        return;
+    for (; count == 0 || *p == ','; count++) {
+        char *end;
+        p += count > 0;
+        unsigned long core = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : ULONG_MAX;
+        if (core == ULONG_MAX) {
+            config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+            return;
+        }
+        if (there > 0 && core >= (unsigned long)there) {
+            config_wrong(e, "packet_cores: no processor %lu here: there are %ld, from 0", core,
+                         there);
+            return;
+        }
+        p = end;
+    }
+    if (*p != 0)
+        config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+    else if (count < c->packet_queues)
+        config_wrong(e, "packet_cores: %llu named for %llu packet_queues",
+                     (unsigned long long)count, (unsigned long long)c->packet_queues);
+}
+
 static void packets_check(const struct config *c, struct config_errors *e)
 {
     char host[108];
@@ -149,7 +200,8 @@ static void packets_check(const struct config *c, struct config_errors *e)
     const char *told = c->packet_advertise[0] ? c->packet_advertise : c->packet_listen;
     if (c->packet_listen[0] == 0)
         return;
-    address_check("packet_listen", c->packet_listen, e);
+    if (!address_check("packet_listen", c->packet_listen, e))
+        return;
     if (is_unix(c->packet_listen) || is_unix(told)) {
         config_wrong(e, "packet_listen and packet_advertise: must be host:port");
         return;
@@ -164,8 +216,7 @@ static void packets_check(const struct config *c, struct config_errors *e)
     if (!c->packet_tags && !c->insecure && !config_loopback(c->packet_listen))
         config_wrong(e, "packet_tags: off outside loopback, where anybody could order: turn them "
                         "on, or say insecure for a network that nobody else can reach");
-    if (c->packet_cores[strspn(c->packet_cores, "0123456789,")])
-        config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+    cores_check(c, e);
 }
 
 static void journal_check(const struct config *c, struct config_errors *e)

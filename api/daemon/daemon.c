@@ -2,6 +2,7 @@
 
 #include "daemon/binding.h"
 #include "daemon/observer.h"
+#include "daemon/odoo_options.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
@@ -33,6 +34,7 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors)
         auth_destroy(auth);
     else if (c->key_file[0])
         config_wrong_file(errors, "key_file", c->key_file, why);
+    odoo_options_check(c, errors);
     return errors->count == errors->warnings;
 }
 
@@ -161,7 +163,7 @@ static void recovery_tell(const char *folder, const struct core_report *r)
     hf_log(HF_LOG_INFO, "recovered",
            "folder=\"%.200s\" checkpoint=%s checkpoint_lsn=%llu first_lsn=%llu last_lsn=%llu "
            "records=%llu torn_tail=%d cells=%llu live=%llu remembered=%llu load_ms=%llu "
-           "replay_ms=%llu total_ms=%llu memory_mb=%llu huge_pages=%d epoch=%llu",
+           "replay_ms=%llu total_ms=%llu memory_mib=%llu huge_pages=%d epoch=%llu",
            folder, r->checkpoint[0] ? r->checkpoint : "none", (unsigned long long)r->checkpoint_lsn,
            (unsigned long long)r->journal.first_lsn, (unsigned long long)last,
            (unsigned long long)r->journal.records, r->journal.torn_tail,
@@ -404,7 +406,7 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
     d->started_ns = clock_monotonic_ns(clock_os());
     pthread_mutex_init(&d->told_lock, NULL);
     snprintf(d->version, sizeof d->version,
-             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc\":\"%s\"}\n", version,
+             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc_core\":\"%s\"}\n", version,
              grpc_version_string());
     gpr_set_log_function(grpc_says);
     files_raise();
@@ -467,11 +469,12 @@ void daemon_reload(struct daemon *d)
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
-    else if (certificates)
+    else // also beside certificates that were refused: the keys have changed all the same
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u sessions_ended=%u certificate_end_s=%llu "
+               "keys=%u sessions_ended=%u certificates=%s certificate_end_s=%llu "
                "note=\"options are read at the start only\"",
-               auth_key_count(d->auth), sessions, (unsigned long long)d->tls_ends_s);
+               auth_key_count(d->auth), sessions, certificates ? "read" : "stay",
+               (unsigned long long)d->tls_ends_s);
 }
 
 // ------------------------------------------------------------------------------- the end

@@ -62,9 +62,11 @@ void hf_yield_hook(void); // supplied by the test program
     })
 #ifdef HF_TSAN // ThreadSanitizer knows no fences; every access around them is atomic anyway
 #define hf_fence_acquire() __asm__ volatile("" ::: "memory")
+#define hf_fence_release() __asm__ volatile("" ::: "memory")
 #define hf_fence_seq()     __asm__ volatile("mfence" ::: "memory")
 #else
 #define hf_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define hf_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define hf_fence_seq()     __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
 

@@ -154,16 +154,34 @@ void core_channel_make(struct core_worker *w, uint64_t now_ms, const char *name,
 
 // ------------------------------------------------------------------------------- changes
 
-// An operation of its own id: its slot, or 0 after having answered (a repeat, a conflict, BUSY).
+// With what is kept for administration, when ordinary requests have used up the rest: stock must
+// be correctable, and what Odoo has booked acknowledged, however full the window of ids is.
+static uint32_t slot_claim_kept(struct core_worker *w, struct hf_uuid id, uint64_t id_hash,
+                                uint64_t body, uint32_t *found, enum core_outcome *outcome)
+{
+    struct stock_cache *cache = &w->thread.slots;
+    uint32_t kept = cache->kept;
+    cache->kept = 0;
+    uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, found, outcome);
+    cache->kept = kept;
+    if (kept > 0 && stock_pool_free(cache->pool) <= kept)
+        stock_cache_flush(cache); // what came along with it stays kept
+    return slot;
+}
+
+// An operation of its own id: its slot, and room for a record of `bytes`. 0 after having answered
+// (a repeat, a conflict, BUSY). Looked up first: what was done is told on a full disk, too.
 static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t body,
-                                struct core_admin_answer *out)
+                                uint32_t bytes, struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
     uint64_t id_hash = stock_hash(slots, &id);
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
-    if (!found) {
-        uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, &found, &outcome);
+    if (core_status(w->core) != HF_OK || !found) {
+        if (!open_for_change(w, bytes, out))
+            return 0;
+        uint32_t slot = slot_claim_kept(w, id, id_hash, body, &found, &outcome);
         if (slot)
             return slot;
     }
@@ -289,9 +307,8 @@ static void change_make(struct core_worker *w, const struct core_change *ch,
     uint64_t hash = hf_hash(&body, sizeof body, 0);
     bool active = ch->setting == CORE_SET_ACTIVE;
     uint32_t reason = ch->reason ? (uint32_t)strlen(ch->reason) : 0;
-    if (!open_for_change(w, record_bytes(1) + text_bytes(NULL, reason), out))
-        return;
-    uint32_t op = operation_claim(w, ch->op_id, hash, out);
+    uint32_t op =
+        operation_claim(w, ch->op_id, hash, record_bytes(1) + text_bytes(NULL, reason), out);
     int64_t old = active ? stock_active(cell) : hf_load_relaxed(term_of(cell, ch->setting));
     out->handle = ch->handle;
     out->value = old;
@@ -359,9 +376,7 @@ static void acknowledge(struct core_worker *w, struct hf_uuid op_id, const struc
 {
     struct core *c = w->core;
     uint64_t hash = hf_hash(lines, count * sizeof *lines, 1);
-    if (!open_for_change(w, record_bytes(count), out))
-        return;
-    uint32_t op = operation_claim(w, op_id, hash, out);
+    uint32_t op = operation_claim(w, op_id, hash, record_bytes(count), out);
     if (!op)
         return;
     for (uint32_t i = 0; i < count; i++)

@@ -211,19 +211,21 @@ static enum change_result change_try(struct core_worker *w, uint32_t i, uint32_t
     uint64_t bytes =
         record_bytes(asked) + sizeof(struct core_record_op) + text_bytes(NULL, reason_bytes(r));
     if (!worker_afford(w, bytes, 0)) {
-        answer_plain(a, CORE_OUT_BUSY);
+        answer_busy(w, a);
         return ANSWERED;
     }
     enum core_outcome outcome;
     uint32_t op = slot_claim(w, r->op_id, stock_hash(&w->core->stock.slots, &r->op_id),
                              KIND_OPERATION, hash, false, &found, &outcome);
     if (!op) {
-        answer_plain(a, found ? CORE_OUT_IN_PROGRESS : outcome);
+        if (!found && outcome == CORE_OUT_BUSY)
+            answer_busy(w, a);
+        else
+            answer_plain(a, found ? CORE_OUT_IN_PROGRESS : outcome);
         return ANSWERED;
     }
     uint64_t expected = s->word;
-    if (!hf_cas(&w->core->stock.slots.slots[index].word, &expected,
-                stock_word_with_state(s->word, CORE_STATE_CHANGING))) {
+    if (!stock_slot_win(&w->core->stock.slots.slots[index], &expected, CORE_STATE_CHANGING)) {
         slot_abandon(w, op);
         return LOST;
     }

@@ -11,6 +11,7 @@
 #define CORE_DUE_MAX     64   // slots whose time has come, handled together
 #define CORE_EFFECTS_MAX (4 * HF_LINES_MAX)
 #define CORE_TEXT_WORDS  40   // reference, buyer, trace and their lengths, at most 124 bytes
+#define CORE_IDS_KEPT_MAX 512 // ids kept for administration
 #define CORE_FORGET_MAX  4096 // slots unlinked before a grace period is waited for
 
 // Kinds of slots: what the id names.
@@ -50,6 +51,7 @@ struct core_worker {
     bool used;
     // The chunk in hand:
     uint64_t now_ms;
+    enum core_short shortage; // what was missing when room was last asked for in vain
     const struct core_request *requests;
     struct core_answer *answers;
     uint32_t record_count; // since the last push
@@ -79,6 +81,16 @@ struct core_time {
 
 #define CORE_CELLS_UNTOLD 4096 // cells that are made and not durable yet; beyond it BUSY
 
+// A count of the outcomes by how long they have been kept beyond the skew, in equal parts of the
+// window; the last count: longer than the window.
+#define CORE_AGES 256
+struct core_ages {
+    uint64_t at_ms;     // when it was begun
+    uint32_t next;      // slot to look at; 0: none is being made
+    uint32_t window_ms; // then
+    uint32_t counts[CORE_AGES + 1];
+};
+
 struct core_shadow; // checkpoint.c
 
 struct core {
@@ -107,7 +119,11 @@ struct core {
     uint32_t forget_count;
     uint64_t forget_since_ms;
     uint32_t forget[CORE_FORGET_MAX];
-    uint64_t resize_at_ms; // when the window was last looked at
+    uint64_t grown_at_ms;    // when the window last grew, or could have
+    uint64_t count_at_ms;    // the next count not before
+    uint64_t sweep_floor_ms; // once it is durable the wheel is to be swept; 0: it is not
+    uint32_t sweep_left;     // places of that sweep
+    struct core_ages ages;
     struct core_shadow *shadow;
     uint64_t checkpoint_lsn, checkpoints, compared; // atomic copies for metrics
     uint64_t keep_after; // atomic: no start needs records up to here
@@ -137,12 +153,16 @@ void pend_effect(struct core_worker *w, struct core_pend *p, uint32_t handle, en
 // Room and credit for a record of `bytes` and for `kept` bytes of a later end: taken from the
 // journal if need be. False: BUSY. Nothing is used up yet.
 bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept);
+// The checkpointer is too far behind for anything new.
+bool lags(struct core_worker *w);
 // Room alone: the credit was kept back.
 bool worker_has_room(struct core_worker *w, uint64_t bytes);
 // When an ended slot may be forgotten.
 uint64_t forget_at(const struct core *c, uint64_t outcome_ms);
 // Answers without a decision.
 void answer_plain(struct core_answer *a, enum core_outcome outcome);
+// BUSY, for what was missing just now.
+void answer_busy(const struct core_worker *w, struct core_answer *a);
 void answer_invalid(struct core_answer *a, enum core_field field, uint32_t line);
 // Tells the reservation's present state; outcome DONE unless told otherwise.
 void answer_slot(struct core_worker *w, struct core_answer *a, const struct stock_slot *s,
@@ -243,6 +263,15 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t hash); // change
 // on the wheel again. The timers' worker, inside a step.
 uint32_t due_pass(struct core_worker *w, const uint32_t *slots, uint32_t count,
                   uint32_t *gone); // due.c
+
+// ------------------------------------------------------------------- window.c
+// The timers' thread. How far the floor moves at a time, and a window is measured.
+uint32_t window_granularity(const struct core *c);
+void window_start(struct core *c, uint64_t now_ms); // the floor is known
+void window_step(struct core *c, uint64_t now_ms);  // narrower or wider, as memory allows
+// Takes lists before their time if there may be something to forget. Nothing else has come up.
+// False: nothing to look for.
+bool window_sweep(struct core *c);
 
 // ------------------------------------------------------------------- replay.c
 struct replay {

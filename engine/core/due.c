@@ -70,7 +70,7 @@ static bool win(struct due *d, uint32_t k)
 {
     struct stock_slot *s = slot_at(d, d->hold[k]);
     uint64_t expected = d->word[k];
-    if (!hf_cas(&s->word, &expected, stock_word_with_state(expected, CORE_STATE_ENDING)))
+    if (!stock_slot_win(s, &expected, CORE_STATE_ENDING))
         return false;
     d->cell[k] = hf_load_relaxed(&s->a);
     d->quantity[k] = hf_load_relaxed(&s->b);

@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+// How far a group's time may lie below that of a record in it, at most: the writer reads the time
+// and then takes what was appended.
+#define GROUP_TIME_MS (3600u * 1000)
+
 void core_options_default(struct core_options *o)
 {
     *o = (struct core_options){
@@ -44,6 +48,8 @@ static const char *options_wrong(const struct core_options *o)
         return "workers_max must be 1 .. 62";
     if (o->window_ms == 0 || o->window_min_ms == 0 || o->window_min_ms > o->window_ms)
         return "window_min_ms must be 1 .. window_ms";
+    if (o->skew_ms > CORE_SKEW_MS_MAX)
+        return "skew_ms must be at most a day";
     if (o->ttl_max_ms == 0)
         return "ttl_max_ms must be at least 1";
     if (o->checkpoint_bytes == 0 || o->checkpoint_ms == 0 || o->lag_max_bytes == 0)
@@ -190,9 +196,8 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
     if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE)
         return fail(report, s, "a segment could not be made");
     c->floor_ms = c->floor_durable_ms = rec->replay.floor_ms;
-    c->window_ms = c->options.window_ms;
+    window_start(c, core_now(c));
     c->cell_count = c->cell_durable = stock_directory_count(c->stock.directory);
-    c->resize_at_ms = core_now(c);
     stock_wheel_start(&c->stock.wheels, core_now(c) - 1);
     slots_arm(c, report);
     if (c->options.archive) {
@@ -202,7 +207,7 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                                     .retention_ms = c->options.retention_ms,
                                     .block_bytes = 256u << 10,
                                     .zstd_level = 1,
-                                    .id_skew_ms = c->options.skew_ms};
+                                    .id_skew_ms = CORE_SKEW_MS_MAX + GROUP_TIME_MS};
         if ((s = archive_create(&a, &c->archive)) != HF_OK)
             return fail(report, s, "the archive could not be opened");
         if (archive_lsn(c->archive) && archive_lsn(c->archive) + 1 < journal_oldest_lsn(c->journal))
@@ -308,6 +313,13 @@ void core_close(struct core *c)
     free(c);
 }
 
+// Recovery keeps nothing back: what was there once fits again.
+static uint32_t ids_kept(const struct core *c)
+{
+    uint32_t part = c->options.ids_max / 32;
+    return part < CORE_IDS_KEPT_MAX ? part : CORE_IDS_KEPT_MAX;
+}
+
 struct core_worker *core_worker_create(struct core *c)
 {
     struct core_worker *w = NULL;
@@ -318,6 +330,7 @@ struct core_worker *core_worker_create(struct core *c)
     if (w) {
         // Its counters go on, and are read meanwhile.
         stock_thread_init(&c->stock, &w->thread, w->number);
+        w->thread.slots.kept = ids_kept(c);
         w->thread.taker.helped = w->stats.helped;
         w->thread.taker.retries = w->stats.cas_retries;
         w->used = true;

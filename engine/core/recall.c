@@ -295,8 +295,7 @@ static enum hf_status lines_attach(struct core_worker *w, const struct recall *r
         return HF_OK; // another recall was faster
     else if (hf_load_relaxed(&slots->slots[found].ticket) != rc->ticket ||
              stock_word_state(word) != (unsigned)rc->state ||
-             !hf_cas(&slots->slots[found].word, &expected,
-                     stock_word_with_state(word, CORE_STATE_CHANGING)))
+             !stock_slot_win(&slots->slots[found], &expected, CORE_STATE_CHANGING))
         return HF_BUSY; // it changed meanwhile
     if (!index)
         return HF_BUSY;

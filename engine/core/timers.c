@@ -1,4 +1,4 @@
-// The timers' step: deadlines, the id window, the floor, engine time.
+// The timers' step: deadlines, the floor, ids that are forgotten, engine time.
 //
 // A slot comes up once a deadline or the end of its window has passed; what to do is read from the
 // slot itself (due.c). Forgetting an id takes four steps: the floor that refuses it is durable; it
@@ -7,30 +7,6 @@
 #include "core/core_internal.h"
 
 #include "rcu/rcu.h"
-
-static uint32_t granularity(const struct core *c)
-{
-    return hf_load_relaxed(&c->window_ms) / 64 + 1;
-}
-
-// A quarter of the memory free again: the window grows back. Nearly none: it shrinks.
-static void window_adapt(struct core *c, uint64_t now_ms)
-{
-    if (now_ms - c->resize_at_ms < granularity(c))
-        return;
-    c->resize_at_ms = now_ms;
-    uint64_t unused = stock_pool_free(&c->stock.slots.slot_pool), max = c->options.ids_max;
-    uint64_t window = c->window_ms;
-    if (unused < max / 8)
-        window -= window / 8;
-    else if (unused > max / 4)
-        window += window / 16 + 1;
-    if (window < c->options.window_min_ms)
-        window = c->options.window_min_ms;
-    if (window > c->options.window_ms)
-        window = c->options.window_ms;
-    hf_store_relaxed(&c->window_ms, (uint32_t)window);
-}
 
 static void floor_append(struct core *c, struct core_worker *w, uint64_t floor)
 {
@@ -56,7 +32,7 @@ static void floor_move(struct core *c, struct core_worker *w)
     if (w->now_ms < window)
         return;
     uint64_t floor = w->now_ms - window;
-    if (floor >= c->floor_ms + granularity(c))
+    if (floor >= c->floor_ms + window_granularity(c))
         floor_append(c, w, floor);
 }
 
@@ -88,13 +64,6 @@ static uint32_t due_collect(struct core *c, uint32_t *due, uint64_t now_ms, uint
     return n;
 }
 
-static void forget_early(struct core *c)
-{
-    if (stock_pool_free(&c->stock.slots.slot_pool) < c->options.ids_max / 8 &&
-        c->window_ms > c->options.window_min_ms)
-        stock_wheel_ahead(&c->stock.wheels);
-}
-
 enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget)
 {
     struct core_worker *w = c->timers;
@@ -104,7 +73,8 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
     if (status != HF_OK)
         return status;
     uint32_t done = 0, due[CORE_DUE_MAX];
-    window_adapt(c, now_ms);
+    bool more = true;
+    window_step(c, now_ms);
     while (done < budget) {
         worker_step_begin(w, now_ms);
         if (done == 0)
@@ -117,18 +87,19 @@ enum hf_status core_step_timers(struct core *c, uint64_t now_ms, uint32_t budget
         c->forget_count += gone;
         worker_step_end(w);
         done += n;
-        if (n == 0)
+        more = n > 0;
+        if (!more)
             break;
         if (c->forget_count + CORE_DUE_MAX > CORE_FORGET_MAX ||
             c->stock.wheels.retired_count >= STOCK_WHEEL_RETIRED)
             forget_finish(c, w);
     }
-    if (done == 0)
-        forget_early(c);
+    if (!more)
+        more = window_sweep(c); // what it finds comes first in the next step
     bool scarce = stock_pool_free(&c->stock.slots.slot_pool) < c->options.ids_max / 4;
     if (c->forget_count && (scarce || now_ms - c->forget_since_ms >= 20))
         forget_finish(c, w);
-    return done ? HF_OK : HF_AGAIN;
+    return done || more ? HF_OK : HF_AGAIN;
 }
 
 bool core_watchdog(struct core *c, uint32_t ticks)

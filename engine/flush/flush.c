@@ -160,9 +160,13 @@ static const char *places_fill(struct flush *f)
         p->zone = l->zone ? zone_create(l->zone) : NULL;
         if (l->zone && !p->zone)
             return "a location's time zone is not known: wants a name such as Europe/Berlin";
-        for (uint32_t k = 0; k < i; k++)
-            if (strcmp(f->places[k].name, p->name) == 0)
+        for (uint32_t k = 0; k < i; k++) {
+            const struct flush_place *q = &f->places[k];
+            if (strcmp(q->name, p->name) == 0)
                 return "a location is named twice";
+            if (strcmp(q->warehouse, p->warehouse) == 0 && q->location_option == p->location_option)
+                return "two locations stand for one warehouse";
+        }
     }
     return NULL;
 }

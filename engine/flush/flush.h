@@ -69,15 +69,15 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there")                        \
+    X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")                                         \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
+    X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR, "a file of the flusher's own fails; it is tried again, from what is on the "     \
-                  "disk")                                                                          \
-    X(CLOSED, "it is one of the closed hours")
+                  "disk")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
     FLUSH_PAUSE_TABLE(X)

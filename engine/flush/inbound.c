@@ -14,6 +14,7 @@
 #include "flush/records.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,7 @@ void inbound_close(struct inbound *in)
     free(in->lines);
     free(in->intents);
     free(in->demand);
+    free(in->demand_fraction);
     free(in->fresh);
     free(in->kept);
     settle_fini(in);
@@ -135,33 +137,52 @@ static enum hf_status demand_visit(void *ctx, const json_t *row)
     struct inbound *in = ctx;
     uint8_t scale = 0, unused = 0;
     int64_t q;
+    double fraction;
     uint32_t from = cell_at(in, row, "location_id", &scale);
     if (from >= in->demand_cells || from == cell_at(in, row, "location_dest_id", &unused))
         return HF_OK;
-    q = 0;
-    (void)mirror_quantity(json_object_get(row, "product_qty"), scale, &q);
+    if (!mirror_quantity(json_object_get(row, "product_qty"), scale, &q, &fraction))
+        return HF_OK;
     if (settle_external(in, id_of(row, "location_id")))
         q = settle_demand(in, json_string_value(json_object_get(row, "origin")), from, q);
-    if (q > 0 && in->demand[from] <= HF_QUANTITY_MAX - q)
+    if (q >= 0 && in->demand[from] <= HF_QUANTITY_MAX - q - 1) {
         in->demand[from] += q;
+        in->demand_fraction[from] += fraction;
+    }
     return HF_OK;
+}
+
+// What is asked for in part is not for sale as a whole.
+static void demand_round_up(struct inbound *in)
+{
+    for (uint32_t i = 0; i < in->demand_cells; i++) {
+        int64_t more = (int64_t)ceil(in->demand_fraction[i] - 1e-3);
+        if (more > 0 && in->demand[i] <= HF_QUANTITY_MAX - more)
+            in->demand[i] += more;
+    }
 }
 
 static enum hf_status demand_read(struct inbound *in)
 {
     uint32_t cells = core_cell_count(in->options.core);
     free(in->demand);
+    free(in->demand_fraction);
     in->demand = calloc(cells + 1, sizeof *in->demand);
-    in->demand_cells = in->demand ? cells : 0;
-    if (!in->demand)
+    in->demand_fraction = calloc(cells + 1, sizeof *in->demand_fraction);
+    in->demand_cells = in->demand && in->demand_fraction ? cells : 0;
+    if (!in->demand || !in->demand_fraction)
         return HF_AGAIN;
-    return mirror_pages(in->options.mirror, "stock.move",
-                        json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting",
-                                  "confirmed", "partially_available", "assigned", "location_id",
-                                  "in", mirror_inside(in->options.mirror), not_ours(in)),
-                        json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
-                                  "product_qty", "origin"),
-                        demand_visit, in);
+    enum hf_status s = mirror_pages(
+        in->options.mirror, "stock.move",
+        json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
+                  "partially_available", "assigned", "location_id", "in",
+                  mirror_inside(in->options.mirror), not_ours(in)),
+        json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty",
+                  "origin"),
+        demand_visit, in);
+    if (s == HF_OK)
+        demand_round_up(in);
+    return s;
 }
 
 static bool fresh_add(struct inbound *in, const struct inbound_line *l)
@@ -192,15 +213,33 @@ static void line_refer(struct inbound *in, struct inbound_line *l, const char *r
         settle_keep(in, l->id, reference);
 }
 
+// What went is rounded up and what came down: never for sale what is not there. The rest shows in
+// reconciliation. The amounts are remembered as they were applied.
+static void line_quantity(struct inbound *in, const json_t *q, struct inbound_line *l,
+                          const uint8_t scales[2])
+{
+    int64_t whole;
+    double fraction, part = 0;
+    bool read = true;
+    if (l->from != MIRROR_NONE && (read = mirror_quantity(q, scales[0], &whole, &fraction))) {
+        l->taken = whole + (fraction > 0);
+        part = fraction;
+    }
+    if (l->to != MIRROR_NONE && (read &= mirror_quantity(q, scales[1], &whole, &fraction))) {
+        l->given = whole;
+        part = fraction > part ? fraction : part;
+    }
+    count(&in->metrics.fractions, (part > 0 || !read) && !inbound_find(in, l->id));
+}
+
 static enum hf_status line_visit(void *ctx, const json_t *row)
 {
     struct inbound *in = ctx;
-    uint8_t from_scale = 0, to_scale = 0;
+    uint8_t scales[2] = {0};
     struct inbound_line l = {.id = id_of(row, "id"),
-                             .from = cell_at(in, row, "location_id", &from_scale),
-                             .to = cell_at(in, row, "location_dest_id", &to_scale),
+                             .from = cell_at(in, row, "location_id", &scales[0]),
+                             .to = cell_at(in, row, "location_dest_id", &scales[1]),
                              .write_ms = date_ms(json_object_get(row, "write_date"))};
-    const json_t *q = json_object_get(row, "quantity_product_uom");
     uint64_t done_ms = date_ms(json_object_get(row, "date"));
     if (l.write_ms > in->seen_ms)
         in->seen_ms = l.write_ms;
@@ -213,10 +252,7 @@ static enum hf_status line_visit(void *ctx, const json_t *row)
             count(&in->metrics.late_edits, 1);
         return HF_OK; // it was known when this began
     }
-    if (l.from != MIRROR_NONE)
-        (void)mirror_quantity(q, from_scale, &l.taken);
-    if (l.to != MIRROR_NONE)
-        (void)mirror_quantity(q, to_scale, &l.given);
+    line_quantity(in, json_object_get(row, "quantity_product_uom"), &l, scales);
     const char *origin = json_string_value(json_object_get(row, "origin"));
     if (l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
         settle_external(in, id_of(row, "location_id")))

@@ -46,6 +46,8 @@ enum hf_status inbound_poll(struct inbound *in, struct core_worker *w, uint64_t 
     X(polls_failed, "polls without an answer")                                                     \
     X(lines, "move lines of others applied to on hand")                                            \
     X(unknown, "move lines of a product or location that has no cell here")                        \
+    X(fractions, "move lines of others that are no whole number of smallest units: what went was " \
+                 "rounded up, what came down; see reconciliation")                                 \
     X(late_edits, "edits of lines older than what is remembered: see reconciliation")              \
     X(demand_changes, "times that a cell's external demand was set")
 struct inbound_metrics {

@@ -51,6 +51,7 @@ struct inbound {
     uint64_t ticket;       // of the last
     uint64_t read_ms;      // locations and products were read
     int64_t *demand;       // by handle
+    double *demand_fraction;
     uint32_t demand_cells;
     uint64_t seen_ms;           // largest write_date of a poll
     struct inbound_line *fresh; // of a poll

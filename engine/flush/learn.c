@@ -316,12 +316,14 @@ static bool line_take(struct learning *k, const json_t *row, const json_t *produ
     const char *origin = json_string_value(json_object_get(row, "origin"));
     struct learned l = {0};
     struct core_cell cell;
+    double fraction = 0;
     if (!d || !code || !origin ||
         sscanf(origin, "LSN %" SCNu64 "..%" SCNu64, &l.at.first_lsn, &l.at.last_lsn) != 2 ||
         core_find(k->f->options.core, code, (uint32_t)strlen(code), d->place->name,
                   (uint32_t)strlen(d->place->name), &l.at.handle) != HF_OK ||
         core_cell_read(k->f->options.core, l.at.handle, &cell) != HF_OK ||
-        !mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l.quantity)) {
+        !mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l.quantity, &fraction) ||
+        fraction > 0) {
         k->strange++; // no cell here, say: made after the backup
         return true;
     }

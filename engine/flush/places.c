@@ -51,9 +51,12 @@ const char *flush_locations_parse(char *text, struct flush_location *out, uint32
         const char *wrong = pair_parse(pair, &out[*count]);
         if (wrong)
             return wrong;
-        for (uint32_t i = 0; i < *count; i++)
+        for (uint32_t i = 0; i < *count; i++) {
             if (strcmp(out[i].name, out[*count].name) == 0)
                 return "a location is there twice";
+            if (strcmp(out[i].warehouse, out[*count].warehouse) == 0)
+                return "two locations stand for one warehouse: its stock would be sold twice";
+        }
     }
     return NULL;
 }

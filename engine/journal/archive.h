@@ -29,8 +29,8 @@ struct archive_options {
     uint32_t block_bytes;    // uncompressed bytes a block, 1 KiB .. 16 MiB; default (0) 256 KiB
     int zstd_level;          // default (0) 1; negative ones are faster and pack less. While
                              // segments wait in a queue, a faster one is taken
-    // How far a v7 id's own time may be ahead of the engine time of its records, at most: files
-    // that ended before that are not searched for it. 0: search all of them.
+    // How far a v7 id's own time may be ahead of the time of its records' groups, at most, ever
+    // since the oldest file: files that ended before that are not searched for it. 0: search all.
     uint64_t id_skew_ms;
 };
 

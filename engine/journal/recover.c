@@ -535,10 +535,10 @@ static enum hf_status table_build(struct journal *j, struct walk *w)
     t->entries = entries;
     t->capacity = capacity;
     t->first = 0;
-    t->count = w->count;
+    t->count = 0;
     t->next_number = w->count ? w->segments[w->count - 1].number + 1 : 1;
     for (uint32_t i = 0; i < w->count; i++) {
-        entries[i] = w->segments[i];
+        entries[t->count++] = w->segments[i];
         uint64_t blocks = entries[i].bytes / HF_BLOCK - 1;
         if (w->any && i < w->at)
             continue; // CLOSED
@@ -548,6 +548,13 @@ static enum hf_status table_build(struct journal *j, struct walk *w)
         } else {
             entries[i] = (struct journal_segment_entry){
                 .number = w->segments[i].number, .bytes = w->segments[i].bytes, .file = -1};
+            char name[STORAGE_NAME_BYTES];
+            enum hf_status st =
+                w->storage->ops->open(w->storage, name_of(w, i, name),
+                                      STORAGE_READ | STORAGE_WRITE | STORAGE_DIRECT,
+                                      &entries[i].file); // the writer can't wait for a descriptor
+            if (st != HF_OK)
+                return st;
         }
         journal_space_add(j, journal_space_of(j, blocks));
     }

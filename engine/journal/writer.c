@@ -60,14 +60,7 @@ static enum hf_status segment_next(struct journal *j)
     w->blocked = number == 0;
     if (w->blocked)
         return HF_AGAIN;
-    if (file < 0) { // found by recovery
-        char name[STORAGE_NAME_BYTES];
-        journal_segment_name(number, name);
-        enum hf_status st =
-            s->ops->open(s, name, STORAGE_READ | STORAGE_WRITE | STORAGE_DIRECT, &file);
-        if (st != HF_OK)
-            return st;
-    }
+    HF_ASSERT(file >= 0); // a ready one is open
     if (w->file >= 0)
         s->ops->close(s, w->file);
     w->file = file;

@@ -83,7 +83,7 @@ bool stock_slot_copy(const struct stock_slots *s, uint32_t index, struct stock_s
         out->end_hash = hf_load_relaxed(&slot->end_hash);
         out->a = hf_load_relaxed(&slot->a);
         out->b = hf_load_relaxed(&slot->b);
-        hf_fence_acquire();
+        hf_fence_acquire(); // pairs with S2
         if (hf_load_relaxed(&slot->word) == word)
             return true;
     }

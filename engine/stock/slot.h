@@ -71,6 +71,14 @@ static inline uint64_t stock_word_with_state(uint64_t old, unsigned state)
 {
     return (old & ~(uint64_t)STOCK_STATE_MASK) | state;
 }
+// From the word read to CHANGING or ENDING. True: the caller may write the other fields, none of
+// which is seen with the word that was there before (S2, pairs with the fence in stock_slot_copy).
+static inline bool stock_slot_win(struct stock_slot *s, uint64_t *expected, unsigned state)
+{
+    bool won = hf_cas(&s->word, expected, stock_word_with_state(*expected, state));
+    hf_fence_release();
+    return won;
+}
 static inline uint64_t stock_slot_time(const struct stock_slot *s)
 {
     return hf_load_relaxed(&s->time_channel) >> 16;

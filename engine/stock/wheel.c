@@ -26,9 +26,9 @@
 uint32_t stock_wheel_blocks(uint32_t ids, uint32_t threads)
 {
     // Full ones; one on each list that is not; caches; drained ones.
-    uint64_t lists = (uint64_t)STOCK_WHEEL_LEVELS * STOCK_WHEEL_SLOTS + 1;
+    uint64_t lists = (uint64_t)STOCK_WHEEL_HEADS + 1;
     return (uint32_t)(ids / STOCK_WHEEL_ENTRIES + threads * (lists + CACHED) + CACHED +
-                      4 * STOCK_WHEEL_RETIRED);
+                      STOCK_WHEEL_LEVELS + 4 * STOCK_WHEEL_RETIRED);
 }
 
 void stock_wheel_init(struct stock_wheels *w, uint32_t blocks)
@@ -39,20 +39,31 @@ void stock_wheel_init(struct stock_wheels *w, uint32_t blocks)
         w->wheels[i].cache.pool = &w->pool;
 }
 
-static uint32_t *head_of(struct stock_wheel *wheel, unsigned level, uint64_t at)
+static unsigned shift_of(unsigned level)
 {
-    return &wheel->heads[level * STOCK_WHEEL_SLOTS + (at & (STOCK_WHEEL_SLOTS - 1))];
+    return level * STOCK_WHEEL_BITS;
 }
 
-// The place of a tick: a list's head.
-static uint32_t *place_of(struct stock_wheel *wheel, uint64_t now, uint64_t tick, unsigned *shift)
+static uint32_t head_number(unsigned level, uint64_t at)
 {
-    for (unsigned level = 0;; level++) {
-        *shift = level * STOCK_WHEEL_BITS;
-        uint64_t at = tick >> *shift, base = now >> *shift;
-        if (at - base < STOCK_WHEEL_SLOTS || level == STOCK_WHEEL_LEVELS - 1)
-            return head_of(wheel, level, at);
-    }
+    uint32_t lists = level < STOCK_WHEEL_LEVELS - 1 ? STOCK_WHEEL_LISTS : STOCK_WHEEL_SLOTS;
+    return level * STOCK_WHEEL_LISTS + (uint32_t)(at & (lists - 1));
+}
+
+// The level of a tick. Its place there is two or more ahead, of an upper level: not opened yet.
+static unsigned level_of(uint64_t now, uint64_t tick)
+{
+    unsigned level = 0;
+    while (level < STOCK_WHEEL_LEVELS - 1 &&
+           (tick >> shift_of(level)) - (now >> shift_of(level)) >= STOCK_WHEEL_LISTS)
+        level++;
+    return level;
+}
+
+// An upper place is opened when the one before it begins.
+static bool is_open(unsigned level, uint64_t now, uint64_t tick)
+{
+    return (now >> shift_of(level)) + (level > 0) >= tick >> shift_of(level);
 }
 
 static uint32_t entries_write(struct stock_wheel_block *b, uint32_t from, const uint32_t *slots,
@@ -99,13 +110,15 @@ static void list_push(struct stock_wheels *w, struct stock_wheel *wheel, uint32_
 void stock_wheel_start(struct stock_wheels *w, uint64_t tick)
 {
     hf_store_seq(&w->now, tick);
+    for (unsigned level = 0; level < STOCK_WHEEL_LEVELS; level++)
+        w->cursors[level] = (struct stock_wheel_cursor){.thread = w->wheel_count};
 }
 
-static void late_tell(struct stock_wheel *wheel, const uint32_t *head)
+static void late_tell(struct stock_wheel *wheel, uint32_t place)
 {
     uint32_t in = hf_load_relaxed(&wheel->late_in);
     HF_ASSERT(in - hf_load_acquire(&wheel->late_out) < STOCK_WHEEL_LATE);
-    hf_store_relaxed(&wheel->late[in % STOCK_WHEEL_LATE], (uint32_t)(head - wheel->heads));
+    hf_store_relaxed(&wheel->late[in % STOCK_WHEEL_LATE], place);
     hf_store_release(&wheel->late_in, in + 1); // L0, pairs with L1
 }
 
@@ -118,73 +131,112 @@ void stock_wheel_push_all(struct stock_wheels *w, uint32_t thread, const uint32_
         tick = now + 1;
     if (tick - now >= STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS)
         tick = now + STOCK_WHEEL_SPAN - STOCK_WHEEL_SLOTS; // looked at early, put back then
-    unsigned shift;
-    uint32_t *head = place_of(wheel, now, tick, &shift);
-    list_push(w, wheel, head, slots, count);
-    if (hf_load_seq(&w->now) >> shift >= tick >> shift) // W1
-        late_tell(wheel, head);
+    unsigned level = level_of(now, tick);
+    uint32_t place = head_number(level, tick >> shift_of(level));
+    list_push(w, wheel, &wheel->heads[place], slots, count);
+    if (is_open(level, hf_load_seq(&w->now), tick)) // W1
+        late_tell(wheel, place);
 }
 
 // Opens block `at` of a list that was taken.
-static void block_open(struct stock_wheels *w, uint32_t at)
+static void block_open(struct stock_wheels *w, struct stock_wheel_cursor *c, uint32_t at)
 {
     struct stock_wheel_block *b = &w->blocks[at];
     uint32_t word = hf_load_acquire(&b->word);
     if (word < STOCK_WHEEL_ENTRIES)
         word = hf_exchange(&b->word, STOCK_WHEEL_SEALED); // B1, pairs with B0
-    w->open = at;
-    w->left = word;
+    c->open = at;
+    c->left = word;
     hf_prefetch(&w->blocks[hf_load_relaxed(&b->next)]);
 }
 
 // Takes a list to hand out. False: it was empty.
-static bool list_take(struct stock_wheels *w, uint32_t *head)
+static bool list_take(struct stock_wheels *w, struct stock_wheel_cursor *c, uint32_t *head)
 {
     uint32_t at = hf_load_seq(head) ? hf_exchange(head, 0u) : 0; // after W0
     if (at)
-        block_open(w, at);
+        block_open(w, c, at);
     return at != 0;
 }
 
-// A place that a late push has told. False: none, or its list was taken meanwhile.
-static bool late_take(struct stock_wheels *w, struct stock_wheel *wheel)
+static uint32_t slot_take(struct stock_wheels *w, struct stock_wheel_cursor *c)
 {
+    struct stock_wheel_block *b = &w->blocks[c->open];
+    uint32_t slot = hf_load_relaxed(&b->slots[--c->left]);
+    if (c->left > 0)
+        return slot;
+    uint32_t next = hf_load_relaxed(&b->next);
+    hf_store_relaxed(&b->next, w->retired);
+    w->retired = c->open;
+    w->retired_count++;
+    c->open = 0;
+    if (next)
+        block_open(w, c, next);
+    return slot;
+}
+
+// What the cursor's place holds. 0: no more.
+static uint32_t upper_next(struct stock_wheels *w, unsigned level)
+{
+    struct stock_wheel_cursor *c = &w->cursors[level];
+    while (!c->open) {
+        if (c->thread == w->wheel_count)
+            return 0;
+        list_take(w, c, &w->wheels[c->thread++].heads[c->place]);
+    }
+    return slot_take(w, c);
+}
+
+// A place that a late push to this wheel has told. False: none, or its list was taken meanwhile, or
+// will be: an upper place that is being handed out, where nothing is due yet.
+static bool late_take(struct stock_wheels *w, uint32_t thread)
+{
+    struct stock_wheel *wheel = &w->wheels[thread];
     uint32_t out = hf_load_relaxed(&wheel->late_out);
     while (out != hf_load_acquire(&wheel->late_in)) { // L1, pairs with L0
         uint32_t place = hf_load_relaxed(&wheel->late[out % STOCK_WHEEL_LATE]);
         hf_store_release(&wheel->late_out, ++out);
-        if (list_take(w, &wheel->heads[place]))
+        const struct stock_wheel_cursor *c = &w->cursors[place / STOCK_WHEEL_LISTS];
+        bool comes = place >= STOCK_WHEEL_LISTS && c->place == place && c->thread <= thread;
+        if (!comes && list_take(w, &w->cursors[0], &wheel->heads[place]))
             return true;
     }
     return false;
 }
 
-// The lists of one wheel that the present tick opens, one a call. False: no more.
-static bool wheel_take(struct stock_wheels *w, struct stock_wheel *wheel, uint64_t now)
+// What is due at the present tick: of each wheel its list, then what came late. 0: no more.
+static uint32_t lowest_next(struct stock_wheels *w)
 {
-    while (w->level < STOCK_WHEEL_LEVELS) {
-        unsigned level = w->level++, shift = level * STOCK_WHEEL_BITS;
-        if ((now & ((UINT64_C(1) << shift) - 1)) == 0 &&
-            list_take(w, head_of(wheel, level, now >> shift)))
-            return true;
+    struct stock_wheel_cursor *c = &w->cursors[0];
+    while (!c->open) {
+        if (c->thread == w->wheel_count)
+            return 0;
+        if (!list_take(w, c, &w->wheels[c->thread].heads[c->place]) && !late_take(w, c->thread))
+            c->thread++;
     }
-    return late_take(w, wheel);
+    return slot_take(w, c);
 }
 
-static uint32_t slot_take(struct stock_wheels *w)
+// The highest level of which a place is opened at this tick.
+static unsigned opens_at(uint64_t tick)
 {
-    struct stock_wheel_block *b = &w->blocks[w->open];
-    uint32_t slot = hf_load_relaxed(&b->slots[--w->left]);
-    if (w->left > 0)
-        return slot;
-    uint32_t next = hf_load_relaxed(&b->next);
-    hf_store_relaxed(&b->next, w->retired);
-    w->retired = w->open;
-    w->retired_count++;
-    w->open = 0;
-    if (next)
-        block_open(w, next);
-    return slot;
+    unsigned level = 0;
+    while (level < STOCK_WHEEL_LEVELS - 1 &&
+           (tick & ((UINT64_C(1) << shift_of(level + 1)) - 1)) == 0)
+        level++;
+    return level;
+}
+
+static void tick_begin(struct stock_wheels *w, uint64_t now)
+{
+    hf_store_seq(&w->now, now); // W0
+    for (unsigned level = opens_at(now);; level--) {
+        struct stock_wheel_cursor *c = &w->cursors[level];
+        c->place = head_number(level, (now >> shift_of(level)) + (level > 0));
+        c->thread = 0;
+        if (level == 0)
+            return;
+    }
 }
 
 void stock_wheel_reclaim(struct stock_wheels *w)
@@ -200,28 +252,29 @@ void stock_wheel_reclaim(struct stock_wheels *w)
 
 uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick)
 {
-    for (;;) {
-        if (w->open)
-            return slot_take(w);
-        if (w->thread < w->wheel_count) {
-            if (!wheel_take(w, &w->wheels[w->thread], w->now)) {
-                w->thread++;
-                w->level = 0;
-            }
-            continue;
-        }
-        if (w->now >= tick)
-            return 0;
-        hf_store_seq(&w->now, w->now + 1); // W0
-        w->thread = 0;
-        w->level = 0;
+    uint32_t slot;
+    while ((slot = lowest_next(w)) == 0 && w->now < tick) {
+        // What was opened before is handed out by now, and before the first tick that it holds.
+        for (unsigned level = opens_at(w->now + 1); level > 0; level--)
+            if ((slot = upper_next(w, level)) != 0)
+                return slot;
+        tick_begin(w, w->now + 1);
     }
+    for (unsigned level = 1; slot == 0 && level < STOCK_WHEEL_LEVELS; level++)
+        slot = upper_next(w, level);
+    return slot;
 }
 
-void stock_wheel_ahead(struct stock_wheels *w)
+uint32_t stock_wheel_ahead(struct stock_wheels *w, uint32_t most)
 {
-    uint32_t cursor = w->ahead++ % (STOCK_WHEEL_SLOTS * 2 * w->wheel_count);
-    struct stock_wheel *wheel = &w->wheels[cursor % w->wheel_count];
-    uint32_t place = cursor / w->wheel_count;
-    list_take(w, head_of(wheel, 1 + (place & 1), place >> 1));
+    for (uint32_t passed = 1; passed <= most; passed++) {
+        uint32_t at = w->ahead++ % stock_wheel_places(w);
+        uint32_t place = STOCK_WHEEL_LISTS + at / w->wheel_count;
+        struct stock_wheel *wheel = &w->wheels[at % w->wheel_count];
+        struct stock_wheel_cursor *c = &w->cursors[place / STOCK_WHEEL_LISTS];
+        HF_ASSERT(!c->open);
+        if (list_take(w, c, &wheel->heads[place]))
+            return passed;
+    }
+    return most;
 }

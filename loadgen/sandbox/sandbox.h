@@ -55,8 +55,9 @@ struct sandbox_answer {
 void sandbox_handle(struct sandbox *s, const struct sandbox_request *r, struct sandbox_answer *a);
 
 // `default_code,warehouse,quantity[,tracking]` a line; a first line that begins with
-// "default_code" is skipped. False: *line is the line that was not understood.
+// "default_code" is skipped. False: *line is the line that was not understood, and why.
 bool sandbox_seed_csv(struct sandbox *s, const char *text, size_t bytes, uint32_t *line);
+const char *sandbox_seed_wrong(const struct sandbox *s); // static text; after a call that failed
 
 // Does again what this file tells, and from now on writes down there what changes. Set-up, after
 // the catalogue. False: the file cannot be opened or was not understood.

@@ -121,8 +121,9 @@ struct sandbox {
     struct fault faults[SANDBOX_FAULTS_MAX];
     uint32_t fault_count;
     uint64_t random, calls, struck, duplicates, name_sequence;
-    char *action_code; // NULL: no server action
-    FILE *log;         // NULL: forgets everything at its end
+    const char *seed_wrong; // static text
+    char *action_code;      // NULL: no server action
+    FILE *log;              // NULL: forgets everything at its end
 };
 
 // What a call comes to: a result, or an error in Odoo's words.

@@ -18,7 +18,7 @@
 #define LOOKS    5
 #define BLOCKS   600
 #define LATE_MAX 2
-#define START    4093 // a place of the second level opens at 4096
+#define START    4093 // a list of the second level opens at 4096
 
 struct push {
     uint32_t first, count;
@@ -101,8 +101,11 @@ static void clear(void)
 
 static uint64_t tick_draw(struct prng *r)
 {
-    return w.far && prng_chance(r, 1, 4) ? START + prng_below(r, 3 * 4096)
-                                         : START + prng_below(r, 6);
+    uint64_t near = prng_below(r, 6);
+    if (!w.far || prng_chance(r, 1, 2))
+        return START + near;
+    // Anywhere, or about the end of the list of the second level that opens at 4096.
+    return START + (prng_chance(r, 1, 2) ? prng_below(r, 3 * 4096) : 2 * 4096 - 2 + near);
 }
 
 static uint32_t make(struct prng *r, uint32_t small)

@@ -128,6 +128,25 @@ class Case(unittest.TestCase):
         self.assertRegex(out.stdout, "FAIL +products +1 have a default_code of another.*: tea")
         self.assertRegex(out.stdout, "warn +products +1 are tracked by lot.*: lot")
 
+    def sandbox_refuses(self, *args, code=2):
+        done = subprocess.run([SANDBOX, *args], capture_output=True, text=True, timeout=60,
+                              check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    # Found: two of them shared a port, and --port 99999 was another one.
+    def test_the_stand_in_checks_its_options(self):
+        port = self.url.rsplit(":", 1)[1]
+        self.assertIn("in use", self.sandbox_refuses("--port", port, code=1))
+        self.assertIn("65535", self.sandbox_refuses("--port", "99999"))
+        self.sandbox_refuses("--port", "-1")
+        self.assertIn("UUID", self.sandbox_refuses("--uuid", "zzz"))
+        catalogue = os.path.join(os.path.dirname(self.key), "c.csv")
+        with open(catalogue, "w", encoding="ascii") as f:
+            f.write("tea,WH,1\noil,WH,much\n")
+        self.assertIn("c.csv:2: its quantity is no number",
+                      self.sandbox_refuses("--seed-catalogue", catalogue, code=1))
+
     def test_no_key_is_told_before_anything_is_sent(self):
         self.assertEqual(self.ctl("check", "--odoo-key-file", "/nonexistent").returncode, USAGE)
         self.assertNotIn("secret", self.ctl("check", "--odoo-locations", "m=WH").stdout)

@@ -9,12 +9,14 @@
 #include <string.h>
 
 #define START    ((UINT64_C(1) << 24) * 101300 - 2) // the next tick but one opens every level
+#define OPENS    (START + 2 * STOCK_WHEEL_SLOTS)    // the first tick that goes to an upper list
 #define SLOTS    40
 #define STOP_MAX 200
 
 struct world {
     struct stock stock;
     uint64_t due;     // of all
+    uint64_t look;    // when they come up: their tick, or when their list opens
     uint32_t earlier; // slots 1.. that were pushed before
     uint32_t count;   // slots that the stopped push brings
     bool up[SLOTS + 1];
@@ -44,7 +46,7 @@ static void drain(struct world *w, uint64_t tick)
 static void drainer(void *ctx)
 {
     struct world *w = ctx;
-    drain(w, w->due);
+    drain(w, w->look);
 }
 
 static void all_up(const struct world *w, uint32_t count, const char *when, uint64_t push,
@@ -57,8 +59,8 @@ static void all_up(const struct world *w, uint32_t count, const char *when, uint
 
 // The pusher stops at `first` (it has or has not looked at the tick), the drainer at `step`, the
 // pusher goes on to `first + more`. False: the drainer's stops are all done.
-static bool once(uint64_t due, uint32_t earlier, uint32_t count, uint64_t first, uint64_t more,
-                 uint64_t step, bool *pushed)
+static bool once(uint64_t due, uint64_t look, uint32_t earlier, uint32_t count, uint64_t first,
+                 uint64_t more, uint64_t step, bool *pushed)
 {
     static struct world w;
     const struct stock_sizes sizes = {
@@ -66,6 +68,7 @@ static bool once(uint64_t due, uint32_t earlier, uint32_t count, uint64_t first,
     struct torture_frozen push, drains;
     memset(&w, 0, sizeof w);
     w.due = due;
+    w.look = look;
     w.earlier = earlier;
     w.count = count;
     torture_check(stock_init(&w.stock, &sizes) == HF_OK, "no memory");
@@ -84,13 +87,17 @@ static bool once(uint64_t due, uint32_t earlier, uint32_t count, uint64_t first,
     torture_thaw(&drains);
     all_up(&w, earlier, "in time", first + more, step);
     torture_thaw(&push);
-    drain(&w, due + 1);
+    drain(&w, look + 1);
+    if (due > look) { // a push that looked at the tick late has put them where they are due
+        w.stock.wheels.now = due - 1;
+        drain(&w, due);
+    }
     all_up(&w, earlier + count, "after its push", first + more, step);
     stock_fini(&w.stock);
     return stood;
 }
 
-static uint64_t every_stop(uint64_t due, uint32_t earlier, uint32_t count)
+static uint64_t every_stop(uint64_t due, uint64_t look, uint32_t earlier, uint32_t count)
 {
     uint64_t runs = 0;
     for (uint64_t step = 1; step < STOP_MAX; step++) {
@@ -98,7 +105,7 @@ static uint64_t every_stop(uint64_t due, uint32_t earlier, uint32_t count)
         for (uint64_t first = 1; first <= 3; first++) {
             bool pushed = false;
             for (uint64_t more = 1; more < STOP_MAX && !pushed; more++, runs++)
-                stood = once(due, earlier, count, first, more, step, &pushed);
+                stood = once(due, look, earlier, count, first, more, step, &pushed);
             torture_check(pushed, "the push does not end");
         }
         if (!stood)
@@ -112,9 +119,11 @@ int main(int argc, char **argv)
     uint64_t runs = 0;
     torture_begin("torture_frozen_wheel", argc, argv);
     rcu_thread_register_once();
-    runs += every_stop(START + 1, 2, 1);   // into the block of the earlier ones
-    runs += every_stop(START + 1, 14, 16); // behind a full block, into two
-    runs += every_stop(START + 2, 2, 1);   // where upper levels open
+    runs += every_stop(START + 1, START + 1, 2, 1);   // into the block of the earlier ones
+    runs += every_stop(START + 1, START + 1, 14, 16); // behind a full block, into two
+    runs += every_stop(START + 2, START + 2, 2, 1);   // where upper levels open
+    runs += every_stop(OPENS, START + 2, 2, 1);       // on a list that opens there
+    runs += every_stop(OPENS, START + 2, 14, 16);
     rcu_thread_unregister_once();
     torture_end("%llu pairs of stops", (unsigned long long)runs);
     return 0;

@@ -128,7 +128,7 @@ static void drainer(struct world *w)
         uint64_t step = torture_below(50) == 0 ? torture_below(6000) : torture_below(3);
         drain(w, wheels->now + step);
         if (torture_below(16) == 0)
-            stock_wheel_ahead(wheels);
+            stock_wheel_ahead(wheels, 1);
         if (torture_below(128) == 0 || wheels->retired_count >= STOCK_WHEEL_RETIRED) {
             rcu_wait_grace();
             stock_wheel_reclaim(wheels);
@@ -141,8 +141,8 @@ static void drainer(struct world *w)
         torture_check(sweep < 3, "%llu slots were lost", (unsigned long long)queued(w));
         for (uint32_t i = 1; i <= SLOTS_ALL; i++)
             w->due[i] = 0;
-        for (uint32_t i = 0; i < STOCK_WHEEL_SLOTS * 2 * wheels->wheel_count; i++) {
-            stock_wheel_ahead(wheels);
+        for (uint32_t i = 0; i < stock_wheel_places(wheels); i++) {
+            stock_wheel_ahead(wheels, 1);
             for (uint32_t slot; (slot = stock_wheel_next(wheels, wheels->now)) != 0;) {
                 torture_check(w->state[slot] == QUEUED, "slot %u came up twice", slot);
                 w->state[slot] = IDLE;

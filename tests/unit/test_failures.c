@@ -301,6 +301,7 @@ static void a_full_disk_is_busy_and_passes(void **state)
     world_settle(w);
     w->disk->faults.capacity_bytes = fake_storage_used_bytes(w->disk);
     struct core_answer a = {0};
+    struct core_metrics m;
     int64_t sold = 9;
     for (int i = 0; i < 5000 && a.outcome != CORE_OUT_BUSY; i++) {
         struct core_request r = order(w, &line);
@@ -309,7 +310,11 @@ static void a_full_disk_is_busy_and_passes(void **state)
         core_step_writer(w->core, false);
     }
     assert_int_equal(a.outcome, CORE_OUT_BUSY); // before any stock was touched
+    assert_int_equal(a.line, CORE_SHORT_SPACE);
     assert_true(a.retry_ms > 0);
+    core_metrics(w->core, &m);
+    assert_true(m.busy_space > 0 && m.busy_space == m.busy);
+    assert_int_equal(m.busy_ids + m.busy_blocks + m.busy_lag + m.busy_buffers, 0);
     assert_int_equal(world_read(w, 0).committed, sold);
     assert_int_equal(core_status(w->core), HF_OK); // full is no failure
     w->disk->faults.capacity_bytes = 0;
@@ -317,6 +322,39 @@ static void a_full_disk_is_busy_and_passes(void **state)
     world_settle(w);
     struct core_request r = order(w, &line);
     assert_int_equal(world_do(w, &r).outcome, CORE_OUT_DONE);
+}
+
+// Its outcome was decided and is durable: no room is needed to tell it.
+static void an_operation_is_told_again_on_a_full_disk(void **state)
+{
+    struct world *w = *state;
+    struct core_line line = {0, 0, 1};
+    struct core_admin_answer a;
+    world_open(w);
+    struct core_change ch = {.op_id = world_id(w), .handle = 0, .value = 500};
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    struct hf_uuid posted = world_id(w);
+    core_acknowledge(w->worker, core_now(w->core), posted, &line, 1, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    world_settle(w);
+    w->disk->faults.capacity_bytes = fake_storage_used_bytes(w->disk);
+    struct core_change other = {.handle = 0, .value = 501};
+    for (int i = 0; i < 5000 && a.outcome != CORE_OUT_BUSY; i++) {
+        other.op_id = world_id(w);
+        core_change(w->worker, core_now(w->core), &other, &a);
+        core_step_writer(w->core, false);
+    }
+    assert_int_equal(a.outcome, CORE_OUT_BUSY);
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_true(a.repeat);
+    core_acknowledge(w->worker, core_now(w->core), posted, &line, 1, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    assert_true(a.repeat);
+    ch.value++;
+    core_change(w->worker, core_now(w->core), &ch, &a);
+    assert_int_equal(a.outcome, CORE_OUT_CONFLICT);
 }
 
 static void a_checkpoint_on_a_full_disk_is_tried_again(void **state)
@@ -353,6 +391,7 @@ int main(void)
         TEST(after_an_io_error_nothing_is_acknowledged),
         TEST(a_start_that_cannot_read_is_no_start),
         TEST(a_full_disk_is_busy_and_passes),
+        TEST(an_operation_is_told_again_on_a_full_disk),
         TEST(a_checkpoint_on_a_full_disk_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

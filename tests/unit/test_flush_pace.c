@@ -54,6 +54,59 @@ static void where_an_order_of_odoo_ships_no_sale_is_posted(void **state)
     assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 6000000);
 }
 
+// ------------------------------------------------------------------------------- places
+
+static const char *parsed(const char *options)
+{
+    char text[64];
+    struct flush_location out[FLUSH_LOCATIONS_MAX];
+    uint32_t count;
+    snprintf(text, sizeof text, "%s", options);
+    return flush_locations_parse(text, out, &count);
+}
+
+static void two_locations_of_one_warehouse_are_refused(void **state)
+{
+    struct flush_world *fw = *state;
+    assert_null(parsed("berlin=WH,hamburg=SHOP"));
+    assert_non_null(strstr(parsed("berlin=WH,hamburg=SHOP,x=WH:stage"), "one warehouse"));
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fw->places[1].warehouse = "WH";
+    assert_int_equal(fworld_try_open(fw), HF_INVALID);
+    assert_non_null(strstr(fw->why, "one warehouse"));
+    fw->places[1].warehouse = "SHOP";
+    world_close(&fw->w);
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+}
+
+// By two names; only Odoo can tell.
+static void two_names_of_one_location_stop_posting(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    json_t *rows = read_back(fw, "stock.location",
+                             "{\"domain\":[[\"complete_name\",\"=\",\"WH/Stock\"]],"
+                             "\"fields\":[\"complete_name\"]}");
+    fw->places[1].location_id =
+        (uint32_t)json_integer_value(json_object_get(json_array_get(rows, 0), "id"));
+    json_decref(rows);
+    assert_true(fw->places[1].location_id > 0);
+    reopen(fw);
+    fworld_sell(fw, 0, 1, false);
+    for (int i = 0; i < 20; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_CONFIG);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0);
+    fw->places[1].location_id = 0;
+    reopen(fw);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 // ------------------------------------------------------------------------------- days
 
 #define DAY_MS  (UINT64_C(24) * 3600 * 1000)
@@ -355,6 +408,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
         EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
+        EACH(two_locations_of_one_warehouse_are_refused),
+        EACH(two_names_of_one_location_stop_posting),
         EACH(documents_are_of_the_sales_day),
         EACH(a_movement_near_midnight_is_found_in_its_own_days_line),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),

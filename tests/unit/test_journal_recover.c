@@ -653,6 +653,42 @@ static void reading_errors_are_errors_not_ends(void **state)
     world_fini(&w);
 }
 
+static enum hf_status no_descriptor(struct storage *s, const char *name, unsigned flags, int *file)
+{
+    (void)s, (void)name, (void)flags, (void)file;
+    return HF_NO_MEMORY;
+}
+
+// The housekeeper tries again later; the writer, with decided records in its hand, could not.
+static void ready_segments_that_were_found_need_no_descriptor_later(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1);
+    w.o.segments_ready = 3;
+    world_open(&w);
+    world_append_lone(&w, 3, 0);
+    world_reopen(&w);
+    struct journal_space space;
+    journal_space(w.j, &space);
+    assert_int_equal(space.segments_free, 3);
+    const struct storage_ops *real = w.disk->base.ops;
+    struct storage_ops ops = *real;
+    ops.open = no_descriptor;
+    w.disk->base.ops = &ops;
+    for (uint64_t i = 0; i < 3 * 7; i++) {
+        assert_true(world_push(&w, 1, 64));
+        ok(world_step(&w));
+    }
+    w.disk->base.ops = real;
+    assert_int_equal(journal_durable(w.j), 24);
+    journal_space(w.j, &space);
+    assert_int_equal(space.segments_free, 0);
+    world_reopen(&w);
+    assert_int_equal(w.seen, 24);
+    world_fini(&w);
+}
+
 static void segments_of_an_earlier_size_are_used_up_and_dropped(void **state)
 {
     (void)state;
@@ -752,6 +788,7 @@ int main(void)
         cmocka_unit_test(names_are_durable_before_a_start_serves),
         cmocka_unit_test(what_recovery_accepts_survives_the_next_power_loss),
         cmocka_unit_test(reading_errors_are_errors_not_ends),
+        cmocka_unit_test(ready_segments_that_were_found_need_no_descriptor_later),
         cmocka_unit_test(segments_of_an_earlier_size_are_used_up_and_dropped),
         cmocka_unit_test(inspection_sees_what_recovery_sees),
     };

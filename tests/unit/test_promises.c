@@ -196,6 +196,44 @@ static void p5_many_holds_end_within_ten_milliseconds(void **state)
     assert_int_equal(world_read(w, h).held, 0);
 }
 
+// In steps of a few slots, while a list of thousands opens: at its own time or before.
+static void p5_a_deadline_waits_for_no_list_of_later_ones(void **state)
+{
+    struct world *w = *state;
+    const uint64_t turn = 4096;
+    uint32_t h = world_cell(w, "a", 100000);
+    uint64_t edge = (core_now(w->core) / turn + 3) * turn;
+    struct core_line line = {h, 0, 1};
+    for (int i = 0; i < 6000; i++) {
+        struct core_request r = request(w, CORE_RESERVE, &line, 1);
+        r.ttl_ms = (uint32_t)(edge - core_now(w->core)) + 100 + (uint32_t)i % 3000;
+        struct core_answer a;
+        core_execute(w->worker, core_now(w->core), &r, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        if (i % 100 == 0)
+            world_settle(w);
+    }
+    while (core_now(w->core) + turn + 1000 < edge)
+        world_pass(w, 100);
+    // One hold ends each 100 ms; before each, a step of 64 slots, and one after its deadline.
+    while (core_now(w->core) + 100 < edge) {
+        struct core_request r = request(w, CORE_RESERVE, &line, 1);
+        r.ttl_ms = 50;
+        assert_int_equal(world_do(w, &r).outcome, CORE_OUT_DONE);
+        struct core_metrics before, after;
+        core_metrics(w->core, &before);
+        for (int i = 0; i < 2; i++) {
+            fake_clock_advance_ms(&w->clock, 50);
+            assert_true(core_step_timers(w->core, core_now(w->core), 64) <= HF_AGAIN);
+        }
+        core_metrics(w->core, &after);
+        assert_int_equal(after.expired, before.expired + 1);
+    }
+    world_pass(w, 200 + 3000);
+    world_pass(w, 100);
+    assert_int_equal(world_read(w, h).available, 100000);
+}
+
 static void p5_holds_end_when_the_disk_is_full(void **state)
 {
     struct world *w = *state;
@@ -318,6 +356,7 @@ int main(void)
         TEST(p3_an_id_is_decided_once_across_restarts),
         TEST(p4_a_refused_order_leaves_nothing_behind),
         TEST(p5_many_holds_end_within_ten_milliseconds),
+        TEST(p5_a_deadline_waits_for_no_list_of_later_ones),
         TEST(p5_holds_end_when_the_disk_is_full),
         TEST(p8_an_order_is_found_in_the_archive),
         TEST(p9_a_refusal_says_why),

@@ -383,6 +383,7 @@ static void bad_changes_name_the_field(void **state)
     BAD(RPC_INVALID_ARGUMENT, "value", r.value = INT64_MAX);
     BAD(RPC_INVALID_ARGUMENT, "value", r.value = INT64_MIN);
     BAD(RPC_INVALID_ARGUMENT, "value", (r.setting = SETTING(ACTIVE), r.value = 2));
+    assert_string_equal(t->call.error.message, "0 or 1");
     BAD(RPC_INVALID_ARGUMENT, "reason", r.reason = reason);
     BAD(RPC_INVALID_ARGUMENT, "reason", r.reason = text("a\tb"));
     BAD(RPC_INVALID_ARGUMENT, "sku", r.sku = text(""));
@@ -426,6 +427,7 @@ static void an_adjustment_adds_once(void **state)
     r.difference = -HF_QUANTITY_MAX;
     world_call(t, ADMIN("AdjustStock"), &r); // the sum is out of range
     world_refused(t, RPC_INVALID_ARGUMENT, "difference");
+    assert_non_null(strstr(t->call.error.message, "stock on hand"));
     t->who.location_count = 1;
     r.difference = 1;
     world_call(t, ADMIN("AdjustStock"), &r);

@@ -77,7 +77,8 @@ static void past_and_present_come_up_at_the_next_tick(void **state)
     assert_int_equal(seen, 1u << 1 | 1u << 2 | 1u << 3);
 }
 
-// Drains the last ticks up to `tick`, at which an upper place may open.
+// Drains the last ticks up to `tick`, at which an upper place may open, of which the slot is put
+// where it now belongs.
 static void skip_to(struct world *w, uint64_t tick, uint64_t due)
 {
     if (tick <= w->wheels->now)
@@ -94,9 +95,25 @@ static void every_distance_at_every_edge_is_kept(void **state)
 {
     struct world *w = *state;
     const uint64_t edges[] = {EDGE, EDGE + TURN, EDGE + DAYS, EDGE + 5 * DAYS - TURN};
-    const uint64_t distances[] = {1,        2,        TURN - 1,       TURN,        TURN + 1,
-                                  2 * TURN, 3 * TURN, DAYS - 1,       DAYS - TURN, DAYS,
-                                  DAYS + 1, 2 * DAYS, DAYS + TURN + 1};
+    const uint64_t distances[] = {1,
+                                  2,
+                                  TURN - 1,
+                                  TURN,
+                                  TURN + 1,
+                                  2 * TURN,
+                                  3 * TURN,
+                                  DAYS - 1,
+                                  DAYS - TURN,
+                                  DAYS,
+                                  DAYS + 1,
+                                  2 * DAYS,
+                                  DAYS + TURN + 1,
+                                  2 * TURN - 1,
+                                  2 * TURN + 1,
+                                  2 * DAYS - 1,
+                                  2 * DAYS - TURN,
+                                  2 * DAYS + 1,
+                                  3 * DAYS};
     for (uint32_t e = 0; e < 4; e++)
         for (int off = -2; off <= 2; off++)
             for (uint32_t d = 0; d < sizeof distances / sizeof *distances; d++) {
@@ -105,8 +122,9 @@ static void every_distance_at_every_edge_is_kept(void **state)
                 nothing_until(w, from);
                 stock_wheel_push(w->wheels, 0, 1, due);
                 // Nothing lies before the places that hold it: don't drain millions of ticks.
-                skip_to(w, due / DAYS * DAYS, due);
-                skip_to(w, due / TURN * TURN, due);
+                skip_to(w, (due / DAYS - 1) * DAYS, due);
+                skip_to(w, (due / TURN - 1) * TURN, due);
+                skip_to(w, due, due);
                 assert_int_equal(comes_up(w, 1, due, due - 1), 0);
                 assert_int_equal(comes_up(w, 1, due, due), due);
                 nothing_until(w, due + 2);
@@ -122,8 +140,8 @@ static void what_lies_beyond_the_span_is_looked_at_early(void **state)
     stock_wheel_push(w->wheels, 1, 3, EDGE + STOCK_WHEEL_SPAN + 12344);
     nothing_until(w, EDGE + 12345 + TURN);
     uint32_t seen = 0;
-    for (uint32_t i = 0; i < STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count; i++) {
-        stock_wheel_ahead(w->wheels);
+    for (uint32_t i = 0; i < stock_wheel_places(w->wheels); i++) {
+        stock_wheel_ahead(w->wheels, 1);
         for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
             assert_false(seen & 1u << slot);
             seen |= 1u << slot;
@@ -137,13 +155,13 @@ static void a_sweep_ahead_finds_each_upper_place_once(void **state)
     struct world *w = *state;
     stock_wheel_start(w->wheels, EDGE + 1);
     for (uint32_t i = 0; i < 20; i++) {
-        stock_wheel_push(w->wheels, i % 2, 1 + i, EDGE + TURN * (2 + 100 * i));
-        stock_wheel_push(w->wheels, i % 2, 21 + i, EDGE + DAYS * (2 + 100 * i));
+        stock_wheel_push(w->wheels, i % 2, 1 + i, EDGE + TURN * (3 + 100 * i));
+        stock_wheel_push(w->wheels, i % 2, 21 + i, EDGE + DAYS * (3 + 100 * i));
     }
     stock_wheel_push(w->wheels, 0, 50, EDGE + 100); // of the lowest level: left alone
-    uint64_t seen = 0, rounds = STOCK_WHEEL_SLOTS * 2 * w->wheels->wheel_count;
+    uint64_t seen = 0, rounds = stock_wheel_places(w->wheels);
     for (uint64_t i = 0; i < 2 * rounds; i++) {
-        stock_wheel_ahead(w->wheels);
+        stock_wheel_ahead(w->wheels, 1);
         for (uint32_t slot; (slot = stock_wheel_next(w->wheels, w->wheels->now)) != 0;) {
             assert_false(seen & UINT64_C(1) << slot);
             seen |= UINT64_C(1) << slot;
@@ -151,6 +169,67 @@ static void a_sweep_ahead_finds_each_upper_place_once(void **state)
     }
     assert_int_equal(seen, ((UINT64_C(1) << 41) - 1) & ~UINT64_C(1));
     assert_int_equal(comes_up(w, 50, EDGE + 100, EDGE + 100), EDGE + 100);
+}
+
+// Hands out up to `count`, putting back what is early. Returns how many of slots 1.. came.
+static uint32_t hand_out(struct world *w, uint64_t tick, uint32_t count)
+{
+    uint32_t early = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = stock_wheel_next(w->wheels, tick);
+        if (slot == 0)
+            break;
+        assert_in_range(slot, 1, 50);
+        stock_wheel_push(w->wheels, 1, slot, EDGE + 100 + slot);
+        early++;
+    }
+    return early;
+}
+
+static void deadlines_do_not_wait_for_an_upper_list(void **state)
+{
+    struct world *w = *state;
+    // Slots of both wheels, in a list of the second level; of 51 and more, one is due each tick.
+    stock_wheel_start(w->wheels, EDGE - 2 * TURN - 2);
+    for (uint32_t i = 1; i <= 50; i++)
+        stock_wheel_push(w->wheels, i % 2, i, EDGE + 100 + i);
+    for (uint32_t i = 0; i < 10; i++)
+        stock_wheel_push(w->wheels, 0, 51 + i, EDGE - TURN - 1 + i);
+    uint32_t early = 0;
+    for (uint32_t i = 0; i < 10; i++) {
+        uint64_t tick = EDGE - TURN - 1 + i;
+        assert_int_equal(stock_wheel_next(w->wheels, tick), 51 + i);
+        assert_int_equal(w->wheels->now, tick);
+        early += hand_out(w, tick, 3);
+    }
+    assert_int_equal(early, 9 * 3); // the list opened at the second tick
+    early += hand_out(w, EDGE - TURN + 20, 50);
+    assert_int_equal(early, 50);
+    for (uint32_t i = 1; i <= 50; i++)
+        assert_int_equal(comes_up(w, i, EDGE + 100 + i, EDGE + 100 + i), EDGE + 100 + i);
+    nothing_until(w, EDGE + 3 * TURN);
+}
+
+static void an_upper_list_is_handed_out_before_its_first_tick(void **state)
+{
+    struct world *w = *state;
+    for (uint64_t unit = TURN; unit <= DAYS; unit *= TURN) {
+        uint64_t edge = EDGE + 4 * DAYS;
+        stock_wheel_start(w->wheels, edge - 2 * unit - 2);
+        for (uint32_t i = 1; i <= 50; i++)
+            stock_wheel_push(w->wheels, i % 2, i, edge + i);
+        // Never caught up: the last ticks are looked at in one go.
+        if (unit == DAYS)
+            w->wheels->now = edge - unit - 1;
+        assert_int_not_equal(stock_wheel_next(w->wheels, edge - unit), 0);
+        if (unit == DAYS)
+            w->wheels->now = edge - 1;
+        for (uint32_t i = 2; i <= 50; i++) {
+            assert_int_not_equal(stock_wheel_next(w->wheels, edge + 10), 0);
+            assert_true(w->wheels->now < edge);
+        }
+        nothing_until(w, edge + TURN);
+    }
 }
 
 static void a_slot_goes_round_as_often_as_it_is_pushed(void **state)
@@ -241,6 +320,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_lies_beyond_the_span_is_looked_at_early, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_sweep_ahead_finds_each_upper_place_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(deadlines_do_not_wait_for_an_upper_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_upper_list_is_handed_out_before_its_first_tick, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_slot_goes_round_as_often_as_it_is_pushed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(many_come_up_together, setup, teardown),
