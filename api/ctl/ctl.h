@@ -78,7 +78,7 @@
     X(ODOO_KEY_FILE, "odoo-key-file", "FILE", "HOLDFAST_ODOO_KEY_FILE",                            \
       "Odoo's key; or in HOLDFAST_ODOO_KEY")                                                       \
     X(ODOO_LOGIN, "odoo-login", "NAME", "HOLDFAST_ODOO_LOGIN",                                     \
-      "the key's user: JSON-RPC, for Odoo 18; none: JSON-2")                                       \
+      "key's user, for Odoo 18: JSON-RPC; else JSON-2")                                            \
     X(ODOO_CA_FILE, "odoo-ca-file", "FILE", "HOLDFAST_ODOO_CA_FILE", "authorities to trust (PEM)") \
     X(ODOO_LOCATIONS, "odoo-locations", "LIST", "HOLDFAST_ODOO_LOCATIONS",                         \
       "LOCATION=WAREHOUSE[:MODE],...")                                                             \
