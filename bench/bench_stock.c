@@ -58,7 +58,7 @@ static bool ready(struct bench_state *s)
     rcu_step_begin();
     for (uint64_t n = 0; n < IDS; n++) {
         struct hf_uuid id = id_of(n);
-        bench_use(stock_insert(&stock.slots, slot_make(id), hf_hash_uuid(&id)));
+        bench_use(stock_insert(&stock.slots, slot_make(id), stock_hash(&stock.slots, &id)));
     }
     rcu_step_end();
     return true;
@@ -137,7 +137,7 @@ static void find(struct bench_state *s)
     while (bench_next(s, BATCH)) {
         for (uint32_t i = 0; i < BATCH; i++) {
             ids[i] = id_of(hf_mix64(++position) & (IDS - 1));
-            hashes[i] = hf_hash_uuid(&ids[i]);
+            hashes[i] = stock_hash(&stock.slots, &ids[i]);
             hf_prefetch(stock_bucket(&stock.slots, hashes[i]));
         }
         for (uint32_t i = 0; i < BATCH; i++)
@@ -159,7 +159,7 @@ static void insert(struct bench_state *s)
     while (bench_next(s, BATCH)) {
         for (uint32_t i = 0; i < BATCH; i++) {
             struct hf_uuid id = id_of(++position + ((uint64_t)1 << 40));
-            hashes[i] = hf_hash_uuid(&id);
+            hashes[i] = stock_hash(&stock.slots, &id);
             hf_prefetch_write(stock_bucket(&stock.slots, hashes[i]));
             indexes[i] = slot_make(id);
         }

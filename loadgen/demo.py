@@ -19,12 +19,44 @@ import tempfile
 import time
 import urllib.request
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 LOCATIONS = {"L-01": "WH", "L-02": "EAST", "L-03": "WEST"}
 KEY = "demonstration"
 
 
 class Failed(Exception):
     pass
+
+
+class Interrupts:
+    """The first SIGINT or SIGTERM ends the demonstration, further ones don't disturb its end. While
+    a program is being started they wait, so that none is left behind."""
+
+    def __init__(self):
+        self.came, self.held = 0, False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.take)
+
+    def take(self, number, _frame):
+        self.came = self.came or number
+        if not self.held:
+            self.end()
+
+    def end(self):
+        self.ignore()
+        sys.exit(128 + self.came)
+
+    def ignore(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def __enter__(self):
+        self.held = True
+
+    def __exit__(self, *_):
+        self.held = False
+        if self.came:
+            self.end()
 
 
 def free_udp_port():
@@ -44,7 +76,8 @@ class Process:
         self.words, self.log = words, log
         with open(log, "ab") as out:
             self.at = out.tell()
-            self.process = subprocess.Popen(words, stdout=out, stderr=out)
+            self.process = subprocess.Popen(words, stdout=out, stderr=out,
+                                            stdin=subprocess.DEVNULL)
 
     def wait_for(self, pattern, seconds=60):
         until = time.monotonic() + seconds
@@ -66,8 +99,8 @@ class Process:
 
 
 class Demo:
-    def __init__(self, arguments, folder):
-        self.arguments, self.folder = arguments, folder
+    def __init__(self, arguments, folder, interrupts):
+        self.arguments, self.folder, self.interrupts = arguments, folder, interrupts
         self.build = os.path.abspath(arguments.build)
         self.socket = "unix:" + os.path.join(folder, "holdfast.sock")
         self.packets = f"127.0.0.1:{free_udp_port()}"  # the same after the restart
@@ -80,10 +113,11 @@ class Demo:
         return os.path.join(self.folder, name)
 
     def start(self, words, log):
-        self.running.append(Process(words, self.path(log)))
+        with self.interrupts:
+            self.running.append(Process(words, self.path(log)))
         return self.running[-1]
 
-    def start_sandbox(self):
+    def start_sandbox(self, *latency):
         with open(self.path("catalogue.csv"), "w", newline="", encoding="ascii") as f:
             rows = csv.writer(f)
             rows.writerow(["default_code", "warehouse", "quantity"])
@@ -95,7 +129,8 @@ class Demo:
         os.chmod(self.path("odoo.key"), 0o600)
         self.sandbox = self.start(
             [self.program("loadgen/holdfast-odoo-sandbox"), "--port", "0", "--key", KEY,
-             "--fixed-ms", "20", "--keep-alive", "--seed-catalogue", self.path("catalogue.csv")],
+             "--keep-alive", *(latency or ("--fixed-ms", "20")),
+             "--seed-catalogue", self.path("catalogue.csv")],
             "sandbox.log")
         self.odoo = "http://127.0.0.1:" + self.sandbox.wait_for(r":(\d+)").group(1)
 
@@ -242,8 +277,8 @@ def screen(demo, result, seconds, cells, documents, traced):
     print()
 
 
-def run(arguments, folder):
-    demo = Demo(arguments, folder)
+def run(arguments, folder, interrupts):
+    demo = Demo(arguments, folder, interrupts)
     try:
         print("Holdfast: a flash sale, on loopback\n", flush=True)
         demo.start_sandbox()
@@ -271,24 +306,53 @@ def run(arguments, folder):
                               file=sys.stderr)
         return 1
     finally:
+        interrupts.ignore()
         for process in demo.running:
             process.end(signal.SIGKILL)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("build")
-    parser.add_argument("--seconds", type=int, default=10, help="of the sale; default 10")
-    parser.add_argument("--skus", type=int, default=500, help="default 500")
-    parser.add_argument("--stock", type=int, default=400, help="of each cell; default 400")
-    parser.add_argument("--keep", metavar="FOLDER", help="data and logs go there, and stay")
-    arguments = parser.parse_args()
-    folder = arguments.keep or tempfile.mkdtemp(prefix="holdfast-demo.")
-    os.makedirs(folder, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def number(most):
+    def read(text):
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not 1 .. {most:,}")
+        return int(text)
+    return read
+
+
+def folder_take(path):
+    """The folder of --keep, made where it is missing. It has to be empty: an older run's stock
+    would be in it."""
     try:
-        return run(arguments, folder)
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            return f"--keep: {path} is not empty"
+    except OSError as e:
+        return f"--keep: {path}: {e.strerror}"
+    return None if os.access(path, os.W_OK | os.X_OK) else f"--keep: {path} can't be written to"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--seconds", type=number(86400), default=10, help="of the sale; default 10")
+    parser.add_argument("--skus", type=number(100000), default=500, help="default 500")
+    parser.add_argument("--stock", type=number(10**9), default=400,
+                        help="of each cell; default 400")
+    parser.add_argument("--keep", metavar="FOLDER",
+                        help="data and logs go there, and stay; new or empty")
+    parser.add_argument("--build", default=os.path.join(os.path.dirname(HERE), "build"),
+                        metavar="FOLDER", help="where the programs were built; default ./build")
+    arguments = parser.parse_args()
+    if arguments.keep:
+        wrong = folder_take(arguments.keep)
+        if wrong:
+            parser.error(wrong)
+    interrupts = Interrupts()
+    with interrupts:
+        folder = os.path.abspath(arguments.keep or tempfile.mkdtemp(prefix="holdfast-demo."))
+    try:
+        return run(arguments, folder, interrupts)
     finally:
+        interrupts.ignore()
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,11 +14,83 @@
 #define CONNECTION_BYTES_MAX 16384 // request line and headers, and the reply's
 #define TEXT                 "text/plain; charset=utf-8"
 
+#define SPARE 8 // connections above the bound, until those told to go have gone
+
+// A connection. Of the server's thread alone: every callback runs in it.
+struct seat {
+    int fd;        // -1: empty
+    uint64_t turn; // of its last request, or of its beginning
+    bool busy;     // with a request whose headers are read
+    bool going;    // it was told to
+};
+
 struct admin_server {
     struct admin_server_options options;
     struct MHD_Daemon *daemon;
     uint16_t port;
+    uint64_t turn;
+    uint32_t seat_count, staying; // seats; connections that were not told to go
+    struct seat *seats;
 };
+
+// ------------------------------------------------------------------------------- connections
+
+// Silent connections must not keep a health check waiting: the one that was silent longest makes
+// room for a new one. Where all are busy, the new one goes.
+static void room_make(struct admin_server *a, struct seat *newest)
+{
+    struct seat *out = newest;
+    for (uint32_t i = 0; i < a->seat_count; i++) {
+        struct seat *s = &a->seats[i];
+        if (s->fd >= 0 && !s->busy && !s->going && s->turn < out->turn)
+            out = s;
+    }
+    out->going = true;
+    a->staying--;
+    (void)shutdown(out->fd, SHUT_RDWR); // it is closed when the library sees the end
+}
+
+static void connection_changed(void *ctx, struct MHD_Connection *c, void **socket_context,
+                               enum MHD_ConnectionNotificationCode what)
+{
+    struct admin_server *a = ctx;
+    struct seat *s = *socket_context;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (s) {
+            a->staying -= !s->going;
+            s->fd = -1;
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < a->seat_count && !s; i++)
+        s = a->seats[i].fd < 0 ? &a->seats[i] : NULL;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!s || !info)
+        return;
+    *s = (struct seat){.fd = info->connect_fd, .turn = ++a->turn};
+    *socket_context = s;
+    if (++a->staying > a->options.connections_max)
+        room_make(a, s);
+}
+
+static void busy_set(struct admin_server *a, struct MHD_Connection *c, bool busy)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct seat *s = info ? info->socket_context : NULL;
+    if (!s)
+        return;
+    s->busy = busy;
+    s->turn = ++a->turn;
+}
+
+static void request_completed(void *ctx, struct MHD_Connection *c, void **state,
+                              enum MHD_RequestTerminationCode how)
+{
+    (void)state, (void)how;
+    busy_set(ctx, c, false);
+}
 
 // ------------------------------------------------------------------------------- replies
 
@@ -104,6 +176,7 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *u
     static int headers_seen;
     struct admin_server *a = ctx;
     (void)version, (void)upload;
+    busy_set(a, c, true);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return send_static(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD only\n");
     if (!*state) {
@@ -179,20 +252,27 @@ enum hf_status admin_server_create(const struct admin_server_options *o, struct 
         return HF_NO_MEMORY;
     }
     a->options = *o;
-    enum hf_status s = socket_make(a, &fd, why);
+    a->seat_count = o->connections_max + SPARE;
+    a->seats = calloc(a->seat_count, sizeof *a->seats);
+    for (uint32_t i = 0; i < a->seat_count && a->seats; i++)
+        a->seats[i].fd = -1;
+    snprintf(why, 200, "no memory");
+    enum hf_status s = a->seats ? socket_make(a, &fd, why) : HF_NO_MEMORY;
     if (s == HF_OK) {
         // It closes the socket, also when it fails.
         a->daemon = MHD_start_daemon(
             MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, answer, a,
-            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, o->connections_max,
+            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, a->seat_count,
             MHD_OPTION_CONNECTION_TIMEOUT, o->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_END);
+            (size_t)CONNECTION_BYTES_MAX, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, a,
+            MHD_OPTION_NOTIFY_COMPLETED, request_completed, a, MHD_OPTION_END);
         if (!a->daemon) {
             snprintf(why, 200, "the HTTP server could not be started");
             s = HF_NO_MEMORY;
         }
     }
     if (s != HF_OK) {
+        free(a->seats);
         free(a);
         return s;
     }
@@ -208,5 +288,6 @@ uint16_t admin_server_port(const struct admin_server *a)
 void admin_server_destroy(struct admin_server *a)
 {
     MHD_stop_daemon(a->daemon);
+    free(a->seats);
     free(a);
 }

@@ -5,9 +5,10 @@
 //   /readyz    200 while it serves, else 503 with a reason: send it no traffic
 //   /version   JSON
 //
-// One thread serves all connections, of which there are at most connections_max; one that is silent
-// for timeout_s is closed. GET and HEAD; nothing here changes anything. Neither TLS nor keys: it
-// belongs on loopback or a private network.
+// One thread serves all connections, of which there are at most connections_max: one more takes the
+// place of the one that was silent longest. One that is silent for timeout_s is closed. GET and
+// HEAD; nothing here changes anything. Neither TLS nor keys: it belongs on loopback or a private
+// network.
 #ifndef HOLDFAST_API_ADMIN_H
 #define HOLDFAST_API_ADMIN_H
 

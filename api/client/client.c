@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define API_KEY_BYTES_MIN  16 // shorter ones are none to a server
 #define API_KEY_BYTES_MAX  128
 #define REPLY_BYTES_MAX    (64 << 20) // a page of wide reservations
 #define RECONNECT_FIRST_MS 100
@@ -81,8 +82,8 @@ static enum hf_status check_options(const struct client_options *o, char why[200
     if (!o->api_key)
         return HF_OK;
     size_t n = strlen(o->api_key);
-    if (n == 0 || n > API_KEY_BYTES_MAX)
-        return refuse(why, "the API key must have 1 to 128 characters");
+    if (n < API_KEY_BYTES_MIN || n > API_KEY_BYTES_MAX)
+        return refuse(why, "the API key must have 16 to 128 characters");
     for (size_t i = 0; i < n; i++)
         if (o->api_key[i] <= ' ' || o->api_key[i] > '~')
             return refuse(why, "the API key must be visible ASCII without spaces");

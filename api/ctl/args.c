@@ -204,6 +204,11 @@ enum ctl_exit ctl_args(struct ctl *c, int argc, char **argv)
         fprintf(c->io.out, "holdfastctl " HF_VERSION "\n");
         return CTL_OK;
     }
+    if (c->argc > 0 &&
+        strcmp(c->argv[0], "help") == 0) { // `help stock list` as `stock list --help`
+        memmove(c->argv, c->argv + 1, (size_t)--c->argc * sizeof *c->argv);
+        c->option[OPT_HELP] = "";
+    }
     c->command = find_command(c);
     if (c->option[OPT_HELP] && !c->command && help_group(c))
         return CTL_OK;

@@ -89,7 +89,7 @@ enum ctl_exit scales_fetch(struct ctl *c, struct scales *s, const struct scales_
     Holdfast__V1__StockName names[NAMES_MAX], *list[NAMES_MAX];
     size_t count = 0;
     enum ctl_exit e = CTL_OK;
-    for (size_t i = 0; i < w->count && !c->raw && e == CTL_OK; i++) {
+    for (size_t i = 0; i < w->count && (!c->raw || w->even_raw) && e == CTL_OK; i++) {
         bool known = find(s, w->skus[i], w->locations[i]) != NULL;
         for (size_t k = 0; k < count && !known; k++)
             known = strcmp(names[k].sku, w->skus[i]) == 0 &&

@@ -22,9 +22,10 @@ unsigned scales_get(const struct scales *s, const char *sku, const char *locatio
 struct scales_wanted {
     const char **skus, **locations; // borrowed
     size_t count;
+    bool even_raw;
 };
-// Asks the server for those that are not known yet. With --raw: nothing to do. A cell that is not
-// there is an error when `must`; else its scale counts as 0.
+// Asks the server for those that are not known yet. With --raw: nothing to do, unless `even_raw`. A
+// cell that is not there is an error when `must`; else its scale counts as 0.
 enum ctl_exit scales_fetch(struct ctl *c, struct scales *s, const struct scales_wanted *w,
                            bool must);
 

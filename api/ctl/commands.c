@@ -6,9 +6,11 @@
 #define B(o)   (UINT64_C(1) << OPT_##o)
 #define NEW    (B(ID) | B(CHANNEL) | B(REFERENCE) | B(BUYER_KEY) | B(TRACEPARENT))
 #define CHANGE (B(OPERATION_ID) | B(REASON))
-#define ODOO   (B(ODOO_URL) | B(ODOO_DATABASE) | B(ODOO_KEY_FILE) | B(ODOO_CA_FILE) | B(TIMEOUT))
-#define LINES  1024
-#define CELLS  10000
+#define ODOO                                                                                       \
+    (B(ODOO_URL) | B(ODOO_DATABASE) | B(ODOO_KEY_FILE) | B(ODOO_LOGIN) | B(ODOO_CA_FILE) |         \
+     B(TIMEOUT))
+#define LINES 1024
+#define CELLS 10000
 
 static const char import_more[] =
     "Columns, named in the first line, in any order: sku, location, unit_scale, on_hand,\n"
@@ -20,7 +22,7 @@ static const char import_more[] =
     "while the import is younger than the server's id window (24 hours unless configured); after\n"
     "that the server refuses the rest, and the tool says so. FILE - is standard input.\n";
 static const char set_more[] =
-    "SETTING is on-hand, safety-stock, backorder-limit, external, or active (0 or 1).\n";
+    "SETTING is on-hand, safety-stock, backorder-limit, external, or active (true or false).\n";
 static const char ids_more[] =
     "The id is printed before the request is sent. When no answer came, the same command with\n"
     "that id asks again, and acts once.\n";
@@ -29,6 +31,9 @@ static const char release_more[] =
 static const char holds_more[] =
     "Who holds the last ones: every live hold on the SKU, at one location or at all, with its\n"
     "quantity, deadline, channel and reference, and the sum.\n";
+static const char list_more[] =
+    "What is in memory. --reference finds live holds only: of sales, and of what has ended, it is\n"
+    "in the journal and the archive, where `holdfastctl trace REFERENCE` looks.\n";
 static const char watch_more[] =
     "First every cell's available quantity, then each that has changed. Without cells: all.\n";
 
@@ -67,7 +72,7 @@ static const char trace_more[] =
     "acknowledgement, as far back as the archive reaches. A reference names all that carried it.\n";
 static const char key_more[] =
     "The key is shown once: the line holds only its digest. Append the line to the key file and\n"
-    "have the server read it again; behind it may stand channels=web,app and locations=WH1.\n";
+    "have the server read it again. --channels and --locations limit what it sees and may do.\n";
 
 static const char odoo_more[] =
     "One line a check: ok, warn or FAIL, and what to do. The options are the server's, with the\n"
@@ -111,7 +116,7 @@ const struct ctl_command ctl_commands[] = {
     {"return", "ID LINE...", "takes goods back after shipment", ids_more, 2, LINES + 1,
      B(OPERATION_ID) | B(SCRAP), false, ctl_return},
     {"get", "ID", "a reservation as it stands", NULL, 1, 1, 0, false, ctl_get},
-    {"list", "", "reservations, all or some", NULL, 0, 0,
+    {"list", "", "reservations, all or some", list_more, 0, 0,
      B(SKU) | B(LOCATION) | B(STATE) | B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_list},
     {"holds", "SKU [LOCATION]", "who holds it: quantities, deadlines, references", holds_more, 1, 2,
      B(CHANNEL) | B(REFERENCE) | B(LIMIT), false, ctl_holds},
@@ -140,7 +145,7 @@ const struct ctl_command ctl_commands[] = {
     {"trace", "ID-OR-REFERENCE", "a reservation's way into the ERP", trace_more, 1, 1, 0, false,
      ctl_trace},
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
-     1, B(ROLES), true, ctl_key_make},
+     1, B(ROLES) | B(CHANNELS) | B(LOCATIONS), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
      ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
     {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,

@@ -109,6 +109,9 @@ enum ctl_exit ctl_failed(struct ctl *c)
         fprintf(c->io.err, "  field: %s\n", field);
     if (e == CTL_UNREACHED)
         fprintf(c->io.err, "  server: %s, tries: %" PRIu32 "\n", c->address, s->tries);
+    bool clear = !c->option[OPT_TLS] && !c->option[OPT_CA] && !c->option[OPT_CERT];
+    if (e == CTL_UNREACHED && clear && strstr(s->message, "Socket closed"))
+        fprintf(c->io.err, "  it closed the connection: does it want TLS? (--tls or --ca)\n");
     if (e == CTL_BUSY && s->retry_ms > 0)
         fprintf(c->io.err, "  the server asks to wait %" PRIu32 " ms\n", s->retry_ms);
     return e;

@@ -71,10 +71,14 @@
     X(DRY_RUN, "dry-run", NULL, NULL, "check the file, send nothing")                              \
     X(BATCH, "batch", "N", NULL, "rows a call, 1..1000; default 500")                              \
     X(ROLES, "roles", "LIST", NULL, "of reader, storefront, stock_admin, operator, with commas")   \
+    X(CHANNELS, "channels", "LIST", NULL, "of these channels only, with commas")                   \
+    X(LOCATIONS, "locations", "LIST", NULL, "of these locations only, with commas")                \
     X(ODOO_URL, "odoo-url", "URL", "HOLDFAST_ODOO_URL", "Odoo's origin, as the server has it")     \
     X(ODOO_DATABASE, "odoo-database", "NAME", "HOLDFAST_ODOO_DATABASE", "name of the database")    \
     X(ODOO_KEY_FILE, "odoo-key-file", "FILE", "HOLDFAST_ODOO_KEY_FILE",                            \
       "Odoo's key; or in HOLDFAST_ODOO_KEY")                                                       \
+    X(ODOO_LOGIN, "odoo-login", "NAME", "HOLDFAST_ODOO_LOGIN",                                     \
+      "the key's user: JSON-RPC, for Odoo 18; none: JSON-2")                                       \
     X(ODOO_CA_FILE, "odoo-ca-file", "FILE", "HOLDFAST_ODOO_CA_FILE", "authorities to trust (PEM)") \
     X(ODOO_LOCATIONS, "odoo-locations", "LIST", "HOLDFAST_ODOO_LOCATIONS",                         \
       "LOCATION=WAREHOUSE[:MODE],...")                                                             \

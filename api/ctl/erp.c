@@ -362,8 +362,8 @@ static void movement_tell(const struct ctl *c, const Holdfast__V1__TraceMovement
     char text[FORMAT_BYTES], sku[128], location[128];
     format_clean(m->sku, sku, sizeof sku);
     format_clean(m->location, location, sizeof location);
-    fprintf(out, "      %s@%s %s %s: %s", sku, location, m->kind,
-            quantity_of(c, m->quantity, m->unit_scale, text), *m->where ? m->where : "?");
+    fprintf(out, "      %s@%s %s %s%s%s", sku, location, m->kind,
+            quantity_of(c, m->quantity, m->unit_scale, text), *m->where ? ": " : "", m->where);
     if (*m->batch)
         fprintf(out, " in %s", m->batch);
     if (m->document)

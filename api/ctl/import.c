@@ -1,5 +1,6 @@
 #include "ctl/import.h"
 
+#include "ctl/cells.h"
 #include "ctl/commands.h"
 #include "ctl/format.h"
 #include "ctl/message_json.h"
@@ -144,15 +145,51 @@ static void take_results(struct import *m, struct batch *b,
     b->open = open;
 }
 
+// What a row without a scale is measured in: its cell's, where there is one. Rows that don't fit it
+// are told and are not sent; b->open are the others.
+static enum ctl_exit scales_find(struct import *m, struct batch *b)
+{
+    const char *skus[BATCH_MAX], *locations[BATCH_MAX];
+    struct scales_wanted wanted = {skus, locations, 0, true};
+    struct scales scales = {0};
+    for (size_t i = 0; i < b->count; i++) {
+        const struct import_row *r = &m->file.rows[b->first + i];
+        if (r->scale_given)
+            continue;
+        skus[wanted.count] = r->sku;
+        locations[wanted.count++] = r->location;
+    }
+    enum ctl_exit e = scales_fetch(m->c, &scales, &wanted, false);
+    for (size_t i = 0; i < b->count && e == CTL_OK; i++) {
+        struct import_row *r = &m->file.rows[b->first + i];
+        const char *which, *why;
+        if (r->scale_given || import_row_scale(r, scales_get(&scales, r->sku, r->location),
+                                               m->c->raw, &which, &why)) {
+            fill_row(m, b, b->open++, b->first + i);
+            continue;
+        }
+        char message[200];
+        snprintf(message, sizeof message, "%s %s", which, why);
+        Holdfast__V1__Error error = HOLDFAST__V1__ERROR__INIT;
+        error.code = RPC_INVALID_ARGUMENT;
+        error.message = message;
+        m->failed++;
+        tell_row(m, r, &error);
+    }
+    scales_fini(&scales);
+    return e;
+}
+
 // CTL_OK: every row has its result. The rest is the whole import's.
 static enum ctl_exit send_batch(struct import *m, struct batch *b)
 {
     Holdfast__V1__ImportStockRequest request = HOLDFAST__V1__IMPORT_STOCK_REQUEST__INIT;
     request.reason = m->state.reason;
     request.rows = b->list;
-    b->open = b->count;
-    for (size_t i = 0; i < b->count; i++)
-        fill_row(m, b, i, b->first + i);
+    b->open = 0;
+    enum ctl_exit e = scales_find(m, b);
+    if (e != CTL_OK)
+        return e;
     for (uint32_t tries = 1; b->open > 0; tries++) {
         request.n_rows = b->open;
         Holdfast__V1__ImportStockResponse *reply = ctl_call(m->c, SERVICE, "ImportStock", &request);

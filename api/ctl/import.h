@@ -17,7 +17,9 @@ struct import_row {
     uint64_t line;
     const char *sku, *location; // in the file's text
     unsigned unit_scale;
+    bool scale_given; // else the cell's own, or 0 of one that is made: import_row_scale
     bool given[IMPORT_VALUES];
+    const char *texts[IMPORT_VALUES]; // of those that are given
     int64_t values[IMPORT_VALUES];
     bool done;
 };
@@ -36,6 +38,9 @@ struct import_file {
 // header cannot be read; bad rows only count. `raw`: quantities are smallest units.
 enum ctl_exit import_read(struct ctl *c, const char *path, struct import_file *f);
 void import_fini(struct import_file *f);
+// Reads a row's quantities by its scale: again, once that is known. False: *why is which and why.
+bool import_row_scale(struct import_row *r, unsigned unit_scale, bool raw, const char **which,
+                      const char **why);
 
 // The operation of a row. Depends on nothing but the import and the cell, so that lines may be
 // moved, and rows that failed may be mended, between an import and its resumption.

@@ -102,7 +102,22 @@ static bool name_good(struct ctl *c, struct import_file *f, const struct csv_row
     return false;
 }
 
-// The scale and the quantities of a row.
+bool import_row_scale(struct import_row *r, unsigned unit_scale, bool raw, const char **which,
+                      const char **why)
+{
+    r->unit_scale = unit_scale;
+    for (size_t i = 0; i < IMPORT_VALUES; i++) {
+        *which = columns[3 + i];
+        *why = "must not be less than 0";
+        if (r->given[i] &&
+            (!parse_quantity(r->texts[i], raw ? 0 : unit_scale, &r->values[i], why) ||
+             (i > 0 && r->values[i] < 0)))
+            return false;
+    }
+    return true;
+}
+
+// The scale and the quantities of a row. Without a scale they are as fine as any can be, for now.
 static bool numbers_good(struct ctl *c, struct import_file *f, const struct csv_row *row,
                          const struct header *h, struct import_row *to)
 {
@@ -112,22 +127,19 @@ static bool numbers_good(struct ctl *c, struct import_file *f, const struct csv_
             tell_bad(c, f, row->line, "unit_scale", "must be 0 to 6");
             return false;
         }
-        to->unit_scale = (unsigned)(scale[0] - '0');
+        to->scale_given = true;
     }
     for (size_t i = 0; i < IMPORT_VALUES; i++) {
         int field = h->field[3 + i];
-        if (field < 0 || row->bytes[field] == 0)
-            continue; // left as it is
-        const char *why = "must not be less than 0";
-        if (!parse_quantity(row->fields[field], c->raw ? 0 : to->unit_scale, &to->values[i],
-                            &why) ||
-            (i > 0 && to->values[i] < 0)) {
-            tell_bad(c, f, row->line, columns[3 + i], why);
-            return false;
-        }
-        to->given[i] = true;
+        to->given[i] = field >= 0 && row->bytes[field] > 0; // else left as it is
+        to->texts[i] = to->given[i] ? row->fields[field] : NULL;
     }
-    return true;
+    const char *which, *why;
+    if (import_row_scale(to, to->scale_given ? (unsigned)(scale[0] - '0') : HF_UNIT_SCALE_MAX,
+                         c->raw, &which, &why))
+        return true;
+    tell_bad(c, f, row->line, which, why);
+    return false;
 }
 
 static void take_row(struct ctl *c, struct import_file *f, const struct csv_row *row,

@@ -3,6 +3,7 @@
 #include "journal/journal.h"
 #include "sys/storage.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -129,7 +130,7 @@ static enum ctl_exit run_on(struct run *run, const char *command, const char *fo
     struct journal_report report = {0};
     enum hf_status st = storage_os_create(folder, false, &storage);
     if (st != HF_OK) {
-        fprintf(t->err, "%s: %s\n", folder, hf_status_help(st));
+        fprintf(t->err, "%s: %s\n", folder, storage_os_why(errno));
         return CTL_FAILED;
     }
     bool export = strcmp(command, "export") == 0, inspect = strcmp(command, "inspect") == 0;

@@ -119,6 +119,7 @@ struct list {
     int64_t quantity_sum;                          // told of that cell
     uint64_t count;
     void (*add)(struct list *l, const Holdfast__V1__Reservation *r, int64_t quantity);
+    uint64_t found; // of the whole command
 };
 
 // What the reservation has of the cell that the request names.
@@ -140,6 +141,7 @@ static void take_page(struct list *l, const Holdfast__V1__ListReservationsRespon
         int64_t quantity = quantity_of(l, r);
         l->quantity_sum += quantity;
         l->count++;
+        l->found++;
         if (c->json)
             json_print(message_json(&r->base), c->io.out);
         else
@@ -259,6 +261,10 @@ enum ctl_exit ctl_list(struct ctl *c)
                           ? list_sku(&l, c->option[OPT_SKU], c->option[OPT_LOCATION], NULL)
                           : list_pages(&l);
     table_fini(&l.table);
+    if (e == CTL_OK && l.found == 0 && c->option[OPT_REFERENCE] && !c->json)
+        fprintf(c->io.err,
+                "no live hold has this reference; `holdfastctl trace` looks for what was "
+                "sold or has ended\n");
     return e;
 }
 

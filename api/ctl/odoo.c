@@ -49,6 +49,7 @@ enum ctl_exit ctl_odoo_open(struct ctl *c, struct ctl_odoo *o)
     struct http_os_options http = {.origin = o->url, .ca_file = c->option[OPT_ODOO_CA_FILE]};
     enum hf_status s = http_os_create(&http, &o->http);
     bool ready = s == HF_OK && odoo_init(&o->odoo, o->http, database, key, timeout_ms);
+    odoo_login_set(&o->odoo, c->option[OPT_ODOO_LOGIN] ? c->option[OPT_ODOO_LOGIN] : "");
     explicit_bzero(key, strlen(key));
     free(key);
     if (s != HF_OK)

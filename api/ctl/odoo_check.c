@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #define VERSION_LEAST  19
+#define VERSION_RPC    18 // by JSON-RPC, with a login
 #define PAGE_ROWS      2000
 #define NAMED_MAX      5 // products or rights named in one line
 #define EXPIRY_DAYS    21
@@ -60,6 +61,32 @@ static bool loopback(const char *url)
            strncmp(url, "http://[::1]", 12) == 0;
 }
 
+// Odoo 18 tells its version to nobody who does not ask by JSON-RPC.
+static bool version_check(struct check *k, const struct http_answer *a)
+{
+    struct odoo_answer ignored;
+    json_t *body = a->status == 200 ? json_loadb(a->body, a->body_bytes, 0, NULL) : NULL;
+    json_int_t major = json_integer_value(json_array_get(json_object_get(body, "version_info"), 0));
+    bool rpc = k->o.odoo.login[0] != '\0';
+    json_decref(body);
+    if (rpc) {
+        odoo_ask(&k->o.odoo, "res.users", "context_get", json_object(), &ignored);
+        json_decref(ignored.result);
+        major = k->o.odoo.version;
+    }
+    bool known = major >= (rpc ? VERSION_RPC : VERSION_LEAST);
+    if (known)
+        tell(k, FINE, "version", "%lld%s", (long long)major, rpc ? ", by JSON-RPC" : "");
+    else if (rpc)
+        tell(k, FAILURE, "version", "no Odoo %d or later by JSON-RPC", VERSION_RPC);
+    else
+        tell(k, FAILURE, "version",
+             "no Odoo %d or later: " VERSION_PATH
+             " answers HTTP %d. Is this Odoo's address? Odoo %d wants --odoo-login",
+             VERSION_LEAST, a->status, VERSION_RPC);
+    return known;
+}
+
 static bool url_check(struct check *k)
 {
     struct http_request r = {.path = VERSION_PATH, .timeout_ms = k->o.odoo.timeout_ms};
@@ -76,18 +103,7 @@ static bool url_check(struct check *k)
         tell(k, FINE, "tls", "in clear, on this machine");
     else
         tell(k, WARNING, "tls", "in clear: the key can be read on the way; use https://");
-    json_t *body = a.status == 200 ? json_loadb(a.body, a.body_bytes, 0, NULL) : NULL;
-    const char *version = ctl_odoo_text(body, "version");
-    json_int_t major = json_integer_value(json_array_get(json_object_get(body, "version_info"), 0));
-    bool known = major >= VERSION_LEAST;
-    if (known)
-        tell(k, FINE, "version", "%.40s", version);
-    else
-        tell(k, FAILURE, "version",
-             "no Odoo %d or later: " VERSION_PATH " answers HTTP %d. Is this Odoo's address?",
-             VERSION_LEAST, a.status);
-    json_decref(body);
-    return known;
+    return version_check(k, &a);
 }
 
 static bool key_check(struct check *k)
@@ -96,6 +112,8 @@ static bool key_check(struct check *k)
     odoo_ask(&k->o.odoo, "res.users", "context_get", json_object(), &a);
     json_int_t uid = json_integer_value(json_object_get(a.result, "uid"));
     json_decref(a.result);
+    if (a.class == ODOO_OK && uid <= 0)
+        uid = k->o.odoo.uid;
     if (a.class == ODOO_OK && uid > 0) {
         tell(k, FINE, "database", "%s", k->c->option[OPT_ODOO_DATABASE]);
         tell(k, FINE, "key", "taken, of user %lld", (long long)uid);
@@ -346,20 +364,11 @@ static void alias_check(struct check *k, const struct flush_location *l, const j
              l->zone ? l->zone : "UTC");
 }
 
-static bool same_stock_twice(const struct flush_location *l, uint32_t count, uint32_t *at)
-{
-    for (*at = 1; *at < count; ++*at)
-        for (uint32_t i = 0; i < *at; i++)
-            if (strcmp(l[i].warehouse, l[*at].warehouse) == 0)
-                return true;
-    return false;
-}
-
 static void locations_check(struct check *k)
 {
     struct flush_location l[FLUSH_LOCATIONS_MAX];
     const char *given = k->c->option[OPT_ODOO_LOCATIONS];
-    uint32_t count = 0, at;
+    uint32_t count = 0;
     char *text = given ? strdup(given) : NULL;
     const char *wrong = text ? flush_locations_parse(text, l, &count) : "none are given";
     if (wrong) {
@@ -380,11 +389,6 @@ static void locations_check(struct check *k)
         tell(k, FAILURE, "location", "warehouses and locations cannot be read: %s", a.words);
     for (uint32_t i = 0; warehouses && places && i < count; i++)
         alias_check(k, &l[i], warehouses, places);
-    if (same_stock_twice(l, count, &at))
-        tell(k, FAILURE, "location",
-             "%s: %s stands for another location, too; the two would "
-             "share one stock",
-             l[at].name, l[at].warehouse);
     json_decref(warehouses);
     json_decref(places);
     free(text);

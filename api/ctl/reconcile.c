@@ -81,6 +81,8 @@ static void cell_tell(struct reconciling *k, const Cell *r)
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         const char *q = format_quantity(numbers[i], c->raw ? 0 : r->unit_scale, text);
+        if (i == 0 && *r->erp_exact && !c->raw)
+            q = r->erp_exact; // which no number of units tells
         if (csv)
             fprintf(c->io.out, ",%s", q);
         else
@@ -129,12 +131,34 @@ static bool page_take(struct reconciling *k, const Page *page)
     for (size_t i = 0; i < page->n_rows; i++) {
         const Cell *r = page->rows[i];
         bool differs = strcmp(r->cause, "DIFFERENCE") == 0 || strcmp(r->cause, "ABSENT") == 0;
-        if (differs || c->option[OPT_ALL] || (!k->fix && strcmp(r->cause, "AGREES") != 0))
+        if (differs || *r->erp_exact || c->option[OPT_ALL] ||
+            (!k->fix && strcmp(r->cause, "AGREES") != 0))
             cell_tell(k, r);
         if (differs && k->fix && !c->option[OPT_DRY_RUN] && !cell_fix(k, r))
             return false;
     }
     return true;
+}
+
+// Why a comparison came to nothing, in the words of what stands between the server and Odoo.
+static enum ctl_exit failure_tell(struct ctl *c)
+{
+    Holdfast__V1__GetPostingStatusRequest request = HOLDFAST__V1__GET_POSTING_STATUS_REQUEST__INIT;
+    Holdfast__V1__GetPostingStatusResponse *r = ctl_call(c, SERVICE, "GetPostingStatus", &request);
+    if (!r)
+        return ctl_failed(c);
+    bool away = strcmp(r->pause, "NONE") == 0 || strcmp(r->pause, "ODOO_AWAY") == 0;
+    if (away)
+        ctl_usage(c,
+                  "the comparison failed: Odoo did not answer, or not as asked; the server's log "
+                  "has its words");
+    else
+        ctl_usage(c,
+                  "the comparison failed: %s: %s; `odoo check` tells which, the server's log "
+                  "has Odoo's words",
+                  r->pause, r->pause_help);
+    ctl_free(r);
+    return away ? CTL_UNREACHED : CTL_FAILED;
 }
 
 // The page from `from` on of a run after `last`; NULL: told.
@@ -154,8 +178,7 @@ static Page *page_get(struct reconciling *k, uint32_t from, uint64_t last)
         bool over = page->failed && !page->running;
         ctl_free(page);
         if (over) {
-            ctl_usage(k->c, "Odoo did not answer: see the server's log, and `posting`");
-            k->exit = CTL_UNREACHED;
+            k->exit = failure_tell(k->c);
             return NULL;
         }
         rest();
@@ -170,6 +193,11 @@ static void sum_tell(struct reconciling *k, const Page *page)
     table_print(&k->table, c->io.out, c->io.columns_max);
     fprintf(c->io.out, "%" PRIu32 " cells, %" PRIu32 " differ, %" PRIu32 " moved all the while\n",
             page->cells, page->differing, page->moving);
+    if (page->fractions)
+        fprintf(c->io.out,
+                "%" PRIu32 " are no whole number of smallest units in Odoo: what is above them is "
+                "not for sale\n",
+                page->fractions);
     if (k->import)
         fprintf(c->io.out,
                 "%" PRIu32 " cells were missing, %" PRIu32 " made; not made: %" PRIu32
@@ -214,10 +242,13 @@ static bool fix_asked(struct reconciling *k)
     char id[HF_UUID_TEXT_BYTES];
     k->fix = k->import || c->option[OPT_FIX];
     k->reason = c->option[OPT_REASON] ? c->option[OPT_REASON] : k->import ? "import" : "";
-    if (!k->fix)
+    if (!k->fix || c->option[OPT_DRY_RUN]) // nothing is changed, so that nobody needs to answer
         return true;
     if (!*k->reason || !*ctl_actor(c)) {
-        ctl_usage(c, "it needs --reason and --actor");
+        ctl_usage(c, "it needs %s",
+                  *ctl_actor(c) ? "--reason"
+                  : *k->reason  ? "--actor"
+                                : "--reason and --actor");
         return false;
     }
     return ctl_id(c, OPT_OPERATION_ID, "operation_id", id) && hf_uuid_parse(id, &k->id);

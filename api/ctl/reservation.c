@@ -82,7 +82,8 @@ static void tell_people(struct ctl *c, const struct asked *a, const Holdfast__V1
     char time[FORMAT_BYTES], span[FORMAT_BYTES];
     fprintf(out, "%s%s%s\n", outcome_text(d->outcome),
             d->repeat ? " (decided earlier, under the same id)" : "",
-            d->durable ? "" : " (not on the disk yet)");
+            // What has no place in the journal, such as a refused hold, waits for no disk.
+            d->durable || !d->position || d->position->lsn == 0 ? "" : " (not on the disk yet)");
     fprintf(out, "reservation  %s\n", a->reservation_id);
     fprintf(out, "state        %s", state_name(d->state));
     if (d->expires_at_ms)

@@ -161,7 +161,7 @@ static enum ctl_exit fetch_scale(struct ctl *c, unsigned *scale)
 {
     struct scales s = {0};
     const char *sku = c->argv[0], *location = c->argv[1];
-    struct scales_wanted w = {&sku, &location, 1};
+    struct scales_wanted w = {&sku, &location, 1, false};
     enum ctl_exit e = scales_fetch(c, &s, &w, true);
     *scale = scales_get(&s, sku, location);
     scales_fini(&s);
@@ -188,6 +188,11 @@ static enum ctl_exit tell_change(struct ctl *c, const char *operation_id,
 static bool read_value(struct ctl *c, const char *text, unsigned scale, int64_t *value)
 {
     const char *why;
+    if (strcmp(c->argv[2], "active") == 0 &&
+        (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        *value = text[0] == 't';
+        return true;
+    }
     if (parse_quantity(text, scale, value, &why))
         return true;
     ctl_usage(c, "%s %s", text, why);
@@ -264,6 +269,16 @@ enum ctl_exit ctl_stock_create(struct ctl *c)
     request.sku = c->argv[0];
     request.location = c->argv[1];
     request.unit_scale = (uint32_t)scale;
+    if (!c->option[OPT_UNIT_SCALE]) { // a cell that is there is found, whatever its unit
+        const char *sku = c->argv[0], *location = c->argv[1];
+        struct scales_wanted wanted = {&sku, &location, 1, true};
+        struct scales scales = {0};
+        enum ctl_exit e = scales_fetch(c, &scales, &wanted, false);
+        request.unit_scale = scales_get(&scales, sku, location);
+        scales_fini(&scales);
+        if (e != CTL_OK)
+            return e;
+    }
     Holdfast__V1__CreateStockResponse *reply = ctl_call(c, ADMIN_SERVICE, "CreateStock", &request);
     if (!reply)
         return ctl_failed(c);

@@ -134,6 +134,18 @@ static enum config_id environment_find(const char *name, size_t name_bytes)
     return config_find(key, name_bytes);
 }
 
+// Variables of the programs beside it, which are often exported where it starts.
+static bool of_the_tools(const char *variable)
+{
+    static const char *const names[] = {
+        "ADDRESS",  "CA",          "CERT",    "CERT_KEY", "KEY",
+        "ODOO_KEY", "SERVER_NAME", "TIMEOUT", "TLS",      "CLIENT_KEY_FILE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(variable + sizeof PREFIX - 1, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static void environment_take(struct config *c, char **environment, struct config_errors *e)
 {
     for (; *environment; environment++) {
@@ -143,7 +155,7 @@ static void environment_take(struct config *c, char **environment, struct config
             continue;
         const char *name = entry + sizeof PREFIX - 1;
         snprintf(where, sizeof where, "%.*s", (int)(equals - entry), entry);
-        if (strcmp(where, PREFIX "CONFIG") == 0)
+        if (strcmp(where, PREFIX "CONFIG") == 0 || of_the_tools(where))
             continue;
         enum config_id id = environment_find(name, (size_t)(equals - name));
         // Not an error: a cluster puts names of its own there, from the service's.

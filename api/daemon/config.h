@@ -64,7 +64,7 @@
     X(admin_public, "admin_public", FLAG, "false", 0, 1,                                           \
       "admin_listen may lie outside loopback although it knows neither TLS nor keys")              \
     X(admin_connections_max, "admin_connections_max", COUNT, "32", 1, 1024,                        \
-      "HTTP connections at once; one more is closed")                                              \
+      "HTTP connections at once; one more takes the place of the longest silent one")              \
     X(admin_timeout_ms, "admin_timeout", SPAN, "10s", CONFIG_S, 5 * CONFIG_M,                      \
       "an HTTP connection that is silent for so long is closed; whole seconds")                    \
     G("Data")                                                                                      \
@@ -85,6 +85,10 @@
       "age at which archive files are removed")                                                    \
     X(accept_clock, "accept_clock", FLAG, "false", 0, 1,                                           \
       "start although the wall clock contradicts the journal; for one start, see OPERATIONS")      \
+    X(moved, "moved", FLAG, "false", 0, 1,                                                         \
+      "the data folder was moved or restored, and what it was is gone; for one start")             \
+    X(as_new, "as_new", FLAG, "false", 0, 1,                                                       \
+      "the data folder is a copy to try things on: it never posts; for one start")      \
     X(restart_grace_ms, "restart_grace", SPAN, "0", 0, 7 * CONFIG_D,                               \
       "deadlines that passed while the daemon was away move to its start and so much more")        \
     G("Engine")                                                                                    \
@@ -179,7 +183,11 @@
     X(packet_eal, "packet_eal", TEXT, "", 0, 2047,                                                 \
       "arguments of DPDK's environment: packets are taken past the kernel; empty: by its sockets") \
     X(packet_device, "packet_device", TEXT, "", 0, 63,                                             \
-      "name of DPDK's device; empty: the first. It answers for packet_listen's IPv4 address")      \
+      "name of DPDK's device; empty: the first. It answers for packet_listen's address")           \
+    X(packet_also, "packet_also", TEXT, "", 0, 63,                                                 \
+      "the device's second address: IPv6 when packet_listen has IPv4, or the other way round")     \
+    X(packet_vlan, "packet_vlan", COUNT, "0", 0, 4094,                                             \
+      "VLAN tag of the device's frames; 0: they have none")                                        \
     X(packet_descriptors, "packet_descriptors", COUNT, "1024", 32, 32768,                          \
       "length of the device's rings, each queue")                                                  \
     X(packet_idle_us, "packet_idle_us", COUNT, "50", 1, 1000,                                      \
@@ -190,6 +198,8 @@
     X(odoo_database, "odoo_database", TEXT, "", 0, 63, "name of the database")                     \
     X(odoo_key_file, "odoo_key_file", TEXT, "", 0, 4095,                                           \
       "file with the API key in its first line; read again on SIGHUP")                             \
+    X(odoo_login, "odoo_login", TEXT, "", 0, 127,                                                  \
+      "login of the key's user: JSON-RPC, for Odoo 18; empty: JSON-2")                             \
     X(odoo_ca_file, "odoo_ca_file", TEXT, "", 0, 4095,                                             \
       "PEM file of trusted authorities; empty: the system's")                                      \
     X(odoo_engine, "odoo_engine", TEXT, "holdfast", 1, 32,                                         \
@@ -208,8 +218,14 @@
       "documents under way at once, on disjoint products; Odoo's workers bound it")                \
     X(odoo_lines_per_s, "odoo_lines_per_s", COUNT, "0", 0, 100000,                                 \
       "lines posted a second, on average; 0: as fast as Odoo takes them")                          \
+    X(odoo_closed, "odoo_closed", TEXT, "", 0, 255,                                                \
+      "HH:MM-HH:MM[,...][ ZONE]: hours in which nothing is posted, by the clock of the zone "      \
+      "(default UTC)")                                                                             \
     X(odoo_timeout_ms, "odoo_timeout", SPAN, "2min", CONFIG_S, CONFIG_H,                           \
       "a call that posts may take so long")                                                        \
+    X(odoo_settle_ms, "odoo_settle", SPAN, "3min", 0, CONFIG_H,                                    \
+      "after a start with moved nothing is posted for so long: more than Odoo's longest "          \
+      "transaction")                                                                               \
     X(odoo_inbound_ms, "odoo_inbound", SPAN, "10s", 0, CONFIG_H,                                   \
       "others' moves and open demand are read so often; 0: not at all")                            \
     X(odoo_reconcile_ms, "odoo_reconcile", SPAN, "1h", 0, 24 * CONFIG_H,                           \

@@ -4,8 +4,10 @@
 #include "base/limits.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // ------------------------------------------------------------------------------- addresses
 
@@ -63,29 +65,48 @@ bool config_loopback(const char *address)
 
 // ------------------------------------------------------------------------------- relations
 
-static void address_check(const char *key, const char *address, struct config_errors *e)
+static bool address_check(const char *key, const char *address, struct config_errors *e)
 {
     char host[108];
     uint16_t port;
-    if (!is_unix(address) && !config_host_port(address, host, sizeof host, &port))
-        config_wrong(e, "%s: '%.80s' is neither host:port nor [v6]:port", key, address);
+    if (is_unix(address) || config_host_port(address, host, sizeof host, &port))
+        return true;
+    config_wrong(e, "%s: '%.80s' is neither host:port nor [v6]:port", key, address);
+    return false;
+}
+
+// One TCP port can be bound once for an address, and not beside what listens everywhere.
+static bool addresses_meet(const char *a, const char *b)
+{
+    char hosts[2][108];
+    uint16_t ports[2];
+    if (is_unix(a) || is_unix(b) || !config_host_port(a, hosts[0], sizeof hosts[0], &ports[0]) ||
+        !config_host_port(b, hosts[1], sizeof hosts[1], &ports[1]))
+        return false;
+    bool everywhere = false;
+    for (int i = 0; i < 2; i++)
+        everywhere |= strcmp(hosts[i], "0.0.0.0") == 0 || strcmp(hosts[i], "::") == 0;
+    return ports[0] != 0 && ports[0] == ports[1] && (everywhere || strcmp(hosts[0], hosts[1]) == 0);
 }
 
 static void access_check(const struct config *c, struct config_errors *e)
 {
     bool tls = c->tls_certificate[0] && c->tls_key[0];
     bool known = c->key_file[0] || (tls && c->tls_client_ca[0]);
-    address_check("listen", c->listen, e);
+    bool readable = address_check("listen", c->listen, e);
     if (!c->tls_certificate[0] != !c->tls_key[0])
         config_wrong(e, "tls_certificate and tls_key go together");
     if (c->tls_client_ca[0] && !tls)
         config_wrong(e, "tls_client_ca needs tls_certificate and tls_key");
-    if (!config_loopback(c->listen) && !c->insecure && (!tls || !known))
+    if (readable && !config_loopback(c->listen) && !c->insecure && (!tls || !known))
         config_wrong(e, "listen: %.80s is outside loopback: it needs %s, or insecure", c->listen,
                      tls ? "key_file or tls_client_ca" : "tls_certificate and tls_key");
     if (c->admin_listen[0] == 0)
         return;
-    address_check("admin_listen", c->admin_listen, e);
+    if (!address_check("admin_listen", c->admin_listen, e))
+        return;
+    if (addresses_meet(c->listen, c->admin_listen))
+        config_wrong(e, "admin_listen: %.80s is the port of listen", c->admin_listen);
     if (is_unix(c->admin_listen))
         config_wrong(e, "admin_listen: must be host:port");
     else if (!config_loopback(c->admin_listen) && !c->admin_public)
@@ -103,10 +124,73 @@ static void odoo_check(const struct config *c, struct config_errors *e)
         config_wrong(e, "odoo_url: must begin with https:// or http://");
 }
 
-static bool is_ipv4(const char *host)
+static void folder_check(const struct config *c, struct config_errors *e)
+{
+    if (c->moved && c->as_new)
+        config_wrong(e, "moved or as_new: either the folder goes on, or it is a copy");
+}
+
+// AF_INET or AF_INET6; 0: no address that a device can have.
+static int address_family(const char *host)
 {
     struct in_addr v4;
-    return inet_pton(AF_INET, host, &v4) == 1;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return v4.s_addr ? AF_INET : 0;
+    if (inet_pton(AF_INET6, host, &v6) != 1 || IN6_IS_ADDR_UNSPECIFIED(&v6) ||
+        IN6_IS_ADDR_MULTICAST(&v6))
+        return 0;
+    return AF_INET6;
+}
+
+static void device_check(const struct config *c, struct config_errors *e)
+{
+    char host[108];
+    uint16_t port;
+    if (!c->packet_eal[0]) {
+        if (c->packet_also[0] || c->packet_vlan)
+            config_wrong(e, "packet_also and packet_vlan: are for packet_eal");
+        return;
+    }
+    if (!config_host_port(c->packet_listen, host, sizeof host, &port))
+        return; // said already
+    int family = address_family(host), also = address_family(c->packet_also);
+    if (!family || port == 0)
+        config_wrong(e, "packet_eal: packet_listen must be an address of the device's own, IPv4 or "
+                        "[v6], and a port");
+    if (c->packet_also[0] && (!also || also == family))
+        config_wrong(e, "packet_also: must be an address of the family that packet_listen is not "
+                        "of, without a port");
+}
+
+// One for each queue, and there.
+static void cores_check(const struct config *c, struct config_errors *e)
+{
+    const char *p = c->packet_cores;
+    long there = sysconf(_SC_NPROCESSORS_CONF);
+    uint64_t count = 0;
+    if (*p == 0)
+        return;
+    for (; count == 0 || *p == ','; count++) {
+        char *end;
+        p += count > 0;
+        unsigned long core = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : ULONG_MAX;
+        if (core == ULONG_MAX) {
+            config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+            return;
+        }
+        if (there > 0 && core >= (unsigned long)there) {
+            config_wrong(e, "packet_cores: no processor %lu here: there are %ld, from 0", core,
+                         there);
+            return;
+        }
+        p = end;
+    }
+    if (*p != 0)
+        config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+    else if (count < c->packet_queues)
+        config_wrong(e, "packet_cores: %llu named for %llu packet_queues",
+                     (unsigned long long)count, (unsigned long long)c->packet_queues);
 }
 
 static void packets_check(const struct config *c, struct config_errors *e)
@@ -116,7 +200,8 @@ static void packets_check(const struct config *c, struct config_errors *e)
     const char *told = c->packet_advertise[0] ? c->packet_advertise : c->packet_listen;
     if (c->packet_listen[0] == 0)
         return;
-    address_check("packet_listen", c->packet_listen, e);
+    if (!address_check("packet_listen", c->packet_listen, e))
+        return;
     if (is_unix(c->packet_listen) || is_unix(told)) {
         config_wrong(e, "packet_listen and packet_advertise: must be host:port");
         return;
@@ -127,16 +212,11 @@ static void packets_check(const struct config *c, struct config_errors *e)
         (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
         config_wrong(e, "packet_listen: %.80s is no address to send to: packet_advertise is needed",
                      host);
-    if (c->packet_eal[0] && config_host_port(c->packet_listen, host, sizeof host, &port) &&
-        (!is_ipv4(host) || port == 0))
-        config_wrong(e,
-                     "packet_eal: packet_listen must be an IPv4 address of the device's own, and a "
-                     "port");
+    device_check(c, e);
     if (!c->packet_tags && !c->insecure && !config_loopback(c->packet_listen))
         config_wrong(e, "packet_tags: off outside loopback, where anybody could order: turn them "
                         "on, or say insecure for a network that nobody else can reach");
-    if (c->packet_cores[strspn(c->packet_cores, "0123456789,")])
-        config_wrong(e, "packet_cores: must be numbers, such as 2,3");
+    cores_check(c, e);
 }
 
 static void journal_check(const struct config *c, struct config_errors *e)
@@ -162,6 +242,7 @@ static void journal_check(const struct config *c, struct config_errors *e)
 void config_relations(const struct config *c, struct config_errors *e)
 {
     access_check(c, e);
+    folder_check(c, e);
     odoo_check(c, e);
     packets_check(c, e);
     journal_check(c, e);

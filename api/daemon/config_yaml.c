@@ -17,6 +17,17 @@ static uint32_t line_of(const yaml_node_t *node)
     return (uint32_t)node->start_mark.line + 1;
 }
 
+// As YAML 1.2's core schema has it: nobody means a folder called ~.
+static bool is_null(const yaml_node_t *value)
+{
+    static const char *const names[] = {"", "~", "null", "Null", "NULL"};
+    const char *text = (const char *)value->data.scalar.value;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (value->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static void pair_take(struct reading *r, const yaml_node_pair_t *pair)
 {
     const yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
@@ -38,8 +49,7 @@ static void pair_take(struct reading *r, const yaml_node_pair_t *pair)
         config_wrong(r->e, "%s: %s: must be a single value", where, name);
     } else if (strlen((const char *)value->data.scalar.value) != value->data.scalar.length) {
         config_wrong(r->e, "%s: %s: has a NUL in it", where, name);
-    } else if (value->data.scalar.length == 0 &&
-               value->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
+    } else if (is_null(value)) {
         config_wrong(r->e, "%s: %s: needs a value; an empty one is ''", where, name);
     } else {
         config_take(r->c, id, (const char *)value->data.scalar.value, CONFIG_FILE, line, where,

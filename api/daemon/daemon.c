@@ -1,6 +1,8 @@
 #include "daemon/daemon_internal.h"
 
+#include "daemon/binding.h"
 #include "daemon/observer.h"
+#include "daemon/odoo_options.h"
 #include "daemon/packets.h"
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -31,6 +34,7 @@ bool daemon_files_check(const struct config *c, struct config_errors *errors)
         auth_destroy(auth);
     else if (c->key_file[0])
         config_wrong_file(errors, "key_file", c->key_file, why);
+    odoo_options_check(c, errors);
     return errors->count == errors->warnings;
 }
 
@@ -159,7 +163,7 @@ static void recovery_tell(const char *folder, const struct core_report *r)
     hf_log(HF_LOG_INFO, "recovered",
            "folder=\"%.200s\" checkpoint=%s checkpoint_lsn=%llu first_lsn=%llu last_lsn=%llu "
            "records=%llu torn_tail=%d cells=%llu live=%llu remembered=%llu load_ms=%llu "
-           "replay_ms=%llu total_ms=%llu memory_mb=%llu huge_pages=%d epoch=%llu",
+           "replay_ms=%llu total_ms=%llu memory_mib=%llu huge_pages=%d epoch=%llu",
            folder, r->checkpoint[0] ? r->checkpoint : "none", (unsigned long long)r->checkpoint_lsn,
            (unsigned long long)r->journal.first_lsn, (unsigned long long)last,
            (unsigned long long)r->journal.records, r->journal.torn_tail,
@@ -169,6 +173,57 @@ static void recovery_tell(const char *folder, const struct core_report *r)
            (unsigned long long)(r->total_ns / 1000000),
            (unsigned long long)((r->memory_bytes + r->memory_shadow_bytes) >> 20), r->huge_pages,
            (unsigned long long)r->journal.epoch);
+}
+
+// Whether the folder may be served where it is.
+static enum exit_code binding_start(struct daemon *d)
+{
+    struct binding b;
+    char why[300];
+    const struct config *c = d->config;
+    enum hf_status s = binding_read(c->data_folder, &b);
+    if (s != HF_OK)
+        return fail(exit_code_of(s), "binding", hf_status_help(s));
+    d->binds = b.state != BINDING_HERE || c->moved || c->as_new;
+    d->posting_off = c->as_new || (b.posting_off && !c->moved);
+    if (b.state != BINDING_MOVED || c->moved || c->as_new)
+        return EXIT_CODE_DONE;
+    snprintf(why, sizeof why,
+             "the data folder was last used on %s; start it once with --moved if what it was is "
+             "gone, or with --as-new if it is a copy to try things on, which never posts",
+             b.why);
+    return fail(EXIT_CODE_ELSEWHERE, "binding", why);
+}
+
+// What the flusher has to learn first, before the folder counts as at home.
+static enum hf_status move_note(const struct daemon *d)
+{
+    struct storage *storage;
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return HF_IO;
+    enum hf_status s = storage_os_create(d->config->data_folder, false, &storage);
+    if (s != HF_OK)
+        return s;
+    struct core *core = node_core(d->node);
+    s = flush_moved_begin(
+        storage, core, hf_uuid_v7(clock_wall_ms(clock_os()), random[0], random[1]), core_now(core));
+    storage_destroy(storage);
+    return s;
+}
+
+static enum exit_code folder_bind(struct daemon *d)
+{
+    const struct config *c = d->config;
+    enum hf_status s = c->moved ? move_note(d) : HF_OK;
+    if (s == HF_OK && d->binds)
+        s = binding_write(c->data_folder, d->posting_off);
+    if (s != HF_OK)
+        return fail(exit_code_of(s), "binding", hf_status_help(s));
+    if (c->moved || c->as_new)
+        hf_log(HF_LOG_WARN, "folder", "as=%s note=\"for one start: take the option out again\"",
+               c->moved ? "moved" : "new");
+    return EXIT_CODE_DONE;
 }
 
 static enum exit_code engine_start(struct daemon *d)
@@ -206,6 +261,10 @@ static enum exit_code poster_start(struct daemon *d)
     char why[200] = "";
     if (d->config->odoo_url[0] == 0)
         return EXIT_CODE_DONE;
+    if (d->posting_off) {
+        hf_log(HF_LOG_WARN, "posting_off", "note=\"the folder is a copy: Odoo is not called\"");
+        return EXIT_CODE_DONE;
+    }
     enum hf_status s = poster_create(d->config, node_core(d->node), &d->poster, why);
     if (s == HF_OK)
         return EXIT_CODE_DONE;
@@ -338,8 +397,8 @@ static enum exit_code self_check_start(struct daemon *d)
 enum exit_code daemon_start(const struct config *c, const char *version, struct daemon **out)
 {
     static enum exit_code (*const parts[])(struct daemon * d) = {
-        keys_start,    engine_start,   poster_start, observer_start, packets_start,
-        service_start, listener_start, admin_start,  self_check_start};
+        keys_start,    binding_start, engine_start,   folder_bind, poster_start,    observer_start,
+        packets_start, service_start, listener_start, admin_start, self_check_start};
     struct daemon *d = calloc(1, sizeof *d);
     if (!d)
         return fail(EXIT_CODE_RESOURCES, "daemon", "no memory");
@@ -347,7 +406,7 @@ enum exit_code daemon_start(const struct config *c, const char *version, struct 
     d->started_ns = clock_monotonic_ns(clock_os());
     pthread_mutex_init(&d->told_lock, NULL);
     snprintf(d->version, sizeof d->version,
-             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc\":\"%s\"}\n", version,
+             "{\"name\":\"holdfastd\",\"version\":\"%s\",\"grpc_core\":\"%s\"}\n", version,
              grpc_version_string());
     gpr_set_log_function(grpc_says);
     files_raise();
@@ -410,11 +469,12 @@ void daemon_reload(struct daemon *d)
     if (s != HF_OK)
         hf_log(HF_LOG_ERROR, "reload_failed",
                "status=%s note=\"the keys in force stay\" why=\"%s\"", hf_status_name(s), why);
-    else if (certificates)
+    else // also beside certificates that were refused: the keys have changed all the same
         hf_log(HF_LOG_INFO, "reloaded",
-               "keys=%u sessions_ended=%u certificate_end_s=%llu "
+               "keys=%u sessions_ended=%u certificates=%s certificate_end_s=%llu "
                "note=\"options are read at the start only\"",
-               auth_key_count(d->auth), sessions, (unsigned long long)d->tls_ends_s);
+               auth_key_count(d->auth), sessions, certificates ? "read" : "stay",
+               (unsigned long long)d->tls_ends_s);
 }
 
 // ------------------------------------------------------------------------------- the end

@@ -108,6 +108,8 @@ static void collect_observer(const struct daemon *d, struct metrics *m)
              "since others' moves were last read through"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_differing_cells", last.differing,
          "cells whose difference nothing explained, at the last reconciliation"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_fraction_cells", last.odd,
+         "cells that are no whole number of smallest units in Odoo, then"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_short_cells", last.short_cells,
          "cells with less than nothing available; see holdfastctl short"},
         {METRICS_COUNTER, METRICS_PLAIN, "holdfast_short_released_total", last.released,

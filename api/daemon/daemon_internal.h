@@ -18,10 +18,12 @@ struct poster;
 struct daemon {
     const struct config *config;
     uint64_t started_ns;
-    char version[300];       // JSON, of /version
-    _Atomic uint32_t state;  // enum daemon_state; for /readyz
-    _Atomic uint32_t failed; // enum exit_code
+    char version[300];           // JSON, of /version
+    _Atomic uint32_t state;      // enum daemon_state; for /readyz
+    _Atomic uint32_t failed;     // enum exit_code
     _Atomic uint64_t tls_ends_s; // since 1970, the certificate's end; 0: no TLS
+    bool binds;                  // the folder, to where it is
+    bool posting_off;            // the folder is a copy
     struct auth *auth;
     struct node *node;
     struct poster *poster;     // NULL: nothing is posted

@@ -18,7 +18,10 @@
       "see the log")                                                                               \
     X(75, LOCKED, "yes", "another process has the data folder open")                               \
     X(76, CLOCK, "no", "the wall clock contradicts the journal; see --accept-clock")               \
-    X(78, CONFIG, "no", "options, key file or TLS files are wrong; all that is wrong was told")
+    X(78, CONFIG, "no",                                                                            \
+      "options, key file, TLS files or the data folder are wrong, or it may not be opened; "       \
+      "it was told")                                                                               \
+    X(79, ELSEWHERE, "no", "the data folder was last used elsewhere; see --moved and --as-new")
 enum exit_code {
 #define X(number, name, again, help) EXIT_CODE_##name = number,
     EXIT_CODE_TABLE(X)
@@ -32,7 +35,8 @@ static inline enum exit_code exit_code_of(enum hf_status s)
     case HF_OK:
         return EXIT_CODE_DONE;
     case HF_INVALID:
-    case HF_FULL: // the options are smaller than what the folder holds
+    case HF_NOT_FOUND: // the folder that the data folder is to be made in
+    case HF_FULL:      // the options are smaller than what the folder holds
         return EXIT_CODE_CONFIG;
     case HF_LOCKED:
         return EXIT_CODE_LOCKED;

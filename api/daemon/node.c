@@ -6,6 +6,7 @@
 #include "sys/park.h"
 #include "watch/hub.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -301,9 +302,10 @@ static enum hf_status node_fill(struct node *n, const struct node_options *o,
     struct core_options core = o->core;
     enum hf_status s = storage_os_create(o->folder, o->make, &n->storage);
     if (s != HF_OK) {
+        int error = errno;
         n->storage = NULL;
-        snprintf(report->why, sizeof report->why, "the data folder %.120s: %s", o->folder,
-                 hf_status_help(s));
+        snprintf(report->why, sizeof report->why, "data_folder: %.120s: %s", o->folder,
+                 storage_os_why(error));
         return s;
     }
     core.storage = n->storage;
@@ -311,6 +313,8 @@ static enum hf_status node_fill(struct node *n, const struct node_options *o,
         core.clock = clock_os();
     if (hf_uuid_is_nil(core.fresh_id))
         core.fresh_id = random_id(core.clock);
+    if (getrandom(core.index_key, sizeof core.index_key, 0) != (ssize_t)sizeof core.index_key)
+        return HF_IO;
     s = core_open(&core, &n->core, report);
     if (s != HF_OK) {
         n->core = NULL;

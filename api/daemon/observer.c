@@ -244,6 +244,7 @@ static enum hf_status mirror_make(struct observer *o, char why[200])
     const struct config *c = o->config;
     struct flush_options options = {.database = c->odoo_database,
                                     .key = o->key,
+                                    .login = c->odoo_login,
                                     .locations = o->locations,
                                     .timeout_ms = (uint32_t)c->odoo_timeout_ms};
     o->locations_text = strdup(c->odoo_locations);

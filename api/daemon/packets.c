@@ -163,12 +163,15 @@ static enum hf_status device_open(struct packets *p, const char *host, uint16_t 
     const struct config *c = p->config;
     struct ingest_dpdk_options o = {.device = c->packet_device,
                                     .host = host,
+                                    .also = c->packet_also,
                                     .port = port,
+                                    .vlan = (uint16_t)c->packet_vlan,
                                     .queues = p->count,
                                     .frames = (uint32_t)c->packet_buffers,
                                     .burst = (uint32_t)c->packet_burst,
                                     .descriptors = (uint32_t)c->packet_descriptors,
-                                    .idle_us = (uint32_t)c->packet_idle_us};
+                                    .idle_us = (uint32_t)c->packet_idle_us,
+                                    .polling = c->packet_polling};
     enum hf_status s = ingest_dpdk_start(c->packet_eal, why);
     if (s == HF_OK)
         s = ingest_dpdk_open(&o, &p->device, why);
@@ -261,6 +264,13 @@ static bool random_take(void *bytes, size_t count)
     return getrandom(bytes, count, 0) == (ssize_t)count;
 }
 
+static struct service_door door_make(const char *host, uint16_t port)
+{
+    struct service_door door = {.port = port};
+    snprintf(door.address, sizeof door.address, "%.63s", host);
+    return door;
+}
+
 void packets_to_service(const struct packets *p, struct service_packets *out)
 {
     const struct config *c = p->config;
@@ -276,8 +286,9 @@ void packets_to_service(const struct packets *p, struct service_packets *out)
                                     .random = random_take};
     const char *told = c->packet_advertise[0] ? c->packet_advertise : c->packet_listen;
     HF_ASSERT(config_host_port(told, host, sizeof host, &port));
-    snprintf(out->doors[0].address, sizeof out->doors[0].address, "%.63s", host);
-    out->doors[0].port = c->packet_advertise[0] && port ? port : p->port;
+    out->doors[0] = door_make(host, c->packet_advertise[0] && port ? port : p->port);
+    if (c->packet_also[0] && !c->packet_advertise[0])
+        out->doors[out->door_count++] = door_make(c->packet_also, p->port);
 }
 
 uint16_t packets_port(const struct packets *p)

@@ -93,6 +93,7 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
     o.engine = c->odoo_engine;
     o.database = c->odoo_database;
     o.key = p->key;
+    o.login = c->odoo_login;
     o.locations = p->locations;
     o.location_count = p->location_count;
     o.action_id = (uint32_t)c->odoo_action_id;
@@ -104,6 +105,8 @@ static enum hf_status flusher_open(struct poster *p, char why[200])
     o.timeout_ms = (uint32_t)c->odoo_timeout_ms;
     o.posters = (uint32_t)c->odoo_posters;
     o.lines_per_s = (uint32_t)c->odoo_lines_per_s;
+    o.settle_ms = (uint32_t)c->odoo_settle_ms;
+    o.closed = c->odoo_closed;
     o.bell = &p->park;
     return flush_open(&o, &p->flush, why);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@ struct self_check {
     struct self_check_options options;
     struct sockaddr_storage to;
     socklen_t to_bytes;
-    SSL_CTX *tls; // NULL: plain
+    struct stat own; // of a unix: address: the socket's file as it was at the start
+    SSL_CTX *tls;    // NULL: plain
     pthread_t thread;
     _Atomic bool stopping;
     struct park park; // stopping is set
@@ -96,8 +98,23 @@ static bool ask_tls(SSL_CTX *tls, int fd, char why[200])
     return good;
 }
 
+// Another process that listens at the same path has a file of its own there; it would answer, too.
+static bool still_ours(const struct self_check *c, char why[200])
+{
+    struct stat now;
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&c->to;
+    if (c->to.ss_family != AF_UNIX)
+        return true;
+    if (stat(un->sun_path, &now) == 0 && now.st_dev == c->own.st_dev && now.st_ino == c->own.st_ino)
+        return true;
+    snprintf(why, 200, "the socket at its path is not the daemon's own any more");
+    return false;
+}
+
 static bool ask(struct self_check *c, char why[200])
 {
+    if (!still_ours(c, why))
+        return false;
     struct timeval limit = {.tv_sec = c->options.answer_ms / 1000,
                             .tv_usec = (suseconds_t)(c->options.answer_ms % 1000) * 1000};
     int fd = socket(c->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -164,7 +181,7 @@ static bool find_unix(struct self_check *c, const char *path)
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path, bytes + 1);
     c->to_bytes = sizeof *un;
-    return true;
+    return stat(path, &c->own) == 0;
 }
 
 // What listens everywhere is asked at loopback.

@@ -2,6 +2,8 @@
 //
 // A connection that is accepted proves nothing, as the kernel accepts on its own. So the check
 // waits for the listener's first word: the server's SETTINGS frame, or, under TLS, the handshake.
+// Of a unix: address also the file has to be the same as at the start: what another process has put
+// in its place is not the daemon's listener, however well it answers.
 // It does so from a thread of its own, and has its end told after a number of checks in a row
 // failed; the process is then of no use to anybody and better ends.
 #ifndef HOLDFAST_API_SELF_CHECK_H

@@ -27,6 +27,7 @@ void arena_init(struct arena *a, size_t bytes_max)
     a->end = a->first + sizeof a->first;
     a->blocks = NULL;
     a->bytes = 0;
+    a->no_memory = false;
     a->bytes_max = bytes_max;
     a->allocator = (ProtobufCAllocator){allocator_take, allocator_free, a};
 }
@@ -41,6 +42,7 @@ void arena_reset(struct arena *a)
     a->at = a->first;
     a->end = a->first + sizeof a->first;
     a->bytes = 0;
+    a->no_memory = false;
 }
 
 void *arena_take_slow(struct arena *a, size_t bytes)
@@ -55,8 +57,10 @@ void *arena_take_slow(struct arena *a, size_t bytes)
     if (want > a->bytes_max - a->bytes)
         want = whole;
     struct arena_block *b = malloc(sizeof *b + want);
-    if (!b)
+    if (!b) {
+        a->no_memory = true;
         return NULL;
+    }
     *b = (struct arena_block){.next = a->blocks, .bytes = want};
     a->blocks = b;
     a->bytes += want;

@@ -3,6 +3,7 @@
 #define HOLDFAST_API_ARENA_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct arena {
     unsigned char *at, *end;
     struct arena_block *blocks;   // beyond the first; freed by reset
     size_t bytes, bytes_max;      // taken from the heap, and how much may be
+    bool no_memory;               // the heap had none, since the last reset
     ProtobufCAllocator allocator; // for protobuf_c_message_unpack
     unsigned char first[ARENA_FIRST_BYTES] __attribute__((aligned(16)));
 };

@@ -14,6 +14,14 @@ struct rpc_error rpc_invalid(const char *field, const char *message)
     return e;
 }
 
+struct rpc_error rpc_no_memory(void)
+{
+    return (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
+                              .reason = "MEMORY",
+                              .message = "no memory for a request of this size",
+                              .retry_ms = RETRY_BUSY_MS};
+}
+
 bool rpc_expired(const struct rpc_call *pub)
 {
     const struct call *c = (const struct call *)pub;
@@ -42,10 +50,7 @@ static bool call_prepare(struct call *c, struct rpc_error *error)
         return false;
     }
     if (!call_bytes(c)) {
-        *error = (struct rpc_error){.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "MEMORY",
-                                    .message = "no memory for a request of this size",
-                                    .retry_ms = RETRY_BUSY_MS};
+        *error = rpc_no_memory();
         return false;
     }
     return c->pub.method->raw || call_unpack(c, error);

@@ -27,6 +27,7 @@
 
 // What strangers may ask is a name or two. Unpacked, a message can be many times as large.
 #define KEYLESS_BYTES_MAX 4096
+#define OWED_MS           100 // until memory that was missing is asked for again
 
 static _Thread_local const struct poller *own_poller;
 
@@ -85,6 +86,10 @@ bool call_unpack(struct call *c, struct rpc_error *error)
     }
     c->pub.request =
         protobuf_c_message_unpack(d, &c->pub.arena.allocator, c->pub.byte_count, c->pub.bytes);
+    if (!c->pub.request && c->pub.arena.no_memory) {
+        *error = rpc_no_memory();
+        return false;
+    }
     if (!c->pub.request) {
         count_up(&c->poller->metrics.malformed);
         *error = rpc_invalid("", "the message is not well-formed, or too large when unpacked");
@@ -162,12 +167,13 @@ static grpc_call_error call_request(struct poller *p, struct call *c)
         &c->tags[TAG_REQUESTED]);
 }
 
-static void call_post(struct poller *p, uint32_t method)
+// False: no memory. The method has one fewer awaited, until owed_post.
+static bool call_post(struct poller *p, uint32_t method)
 {
     struct rpc *r = p->rpc;
     struct call *c = call_take(p);
     if (!c)
-        return; // one fewer awaited; the others go on
+        return false;
     c->slot = method;
     bool known = method < r->options.method_count;
     c->pub.method = known ? &r->options.methods[method] : &unknown_method;
@@ -177,6 +183,7 @@ static void call_post(struct poller *p, uint32_t method)
         c->next = p->free;
         p->free = c;
     }
+    return true;
 }
 
 // gRPC loses a request for a call that meets its server's shutdown half way: no event ever comes,
@@ -184,10 +191,28 @@ static void call_post(struct poller *p, uint32_t method)
 // then looks for the drain (P0); the drain is announced, and then waits for posts to be over (P1).
 static void call_await(struct poller *p, uint32_t method)
 {
+    bool posted = true;
     hf_store_seq(&p->posting, 1u); // P0
     if (!hf_load_seq(&p->rpc->draining))
-        call_post(p, method);
+        posted = call_post(p, method);
     hf_store_release(&p->posting, 0u);
+    p->owed[method] += !posted;
+    p->owed_sum += !posted;
+}
+
+// What could not be awaited is, as soon as there is memory: a call that has ended, or the heap's.
+// A method whose calls were all lost would else never be heard of again.
+static void owed_post(struct poller *p)
+{
+    for (uint32_t m = 0; m <= p->rpc->options.method_count; m++) {
+        for (uint32_t n = p->owed[m]; n > 0; n--) {
+            uint32_t before = p->owed_sum--;
+            p->owed[m]--;
+            call_await(p, m);
+            if (p->owed_sum == before)
+                return; // still none
+        }
+    }
 }
 
 static void call_count(struct call *c, bool more)
@@ -396,6 +421,12 @@ static void poller_loop(struct poller *p)
     const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
     for (;;) {
         bool sleep = true;
+        gpr_timespec until = never;
+        if (p->owed_sum)
+            owed_post(p);
+        if (p->owed_sum)
+            until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                 gpr_time_from_millis(OWED_MS, GPR_TIMESPAN));
         if (anything_waits(p)) {
             hf_store_seq(&p->waiting, 1u); // D0
             replies_tell(p);
@@ -403,7 +434,7 @@ static void poller_loop(struct poller *p)
         }
         if (!anything_waits(p))
             hf_store_relaxed(&p->waiting, 0u);
-        grpc_event e = grpc_completion_queue_next(p->cq, sleep ? never : now, NULL);
+        grpc_event e = grpc_completion_queue_next(p->cq, sleep ? until : now, NULL);
         while (e.type == GRPC_OP_COMPLETE) {
             event_take(p, e.tag, e.success != 0);
             if (p->burst_count == RPC_BURST_MAX)

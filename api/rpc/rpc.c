@@ -6,9 +6,13 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define BEARER         "Bearer "
 #define DRAIN_SLICE_MS 20
@@ -119,6 +123,7 @@ static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
+    p->owed = r->owed + (size_t)lane * (r->options.method_count + 1);
     pthread_mutex_init(&p->bell_lock, NULL);
     p->cq = grpc_completion_queue_create_for_next(NULL);
     p->bell_channel = grpc_lame_client_channel_create("bell", GRPC_STATUS_UNAVAILABLE, "a bell");
@@ -157,6 +162,23 @@ static enum hf_status threads_start(struct rpc *r)
     return good ? HF_OK : HF_NO_MEMORY;
 }
 
+// gRPC removes a socket's file that is there already before it binds its own, so that a live
+// server would lose its address without a word. A dead one's file refuses connections.
+static bool unix_taken(const char *address)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    const char *path = strncmp(address, "unix:", 5) == 0 ? address + 5 : "";
+    int fd = -1;
+    if (path[0] == 0 || strlen(path) >= sizeof to.sun_path ||
+        (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) < 0)
+        return false;
+    memcpy(to.sun_path, path, strlen(path));
+    // EAGAIN: somebody listens, and has much to do.
+    bool taken = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EAGAIN;
+    close(fd);
+    return taken;
+}
+
 static enum hf_status listen_on(struct rpc *r, char why[200])
 {
     const struct rpc_options *o = &r->options;
@@ -174,6 +196,8 @@ static enum hf_status listen_on(struct rpc *r, char why[200])
     for (uint32_t i = 0; i < o->limits.pollers; i++)
         if (!poller_init(r, &r->pollers[i], i))
             return fail(why, HF_NO_MEMORY, "no memory", NULL);
+    if (unix_taken(o->address))
+        return fail(why, HF_EXISTS, "another process listens on that socket", o->address);
     int port = grpc_server_add_http2_port(r->server, o->address, r->credentials);
     if (port == 0)
         return fail(why, HF_EXISTS, "cannot listen there: in use, or no such address", o->address);
@@ -197,12 +221,13 @@ enum hf_status rpc_create(const struct rpc_options *o, struct rpc **out, char wh
     r->options.address = NULL; // borrowed for this call only
     r->pollers = calloc(o->limits.pollers, sizeof *r->pollers);
     r->registered = calloc(o->method_count, sizeof *r->registered);
+    r->owed = calloc(o->limits.pollers * (size_t)(o->method_count + 1), sizeof *r->owed);
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->certificates_lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     grpc_init();
     enum hf_status s = HF_NO_MEMORY;
-    if (r->pollers && r->registered) {
+    if (r->pollers && r->registered && r->owed) {
         r->options.address = o->address;
         s = listen_on(r, why);
         r->options.address = NULL;
@@ -336,6 +361,7 @@ void rpc_destroy(struct rpc *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
     free(r->registered);
+    free(r->owed);
     free(r->pollers);
     free(r);
 }

@@ -96,6 +96,8 @@ struct poller {
     bool started;
     void *local;
     struct call *free;
+    uint32_t *owed;    // per method, and one more: calls that are not awaited for want of memory
+    uint32_t owed_sum; // of them all
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
     struct call *open;                          // streams that handlers have
@@ -138,6 +140,7 @@ struct rpc {
     grpc_ssl_server_certificate_config *certificates; // under it: not fetched yet; NULL: none
     void **registered;                                // per method
     struct poller *pollers;
+    uint32_t *owed; // the pollers'
     struct slow_lane slow;
     uint16_t port;
     bool guarded;       // see accept.h
@@ -182,6 +185,7 @@ void call_release(struct call *c); // back to the poller's list, after its last 
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
+struct rpc_error rpc_no_memory(void);
 bool call_unpack(struct call *c, struct rpc_error *error);
 grpc_byte_buffer *message_pack(const ProtobufCMessage *m);
 grpc_byte_buffer *bytes_copy(const unsigned char *bytes, size_t count);

@@ -92,7 +92,8 @@ static const char *field_help(enum core_field field)
     case CORE_FIELD_ID:
         return "a UUID of version 7 (version 4 for holds only, where the server allows it)";
     case CORE_FIELD_OPERATION_ID:
-        return "a UUID of version 7 with verbs that can act more than once, else empty";
+        return "a UUID of version 7, another one than the reservation's, with verbs that can act "
+               "more than once; else empty";
     case CORE_FIELD_LINES:
         return "1..1,024 lines";
     case CORE_FIELD_INACTIVE:
@@ -150,8 +151,16 @@ struct rpc_error convert_outcome(enum core_outcome outcome, enum core_field fiel
         e.code = RPC_ABORTED;
         e.retry_ms = retry_ms ? retry_ms : 5;
         break;
+    case CORE_OUT_NEEDS_RECALL:
+        e.reason = "SLOW_QUEUE_FULL";
+        e.message = "the queue for what needs the disk is full; ask again, with the same id, after "
+                    "retry_after_ms";
+        e.code = RPC_RESOURCE_EXHAUSTED;
+        e.retry_ms = retry_ms ? retry_ms : 50;
+        break;
     case CORE_OUT_BUSY:
-    case CORE_OUT_NEEDS_RECALL: // the slow lane was full
+        if (line > CORE_SHORT_NOTHING && line < CORE_SHORT_COUNT)
+            e.message = core_short_help((enum core_short)line);
         e.code = RPC_RESOURCE_EXHAUSTED;
         e.retry_ms = retry_ms ? retry_ms : 50;
         break;

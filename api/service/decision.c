@@ -87,7 +87,8 @@ unsigned char *verb_decision_pack(unsigned char *p, unsigned field, const struct
     p = wire_put_number(p, 1, (uint64_t)outcome_of(a->outcome));
     p = wire_put_number(p, 2, (uint64_t)convert_state(a->state));
     p = wire_put_number(p, 3, a->repeat);
-    p = wire_put_number(p, 4, a->durable);
+    // Without a ticket there was nothing to journal (a hold that was refused): nothing to be lost.
+    p = wire_put_number(p, 4, a->durable || a->ticket == 0);
     p = wire_put_number(p, 5, a->version);
     if (a->state == CORE_STATE_HELD) {
         p = wire_put_number(p, 6, a->time_ms);

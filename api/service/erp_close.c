@@ -7,12 +7,14 @@
 
 #include <string.h>
 
-#define DAY_MS        (UINT64_C(24) * 3600 * 1000)
-#define DAYS_MAX      32
-#define GROUPS_MAX    4096
-#define DOCUMENTS_MAX 10000
-#define LINES_MAX     (UINT32_C(1) << 22) // of all postings of the days that are looked at
-#define DISORDER      100000              // records of one moment, at most
+#define DAY_MS         (UINT64_C(24) * 3600 * 1000)
+#define DAYS_MAX       32
+#define GROUPS_MAX     4096
+#define DOCUMENTS_MAX  10000
+#define ITEM_BYTES_MAX 192 // of a group or a document as packed, with names as long as they may be
+static_assert((GROUPS_MAX + DOCUMENTS_MAX) * ITEM_BYTES_MAX <= ANSWER_BYTES_MAX, "one answer");
+#define LINES_MAX (UINT32_C(1) << 22) // of all postings of the days that are looked at
+#define DISORDER  100000              // records of one moment, at most
 
 typedef Holdfast__V1__CloseTotal Total;
 typedef Holdfast__V1__CloseDocument Document;
@@ -88,11 +90,12 @@ static bool document_add(struct closing *k, const struct flush_span *s, int64_t 
     return true;
 }
 
-static bool movement_add(struct closing *k, uint64_t lsn, uint32_t handle, uint32_t channel,
-                         int64_t quantity)
+static bool movement_add(struct closing *k, uint64_t lsn, const struct core_record *rec,
+                         uint32_t handle, int64_t quantity)
 {
-    Total *t = group_get(k, handle, channel);
-    const struct flush_span *s = flush_fates_find(k->fates, handle, FLUSH_SALE, lsn);
+    Total *t = group_get(k, handle, rec->channel);
+    const struct flush_span *s =
+        flush_fates_find(k->fates, handle, FLUSH_SALE, lsn, core_record_time(rec));
     if (!t)
         return false;
     t->committed += quantity;
@@ -129,7 +132,7 @@ static enum hf_status close_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
         enum flush_kind kind;
         int64_t quantity;
         if (flush_movement_of(&rec->lines[i], &p, &kind, &quantity) && kind == FLUSH_SALE &&
-            !movement_add(k, lsn, rec->lines[i].handle, rec->channel, quantity))
+            !movement_add(k, lsn, rec, rec->lines[i].handle, quantity))
             return HF_NO_MEMORY;
     }
     return HF_OK;

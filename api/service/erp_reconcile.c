@@ -3,6 +3,9 @@
 
 #include "flush/observe.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define PAGE_SIZE     100
 #define PAGE_SIZE_MAX 1000
 
@@ -36,6 +39,34 @@ void erp_reconcile(void *ctx, void *local, struct rpc_call *call)
     rpc_reply(call, &out.base, 0);
 }
 
+// "2.6": smallest units and millionths of one, with the cell's decimal places. "" where there are
+// no millionths.
+static bool exact_text(struct arena *a, const struct reconcile_row *r, uint32_t scale, char **out)
+{
+    const size_t bytes = 48;
+    uint64_t digit = 1, whole = (uint64_t)r->odoo, part = r->odoo_millionths;
+    bool minus = r->odoo < 0;
+    *out = (char *)(uintptr_t) "";
+    if (part == 0)
+        return true;
+    for (uint32_t i = 0; i < scale; i++)
+        digit *= 10;
+    if (minus) { // it is rounded down: -2.4 is -3 and six tenths
+        whole = (uint64_t)(-(r->odoo + 1));
+        part = 1000000 - part;
+    }
+    *out = arena_take(a, bytes);
+    if (!*out)
+        return false;
+    int n = snprintf(*out, bytes, "%s%" PRIu64 ".", minus ? "-" : "", whole / digit);
+    if (scale)
+        n += snprintf(*out + n, bytes - (size_t)n, "%0*" PRIu64, (int)scale, whole % digit);
+    n += snprintf(*out + n, bytes - (size_t)n, "%06" PRIu64, part);
+    while ((*out)[n - 1] == '0')
+        (*out)[--n] = 0;
+    return true;
+}
+
 static bool cell_fill(struct core *c, struct arena *a, const struct reconcile_row *r,
                       Holdfast__V1__ReconciledCell *out)
 {
@@ -50,7 +81,8 @@ static bool cell_fill(struct core *c, struct arena *a, const struct reconcile_ro
     out->difference = r->difference;
     out->cause = (char *)(uintptr_t)reconcile_cause_name((enum reconcile_cause)r->cause);
     out->cause_help = (char *)(uintptr_t)reconcile_cause_help((enum reconcile_cause)r->cause);
-    return erp_cell(c, a, r->handle, &out->sku, &out->location, &out->unit_scale);
+    return erp_cell(c, a, r->handle, &out->sku, &out->location, &out->unit_scale) &&
+           exact_text(a, r, out->unit_scale, &out->erp_exact);
 }
 
 // Up to `size` rows that are wanted, from in->from on. False: no memory.
@@ -85,6 +117,7 @@ static bool rows_fill(struct service_local *l, struct rpc_call *call, struct flu
     out->cells = state.cells;
     out->differing = state.differing;
     out->moving = state.moving;
+    out->fractions = state.odd;
     out->missing = state.import.missing;
     out->made = state.import.made;
     out->nameless = state.import.nameless;

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELLS_MAX  1000
-#define ORDERS_MAX 20000
-#define VIEWS      256
+#define CELLS_MAX 1000
+// Of a cell or an order as packed, with all names as long as they may be.
+#define ITEM_BYTES_MAX 192
+#define ORDERS_MAX     (ANSWER_BYTES_MAX / ITEM_BYTES_MAX - CELLS_MAX)
+#define VIEWS          256
 
 typedef Holdfast__V1__ShortOrder Order;
 typedef Holdfast__V1__ShortCell Cell;
@@ -139,7 +141,8 @@ static enum hf_status sale_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
             bsearch(&rec->lines[i].handle, k->handles, k->count, sizeof *k->handles, handle_order);
         if (!at || !flush_movement_of(&rec->lines[i], &p, &kind, &quantity) || kind != FLUSH_SALE)
             continue;
-        const struct flush_span *s = flush_fates_find(k->fates, *at, kind, lsn);
+        const struct flush_span *s =
+            flush_fates_find(k->fates, *at, kind, lsn, core_record_time(rec));
         if (lsn <= flush_fates_taken(k->fates) &&
             (!s || s->where == FLUSH_DISCARDED || s->where == FLUSH_ACKNOWLEDGED))
             continue; // done, or netted

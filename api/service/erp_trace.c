@@ -10,14 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_MS            (UINT64_C(24) * 3600 * 1000)
-#define DAYS_MAX          400
-#define LINES_MAX         65536 // of one answer's spans
-#define ORDERS_MAX        20000
-#define RESERVATIONS_MAX  100
-#define RECORDS_MAX       20000
-#define ACKNOWLEDGED_MAX  256 // batches whose acknowledgement is looked up
-#define TRACEPARENT_BYTES 56
+#define DAY_MS    (UINT64_C(24) * 3600 * 1000)
+#define DAYS_MAX  400
+#define LINES_MAX 65536 // of one answer's spans
+// Of messages as packed, with all names as long as they may be.
+#define LINE_BYTES_MAX        192
+#define ORDER_BYTES_MAX       208
+#define MOVED_BYTES_MAX       320
+#define RECORD_BYTES_MAX      128
+#define RESERVATION_BYTES_MAX 256
+#define ORDERS_MAX            ((ANSWER_BYTES_MAX - HF_LINES_MAX * LINE_BYTES_MAX) / ORDER_BYTES_MAX)
+#define RESERVATIONS_MAX      100
+#define RECORDS_MAX           20000
+#define ACKNOWLEDGED_MAX      256 // batches whose acknowledgement is looked up
+#define TRACEPARENT_BYTES     56
 
 typedef Holdfast__V1__Movement Movement;
 typedef Holdfast__V1__TraceRecord Record;
@@ -31,6 +37,7 @@ static char *static_text(const char *text)
 // ------------------------------------------------------------------------------- a batch
 
 struct batch_orders {
+    const struct flush_fates *fates;
     struct core *core;
     struct arena *arena;
     const struct flush_span **spans;
@@ -82,7 +89,8 @@ static enum hf_status order_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
         for (uint32_t n = 0; n < k->count; n++) {
             const struct flush_span *s = k->spans[n];
             if (s->handle != rec->lines[i].handle || s->kind != (uint8_t)kind ||
-                lsn < s->first_lsn || lsn > s->last_lsn)
+                lsn < s->first_lsn || lsn > s->last_lsn ||
+                !flush_fates_of_day(k->fates, s, core_record_time(rec)))
                 continue;
             if (k->orders == ORDERS_MAX) {
                 k->cut = true;
@@ -121,7 +129,8 @@ static uint32_t spans_of(const struct flush_fates *fates, uint64_t number,
             continue;
         bool twice = false;
         for (uint32_t k = 0; k < n && !twice; k++)
-            twice = out[k]->handle == s[i].handle && out[k]->first_lsn == s[i].first_lsn;
+            twice = out[k]->handle == s[i].handle && out[k]->first_lsn == s[i].first_lsn &&
+                    out[k]->day == s[i].day;
         if (!twice)
             out[n++] = &s[i];
     }
@@ -195,8 +204,12 @@ static enum hf_status batch_answer(struct service_local *l, struct rpc_call *cal
         return HF_NO_MEMORY;
     if (!in->orders)
         return HF_OK;
-    struct batch_orders k = {
-        .core = c, .arena = &call->arena, .spans = spans, .lines = out->lines, .count = count};
+    struct batch_orders k = {.core = c,
+                             .fates = fates,
+                             .arena = &call->arena,
+                             .spans = spans,
+                             .lines = out->lines,
+                             .count = count};
     s = orders_find(&k);
     out->cut = k.cut;
     return s;
@@ -245,6 +258,8 @@ struct tracing {
     uint32_t count;
     struct moved *moved; // of all reservations
     uint32_t moved_count;
+    size_t bytes_left; // of the answer
+    bool cut;
 };
 
 // 16 bytes of trace, 8 of parent, 1 of flags.
@@ -318,6 +333,10 @@ static enum hf_status trace_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
         return HF_DAMAGED;
     if (frame->type == CORE_RECORD_CHANGE || frame->type == CORE_RECORD_ACKNOWLEDGE)
         return HF_OK; // an operation's id
+    if (k->bytes_left < RECORD_BYTES_MAX + rec->line_count * (size_t)MOVED_BYTES_MAX) {
+        k->cut = true;
+        return HF_STOPPED;
+    }
     Record *r = arena_take(k->arena, sizeof *r);
     if (!r || k->count == RECORDS_MAX)
         return r ? HF_FULL : HF_NO_MEMORY;
@@ -328,9 +347,10 @@ static enum hf_status trace_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     r->version = core_record_version(rec);
     r->operation_id = erp_uuid(k->arena, p.op ? p.op->op_id : (struct hf_uuid){0, 0});
     k->records[k->count++] = r;
-    return r->operation_id && texts_take(k, rec, &p) && movements_take(k, lsn, rec, &p, r)
-               ? HF_OK
-               : HF_NO_MEMORY;
+    if (!r->operation_id || !texts_take(k, rec, &p) || !movements_take(k, lsn, rec, &p, r))
+        return HF_NO_MEMORY;
+    k->bytes_left -= RECORD_BYTES_MAX + r->n_movements * MOVED_BYTES_MAX;
+    return HF_OK;
 }
 
 static enum hf_status reservation_trace(struct tracing *k, struct hf_uuid id,
@@ -339,12 +359,17 @@ static enum hf_status reservation_trace(struct tracing *k, struct hf_uuid id,
     Holdfast__V1__TracedReservation *r = arena_take(k->arena, sizeof *r);
     if (!r)
         return HF_NO_MEMORY;
+    k->cut = k->bytes_left < RESERVATION_BYTES_MAX;
+    if (k->cut)
+        return HF_OK;
+    k->bytes_left -= RESERVATION_BYTES_MAX;
     holdfast__v1__traced_reservation__init(r);
     k->now = r;
     k->count = 0;
     r->reservation_id = erp_uuid(k->arena, id);
     r->requested_ms = hf_uuid_version(id) == 7 ? (int64_t)hf_uuid_ms(id) : 0;
     enum hf_status s = records_of(k->core, id, trace_visit, k);
+    s = k->cut ? HF_OK : s;
     if (s != HF_OK || k->count == 0)
         return s;
     r->records = arena_take(k->arena, k->count * sizeof(void *));
@@ -368,7 +393,7 @@ static bool moved_all_found(const struct tracing *k, struct flush_fates *fates)
 {
     for (const struct moved *m = k->moved; m; m = m->next)
         if (m->lsn <= flush_fates_taken(fates) &&
-            !flush_fates_find(fates, m->handle, m->kind, m->lsn))
+            !flush_fates_find(fates, m->handle, m->kind, m->lsn, m->time_ms))
             return false;
     return true;
 }
@@ -428,7 +453,8 @@ static bool moved_tell(struct tracing *k, struct flush_fates *fates)
     struct acknowledged *known = arena_take(k->arena, ACKNOWLEDGED_MAX * sizeof *known);
     uint32_t known_count = 0;
     for (const struct moved *m = k->moved; known && m; m = m->next) {
-        const struct flush_span *s = flush_fates_find(fates, m->handle, m->kind, m->lsn);
+        const struct flush_span *s =
+            flush_fates_find(fates, m->handle, m->kind, m->lsn, m->time_ms);
         enum flush_where where = s                                   ? (enum flush_where)s->where
                                  : m->lsn > flush_fates_taken(fates) ? FLUSH_WAITING
                                                                      : FLUSH_NETTED;
@@ -475,14 +501,16 @@ static enum hf_status trace_answer(struct service_local *l, struct rpc_call *cal
                                    const struct hf_uuid *ids, uint32_t count,
                                    Holdfast__V1__TraceResponse *out, bool *failed)
 {
-    struct tracing k = {.core = local_core(l), .arena = &call->arena};
+    struct tracing k = {
+        .core = local_core(l), .arena = &call->arena, .bytes_left = ANSWER_BYTES_MAX};
     enum hf_status s = HF_OK;
     k.records = arena_take(&call->arena, RECORDS_MAX * sizeof(Record *));
     out->reservations = arena_take(&call->arena, RESERVATIONS_MAX * sizeof(void *));
     if (!k.records || !out->reservations)
         return HF_NO_MEMORY;
-    for (uint32_t i = 0; i < count && s == HF_OK; i++)
+    for (uint32_t i = 0; i < count && s == HF_OK && !k.cut; i++)
         s = reservation_trace(&k, ids[i], out);
+    out->cut |= k.cut;
     if (s != HF_OK || !k.moved || !l->service->options.desk)
         return s;
     struct flush_fates *fates = erp_fates(l, call); // after the records: they are older

@@ -25,6 +25,15 @@ void call_fail_memory(struct rpc_call *call)
     rpc_fail(call, &error);
 }
 
+bool answer_room(size_t *bytes_left, const ProtobufCMessage *m)
+{
+    size_t bytes = protobuf_c_message_get_packed_size(m) + ANSWER_ITEM_BYTES;
+    if (bytes > *bytes_left)
+        return false;
+    *bytes_left -= bytes;
+    return true;
+}
+
 bool page_token_read(const char *token, uint64_t generation, uint32_t *handle)
 {
     char again[PAGE_TOKEN_BYTES];

@@ -153,6 +153,15 @@ static uint8_t kinds_of(const struct auth_identity *who)
     return who->channel_count ? takes : INGEST_KINDS_ALL;
 }
 
+// A frame has to fit the least MTU whole: a device takes no fragments.
+static uint32_t frame_bytes_max(const struct service_packets *p)
+{
+    for (uint32_t i = 0; i < p->door_count; i++)
+        if (strchr(p->doors[i].address, ':'))
+            return PACKET_BYTES_IPV6;
+    return PACKET_BYTES_MAX;
+}
+
 static bool open_fill(struct rpc_call *call, const struct service_packets *p,
                       const struct ingest_session *what, Holdfast__V1__OpenSessionResponse *out)
 {
@@ -178,7 +187,7 @@ static bool open_fill(struct rpc_call *call, const struct service_packets *p,
         out->doors[out->n_doors++] = &doors[i];
     }
     out->expires_at_ms = (int64_t)what->expires_ms;
-    out->frame_bytes_max = PACKET_BYTES_MAX;
+    out->frame_bytes_max = frame_bytes_max(p);
     out->items_per_second = what->rate;
     out->window_frames = p->window_frames;
     return true;

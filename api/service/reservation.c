@@ -150,10 +150,15 @@ struct rpc_error reservation_error(enum hf_status status)
 
 // ------------------------------------------------------------------------------- lists
 
+// Of one reservation in a list, packed: identity, times and texts, and its lines with their names.
+#define RESERVATION_BYTES_MAX (256 + HF_LINES_MAX * (HF_SKU_BYTES_MAX + HF_LOCATION_BYTES_MAX + 24))
+static_assert(RESERVATION_BYTES_MAX <= ANSWER_BYTES_MAX, "one fits a page");
+
 struct listing {
     struct core_filter filter;
     uint64_t cursor;
     uint32_t page;
+    size_t bytes_left;
 };
 
 static bool list_state(Holdfast__V1__ReservationState asked, struct core_filter *f)
@@ -171,7 +176,8 @@ static bool list_read(struct service_local *l, const struct rpc_call *call,
                       const Holdfast__V1__ListReservationsRequest *m, struct listing *out,
                       struct rpc_error *error)
 {
-    *out = (struct listing){.page = m->page_size ? m->page_size : PAGE_DEFAULT};
+    *out = (struct listing){.page = m->page_size ? m->page_size : PAGE_DEFAULT,
+                            .bytes_left = ANSWER_BYTES_MAX};
     struct core_filter *f = &out->filter;
     if (out->page > PAGE_MAX) {
         *error = rpc_invalid("page_size", "1..1,000");
@@ -207,7 +213,8 @@ static bool list_read(struct service_local *l, const struct rpc_call *call,
 
 // One reservation of the list, as it is by now. It may have ended, or gone, since it was found.
 static enum hf_status list_add(struct service_local *l, struct rpc_call *call, struct hf_uuid id,
-                               Holdfast__V1__ListReservationsResponse *out, uint64_t *ticket)
+                               struct listing *list, Holdfast__V1__ListReservationsResponse *out,
+                               uint64_t *ticket)
 {
     struct arena *a = &call->arena;
     struct core_view v;
@@ -218,9 +225,18 @@ static enum hf_status list_add(struct service_local *l, struct rpc_call *call, s
     Holdfast__V1__Reservation *r = view_tell(l, a, &v);
     if (!r || !lines_tell(l, a, lines, v.line_count, r))
         return HF_NO_MEMORY;
+    HF_ASSERT(answer_room(&list->bytes_left, &r->base)); // list_want left room for the largest
     out->reservations[out->n_reservations++] = r;
     *ticket = v.ticket > *ticket ? v.ticket : *ticket;
     return HF_OK;
+}
+
+// How many may be looked for at once, so that all of them fit whatever they are. 0: the page ends.
+static uint32_t list_want(const struct listing *list, size_t added)
+{
+    size_t want = list->page - added, room = list->bytes_left / RESERVATION_BYTES_MAX;
+    want = want < LIST_VIEWS ? want : LIST_VIEWS;
+    return (uint32_t)(want < room ? want : room);
 }
 
 void reservation_list(void *ctx, void *local, struct rpc_call *call)
@@ -242,14 +258,12 @@ void reservation_list(void *ctx, void *local, struct rpc_call *call)
     char *token = arena_take(a, 20);
     if (!out.reservations || !token)
         s = HF_NO_MEMORY;
-    bool more = s == HF_OK;
-    while (more && s == HF_OK && out.n_reservations < list.page) {
-        uint32_t want = list.page - (uint32_t)out.n_reservations;
-        uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views,
-                               want < LIST_VIEWS ? want : LIST_VIEWS);
+    uint32_t want = s == HF_OK ? list_want(&list, 0) : 0;
+    while (want > 0 && s == HF_OK) {
+        uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views, want);
         for (uint32_t i = 0; i < n && s == HF_OK; i++)
-            s = list_add(l, call, views[i].id, &out, &ticket);
-        more = list.cursor != 0;
+            s = list_add(l, call, views[i].id, &list, &out, &ticket);
+        want = list.cursor ? list_want(&list, out.n_reservations) : 0;
     }
     if (s != HF_OK) {
         error = reservation_error(s);

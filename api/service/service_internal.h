@@ -58,6 +58,13 @@ struct rpc_error convert_outcome(enum core_outcome outcome, enum core_field fiel
 Holdfast__V1__Error *convert_error(struct arena *a, const struct rpc_error *error);
 
 // ------------------------------------------------------------------- lists.c
+// Clients of gRPC take in 4 MiB at most unless they are told otherwise: no answer is larger than
+// this, in bytes as packed. A list ends its page before it, what cannot be paged is cut and says
+// so.
+#define ANSWER_BYTES_MAX  ((size_t)7 << 19)
+#define ANSWER_ITEM_BYTES 6 // key and length of a repeated message
+// Takes the room that `m` needs as one of a list's. False: there is not so much left.
+bool answer_room(size_t *bytes_left, const ProtobufCMessage *m);
 void call_fail(struct rpc_call *call, enum rpc_code code, const char *reason, const char *field,
                const char *message);
 void call_fail_memory(struct rpc_call *call); // RESOURCE_EXHAUSTED
@@ -88,8 +95,9 @@ void packet_open(void *ctx, void *local, struct rpc_call *call);
 void packet_close(void *ctx, void *local, struct rpc_call *call);
 void packet_list(void *ctx, void *local, struct rpc_call *call);
 #define SERVICE_ERP_TABLE(X)                                                                       \
-    X(status) X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace)    \
-    X(reconcile) X(reconciliation) X(close) X(short)
+    X(status)                                                                                      \
+    X(letters) X(letter) X(retry) X(discard) X(discards) X(batches) X(batch) X(trace) X(reconcile) \
+        X(reconciliation) X(close) X(short)
 #define X(name) void erp_##name(void *ctx, void *local, struct rpc_call *call);
 SERVICE_ERP_TABLE(X)
 #undef X

@@ -106,11 +106,22 @@ void admin_channel(void *ctx, void *local, struct rpc_call *call)
 
 // ------------------------------------------------------------------------------- changes
 
+static const char *range_text(const struct core_change *ch)
+{
+    if (ch->setting == CORE_SET_ACTIVE)
+        return "0 or 1";
+    // The value itself may be in range.
+    return ch->relative ? "stock on hand, or what is available, would leave its range of "
+                          "-(2^53 - 1)..2^53 - 1"
+                        : QUANTITY_TEXT;
+}
+
 // An outcome that is neither DONE nor REFUSED; `value` is how the request calls that field.
-static struct rpc_error change_error(const struct core_admin_answer *a, const char *value)
+static struct rpc_error change_error(const struct core_change *ch,
+                                     const struct core_admin_answer *a, const char *value)
 {
     if (a->outcome == CORE_OUT_INVALID && a->field == CORE_FIELD_VALUE)
-        return rpc_invalid(value, QUANTITY_TEXT);
+        return rpc_invalid(value, range_text(ch));
     if (a->outcome == CORE_OUT_INVALID && a->field == CORE_FIELD_OPERATION_ID)
         return rpc_invalid("operation_id", "a UUID of version 7");
     if (a->outcome == CORE_OUT_INVALID && a->field == CORE_FIELD_REASON)
@@ -174,7 +185,7 @@ void admin_set(void *ctx, void *local, struct rpc_call *call)
             rpc_reply(call, &out.base, a.ticket);
             return;
         }
-        error = change_error(&a, "value");
+        error = change_error(&ch, &a, "value");
     }
     rpc_fail_durable(call, &error, a.ticket);
 }
@@ -205,7 +216,7 @@ void admin_adjust(void *ctx, void *local, struct rpc_call *call)
             rpc_reply(call, &out.base, a.ticket);
             return;
         }
-        error = change_error(&a, "difference");
+        error = change_error(&ch, &a, "difference");
     }
     rpc_fail_durable(call, &error, a.ticket);
 }
@@ -251,7 +262,7 @@ static bool import_set(struct import *m, const struct core_change *ch, const cha
     m->ticket = a.ticket > m->ticket ? a.ticket : m->ticket;
     if (a.outcome == CORE_OUT_DONE)
         return true;
-    *error = change_error(&a, field);
+    *error = change_error(ch, &a, field);
     return false;
 }
 

@@ -219,6 +219,7 @@ static bool sku_fill(struct core *c, struct rpc_call *call, const uint32_t *hand
                      Holdfast__V1__GetSkuStockResponse *out)
 {
     struct core_cell cell;
+    size_t left = ANSWER_BYTES_MAX - ANSWER_ITEM_BYTES; // the total is not larger than a cell
     out->cells = arena_take(&call->arena, count * sizeof(void *));
     for (uint32_t i = 0; out->cells && i < count; i++) {
         struct core_name name;
@@ -230,7 +231,10 @@ static bool sku_fill(struct core *c, struct rpc_call *call, const uint32_t *hand
         if (!made)
             return false;
         total_add(out->total, made);
-        out->cells[out->n_cells++] = made;
+        if (answer_room(&left, &made->base))
+            out->cells[out->n_cells++] = made;
+        else
+            out->cells_left_out++;
     }
     return out->cells != NULL;
 }

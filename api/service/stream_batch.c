@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MALFORMED "the message is not well-formed"
+#define MALFORMED    "the message is not well-formed"
+#define RESULT_BYTES 32 // of a result beside its decision or what is told: keys, lengths, numbers
 
 enum {
     FIELD_OPERATION = 1,   // ReserveStreamRequest.operations
@@ -284,18 +285,50 @@ void stream_op_tell(struct arena *a, struct stream_op *op, const Holdfast__V1__R
     op_told(a, op, FIELD_RESERVATION, &r->base);
 }
 
+static size_t result_bytes_max(const struct stream_batch *b, const struct stream_op *op)
+{
+    size_t sum = RESULT_BYTES;
+    if (op->result == STREAM_DECIDED)
+        sum += verb_decision_bytes_max(&b->requests[op->request], &b->answers[op->request]);
+    else if (op->told_field)
+        sum += op->told_bytes;
+    return sum;
+}
+
 static size_t results_bytes_max(const struct stream_batch *b)
 {
     size_t sum = 0;
-    for (uint32_t i = 0; i < b->op_count; i++) {
-        const struct stream_op *op = &b->ops[i];
-        sum += 32; // keys, lengths, the correlation id
-        if (op->result == STREAM_DECIDED)
-            sum += verb_decision_bytes_max(&b->requests[op->request], &b->answers[op->request]);
-        else if (op->told_field)
-            sum += op->told_bytes;
-    }
+    for (uint32_t i = 0; i < b->op_count; i++)
+        sum += result_bytes_max(b, &b->ops[i]);
     return sum;
+}
+
+// More than clients take in: what finds no room is told as an error, which asks for it again. Who
+// has been decided gets the same outcome then, as its id is the same.
+static bool results_cut(struct arena *a, struct stream_batch *b)
+{
+    const struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "ANSWER_TOO_LARGE",
+                                    .message = "send it again, with fewer in one message",
+                                    .retry_ms = 1};
+    struct stream_op none = {0};
+    stream_op_fail(a, &none, &error);
+    if (!none.told_field)
+        return false;
+    size_t least = RESULT_BYTES + none.told_bytes, left = ANSWER_BYTES_MAX - b->op_count * least;
+    for (uint32_t i = 0; i < b->op_count; i++) {
+        struct stream_op *op = &b->ops[i];
+        size_t bytes = result_bytes_max(b, op);
+        if (bytes <= left + least) {
+            left -= bytes > least ? bytes - least : 0;
+            continue;
+        }
+        op->result = STREAM_TOLD;
+        op->told = none.told;
+        op->told_field = none.told_field;
+        op->told_bytes = none.told_bytes;
+    }
+    return true;
 }
 
 static unsigned char *result_pack(unsigned char *p, const struct stream_batch *b,
@@ -314,9 +347,13 @@ static unsigned char *result_pack(unsigned char *p, const struct stream_batch *b
     return wire_put_end(body, p);
 }
 
-unsigned char *stream_batch_pack(struct arena *a, const struct stream_batch *b, size_t *count)
+unsigned char *stream_batch_pack(struct arena *a, struct stream_batch *b, size_t *count)
 {
-    unsigned char *packed = arena_take(a, results_bytes_max(b)), *p = packed;
+    size_t bytes = results_bytes_max(b);
+    if (bytes > ANSWER_BYTES_MAX && !results_cut(a, b))
+        return NULL;
+    bytes = bytes > ANSWER_BYTES_MAX ? ANSWER_BYTES_MAX : bytes;
+    unsigned char *packed = arena_take(a, bytes), *p = packed;
     if (!packed)
         return NULL;
     for (uint32_t i = 0; i < b->op_count; i++)

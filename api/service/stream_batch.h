@@ -68,7 +68,8 @@ const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
 // Tells an operation's result; no memory for it leaves the result empty.
 void stream_op_fail(struct arena *a, struct stream_op *op, const struct rpc_error *error);
 void stream_op_tell(struct arena *a, struct stream_op *op, const Holdfast__V1__Reservation *r);
-// The message of all results, in the arena. NULL: no memory.
-unsigned char *stream_batch_pack(struct arena *a, const struct stream_batch *b, size_t *count);
+// The message of all results, in the arena. NULL: no memory. It is no larger than clients take in
+// (ANSWER_BYTES_MAX): results that find no room become errors.
+unsigned char *stream_batch_pack(struct arena *a, struct stream_batch *b, size_t *count);
 
 #endif

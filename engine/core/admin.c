@@ -45,7 +45,7 @@ static void cell_make(struct core_worker *w, const struct core_text *names, uint
         return;
     }
     // The scale is the SKU's: its cells' quantities are added up.
-    if (stock_directory_of_sku(d, names->reference, names->reference_bytes, &handle, 1) != 0 &&
+    if (stock_directory_sku_first(d, names->reference, names->reference_bytes, &handle) &&
         c->stock.scales[handle] != scale) {
         answer(out, CORE_OUT_CONFLICT, CORE_FIELD_SCALE);
         return;
@@ -154,19 +154,34 @@ void core_channel_make(struct core_worker *w, uint64_t now_ms, const char *name,
 
 // ------------------------------------------------------------------------------- changes
 
+// With what is kept for administration, when ordinary requests have used up the rest: stock must
+// be correctable, and what Odoo has booked acknowledged, however full the window of ids is.
+static uint32_t slot_claim_kept(struct core_worker *w, struct hf_uuid id, uint64_t id_hash,
+                                uint64_t body, uint32_t *found, enum core_outcome *outcome)
+{
+    struct stock_cache *cache = &w->thread.slots;
+    uint32_t kept = cache->kept;
+    cache->kept = 0;
+    uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, found, outcome);
+    cache->kept = kept;
+    if (kept > 0 && stock_pool_free(cache->pool) <= kept)
+        stock_cache_flush(cache); // what came along with it stays kept
+    return slot;
+}
+
 // An operation of its own id: its slot, and room for a record of `bytes`. 0 after having answered
 // (a repeat, a conflict, BUSY). Looked up first: what was done is told on a full disk, too.
 static uint32_t operation_claim(struct core_worker *w, struct hf_uuid id, uint64_t body,
                                 uint32_t bytes, struct core_admin_answer *out)
 {
     struct stock_slots *slots = &w->core->stock.slots;
-    uint64_t id_hash = hf_hash_uuid(&id);
+    uint64_t id_hash = stock_hash(slots, &id);
     enum core_outcome outcome = CORE_OUT_BUSY;
     uint32_t found = stock_find(slots, id, id_hash);
     if (core_status(w->core) != HF_OK || !found) {
         if (!open_for_change(w, bytes, out))
             return 0;
-        uint32_t slot = slot_claim(w, id, id_hash, KIND_OPERATION, body, false, &found, &outcome);
+        uint32_t slot = slot_claim_kept(w, id, id_hash, body, &found, &outcome);
         if (slot)
             return slot;
     }

@@ -211,14 +211,17 @@ static enum change_result change_try(struct core_worker *w, uint32_t i, uint32_t
     uint64_t bytes =
         record_bytes(asked) + sizeof(struct core_record_op) + text_bytes(NULL, reason_bytes(r));
     if (!worker_afford(w, bytes, 0)) {
-        answer_plain(a, CORE_OUT_BUSY);
+        answer_busy(w, a);
         return ANSWERED;
     }
     enum core_outcome outcome;
-    uint32_t op = slot_claim(w, r->op_id, hf_hash_uuid(&r->op_id), KIND_OPERATION, hash, false,
-                             &found, &outcome);
+    uint32_t op = slot_claim(w, r->op_id, stock_hash(&w->core->stock.slots, &r->op_id),
+                             KIND_OPERATION, hash, false, &found, &outcome);
     if (!op) {
-        answer_plain(a, found ? CORE_OUT_IN_PROGRESS : outcome);
+        if (!found && outcome == CORE_OUT_BUSY)
+            answer_busy(w, a);
+        else
+            answer_plain(a, found ? CORE_OUT_IN_PROGRESS : outcome);
         return ANSWERED;
     }
     uint64_t expected = s->word;
@@ -246,7 +249,8 @@ void change_request(struct core_worker *w, uint32_t i, uint64_t id_hash)
         // has not changed the copy. The other way round, the second of two that ask at once is
         // judged by what the first has done.
         hf_fence_acquire();
-        uint32_t op = stock_find(&c->stock.slots, r->op_id, hf_hash_uuid(&r->op_id));
+        const struct stock_slots *slots = &c->stock.slots;
+        uint32_t op = stock_find(slots, r->op_id, stock_hash(slots, &r->op_id));
         uint64_t hash = operation_hash(w, r, &asked);
         if (op) {
             operation_repeat(w, i, op, found, hash);

@@ -17,8 +17,9 @@
 #define WRITE_CHUNK_BYTES (1u << 20)
 #define FILES_OVERHEAD    (128u << 10) // headers, and the last blocks of both files
 #define RECORD_BYTES_MIN  64           // of one that makes a slot
-#define STARVED_PACE_MS   10 // between checkpoints that only want to free segments
-#define STARVED_PART      8 // of all segments, that one frees at least when it is behind
+#define STARVED_PACE_MS   10           // between checkpoints that only want to free segments
+#define STARVED_TOLD_MS   10000        // without a refusal: there is room again
+#define STARVED_PART      8            // of all segments, that one frees at least when it is behind
 
 // Cells and slots that a step loads, counts, writes or drops for each unit of its budget: some
 // milliseconds with the keeper's 16. Nothing is followed meanwhile, and segments are kept.
@@ -40,7 +41,10 @@ struct core_shadow {
     struct core_id_files now, before; // named by the newest, and by the one before
     uint64_t bytes;                   // followed since the last checkpoint
     uint64_t last_lsn, last_ms;
+    uint64_t starved_ms; // when requests were last refused for room
     bool forced, files_full;
+    bool waits;        // a checkpoint found no room; told
+    bool starved_told; // requests are refused for room
     // While writing:
     struct chunkfile_writer *writer;
     uint64_t cursor; // slot or cell
@@ -80,8 +84,8 @@ enum hf_status shadow_create(struct core *c, const struct core_checkpoints *kept
     if (status != HF_OK)
         return status;
     stock_thread_init(&s->stock, &s->thread, 0);
-    s->replay = (struct replay){.stock = &s->stock, .thread = &s->thread,
-                                .skew_ms = c->options.skew_ms};
+    s->replay =
+        (struct replay){.stock = &s->stock, .thread = &s->thread, .skew_ms = c->options.skew_ms};
     s->phase = kept->count ? LOAD : FOLLOW;
     s->loader.lsn = s->last_lsn = kept->count ? kept->lsn[0] : 0;
     s->kept = *kept;
@@ -479,6 +483,10 @@ static enum hf_status body_finish(struct core *c, struct core_shadow *s, uint64_
     if (status != HF_OK)
         return status;
     uint64_t lsn = s->replay.lsn;
+    if (s->waits)
+        hf_log(HF_LOG_INFO, "checkpoint_written", "lsn=%llu note=\"it had waited for room\"",
+               (unsigned long long)lsn);
+    s->waits = false;
     s->kept.lsn[1] = s->kept.lsn[0];
     s->kept.lsn[0] = lsn;
     s->kept.count = s->kept.count < 2 ? s->kept.count + 1 : 2;
@@ -531,7 +539,7 @@ static enum hf_status ids_drop(struct core_shadow *s, uint32_t budget)
         if (s->cursor + DROP_AHEAD < end) {
             const struct stock_slot *ahead = &slots->slots[s->cursor + DROP_AHEAD];
             if (slot_ended(ahead))
-                hf_prefetch_write(stock_bucket(slots, hf_hash_uuid(&ahead->id)));
+                hf_prefetch_write(stock_bucket(slots, stock_hash(slots, &ahead->id)));
         }
         if (slot_ended(&slots->slots[s->cursor]))
             replay_drop_slot(&s->replay, (uint32_t)s->cursor);
@@ -541,6 +549,26 @@ static enum hf_status ids_drop(struct core_shadow *s, uint32_t budget)
         s->forced = false;
     }
     return HF_OK;
+}
+
+// Refusals for room, at their begin and when there were none for a while.
+static void starved_tell(struct core_shadow *s, const struct journal_space *space, bool starved,
+                         uint64_t now_ms)
+{
+    if (starved)
+        s->starved_ms = now_ms;
+    if (starved && !s->starved_told)
+        hf_log(HF_LOG_WARN, "journal_full",
+               "usable_bytes=%llu promised_bytes=%llu pressure=%d "
+               "note=\"requests that need room are refused as BUSY\"",
+               (unsigned long long)space->usable_bytes, (unsigned long long)space->promised_bytes,
+               space->pressure);
+    else if (s->starved_told && !starved && now_ms - s->starved_ms >= STARVED_TOLD_MS)
+        hf_log(HF_LOG_INFO, "journal_room", "usable_bytes=%llu promised_bytes=%llu",
+               (unsigned long long)space->usable_bytes, (unsigned long long)space->promised_bytes);
+    else
+        return;
+    s->starved_told = starved;
 }
 
 static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_t now_ms,
@@ -571,6 +599,7 @@ static enum hf_status shadow_step(struct core *c, struct core_shadow *s, uint64_
     bool starved = (hf_load_relaxed(&c->starved) || space.pressure) &&
                    now_ms - s->last_ms >= STARVED_PACE_MS &&
                    (status == HF_AGAIN || s->bytes >= whole / STARVED_PART);
+    starved_tell(s, &space, starved, now_ms);
     bool due = starved || s->bytes >= c->options.checkpoint_bytes ||
                now_ms - s->last_ms >= c->options.checkpoint_ms;
     if (s->forced || (due && s->replay.lsn > s->last_lsn)) {
@@ -606,6 +635,11 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
         }
         s->phase = FOLLOW;
         s->last_ms = now_ms;
+        if (!s->waits)
+            hf_log(HF_LOG_WARN, "checkpoint_waits",
+                   "status=%s lsn=%llu note=\"no segment is given back until one is written\"",
+                   hf_status_name(status), (unsigned long long)s->replay.lsn);
+        s->waits = true;
         return HF_AGAIN;
     }
     if (status != HF_OK && status != HF_AGAIN)

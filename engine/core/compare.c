@@ -55,7 +55,7 @@ static bool slot_equal(const struct core *c, const struct stock_slots *here,
         return false;
     if (stock_word_state(a.word) != CORE_STATE_HELD)
         return true;
-    uint32_t at = stock_find(there, a.id, hf_hash_uuid(&a.id));
+    uint32_t at = stock_find(there, a.id, stock_hash(there, &a.id));
     bool live = here == &c->stock.slots;
     return at && stock_slot_copy(there, at, &b) && hold_equal(c, live ? &a : &b, live ? &b : &a);
 }

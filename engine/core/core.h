@@ -53,7 +53,7 @@ enum core_verb {
     X(EXCEEDS, "more than the reservation's line holds, or than was committed and not taken back") \
     X(IN_PROGRESS, "another request is deciding this id right now; retry")                         \
     X(NEEDS_RECALL, "the lines have left memory: core_recall, then the same request again")        \
-    X(BUSY, "no room in journal, memory or id window for now; retry after retry_ms")               \
+    X(BUSY, "no room for now: ask again, with the same id, after retry_after_ms")                  \
     X(ID_TOO_OLD, "an unknown id whose own time lies before the window: never acts again")         \
     X(ID_IN_FUTURE, "an unknown id whose own time is ahead of the engine by more than the skew")   \
     X(INVALID, "bad input; see field and line")
@@ -63,6 +63,27 @@ enum core_outcome {
 #undef X
         CORE_OUTCOME_COUNT
 };
+
+// What a BUSY answer was short of. The texts are for clients.
+#define CORE_SHORT_TABLE(X)                                                                        \
+    X(NOTHING, "")                                                                                 \
+    X(SPACE, "no room in the journal for now: its disk or its segments are full, or wait for a "   \
+             "checkpoint; ask again, with the same id, after retry_after_ms")                      \
+    X(BUFFERS, "the journal's buffers are full for now: the disk is slower than requests come; "   \
+               "ask again, with the same id, after retry_after_ms")                                \
+    X(LAG, "the checkpointer is too far behind the journal for now; ask again, with the same id, " \
+           "after retry_after_ms")                                                                 \
+    X(IDS, "no room for further ids for now (ids_max); ask again, with the same id, after "        \
+           "retry_after_ms")                                                                       \
+    X(BLOCKS, "no room for further lines and texts for now (blocks_max); ask again, with the "     \
+              "same id, after retry_after_ms")
+enum core_short {
+#define X(name, help) CORE_SHORT_##name,
+    CORE_SHORT_TABLE(X)
+#undef X
+        CORE_SHORT_COUNT
+};
+const char *core_short_help(enum core_short s); // static text, any thread
 
 #define CORE_FIELD_TABLE(X)                                                                        \
     X(NONE, "")                                                                                    \
@@ -173,7 +194,7 @@ struct core_answer {
     enum core_outcome outcome;
     enum core_state state; // the reservation's present state, where there is one
     enum core_field field; // INVALID
-    uint32_t line;         // INVALID: index of the line
+    uint32_t line;         // INVALID: index of the line; BUSY: enum core_short
     bool repeat;           // told again: decided earlier
     bool durable;          // mode sync: wait for the ticket; else false and no need to wait
     uint16_t version;      // of the reservation
@@ -190,8 +211,11 @@ struct core_options {
     struct storage *storage; // borrowed; the data folder
     struct clock *clock;     // borrowed
     struct hf_uuid fresh_id; // engine id if the folder is new: random, from the caller
+    uint64_t index_key[2];   // of the index of ids, in memory alone: random, from the caller, where
+                             // clients choose ids. default 0
     uint32_t cells_max;      // default 1,000,000
-    uint32_t ids_max;        // live reservations and remembered ids. default 4,000,000
+    uint32_t ids_max;        // live reservations and remembered ids, of them 1/32, at most 512,
+                             // for administration. default 4,000,000
     uint32_t blocks_max;     // 256-byte blocks for lines and text beyond one short line.
                              // default 1,000,000
     uint32_t workers_max;    // default 16, <= HF_THREADS_MAX - 2
@@ -444,7 +468,12 @@ bool core_watchdog(struct core *c, uint32_t ticks);
     X(done, "requests with outcome DONE")                                                          \
     X(refused, "requests refused for stock")                                                       \
     X(repeats, "answers told again")                                                               \
-    X(busy, "requests refused for room")                                                           \
+    X(busy, "requests refused for room of any kind")                                               \
+    X(busy_space, "of them, for room on the journal's disk or in its segments")                    \
+    X(busy_buffers, "of them, for room in the journal's buffers: the disk is slow")                \
+    X(busy_lag, "of them, because the checkpointer is too far behind")                             \
+    X(busy_ids, "of them, for room for ids (ids_max)")                                             \
+    X(busy_blocks, "of them, for room for lines and texts (blocks_max)")                           \
     X(invalid, "bad input")                                                                        \
     X(in_progress, "requests that met an undecided id")                                            \
     X(expired, "holds ended by their deadline")                                                    \

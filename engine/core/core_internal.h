@@ -11,6 +11,7 @@
 #define CORE_DUE_MAX     64   // slots whose time has come, handled together
 #define CORE_EFFECTS_MAX (4 * HF_LINES_MAX)
 #define CORE_TEXT_WORDS  40   // reference, buyer, trace and their lengths, at most 124 bytes
+#define CORE_IDS_KEPT_MAX 512 // ids kept for administration
 #define CORE_FORGET_MAX  4096 // slots unlinked before a grace period is waited for
 
 // Kinds of slots: what the id names.
@@ -50,6 +51,7 @@ struct core_worker {
     bool used;
     // The chunk in hand:
     uint64_t now_ms;
+    enum core_short shortage; // what was missing when room was last asked for in vain
     const struct core_request *requests;
     struct core_answer *answers;
     uint32_t record_count; // since the last push
@@ -151,12 +153,16 @@ void pend_effect(struct core_worker *w, struct core_pend *p, uint32_t handle, en
 // Room and credit for a record of `bytes` and for `kept` bytes of a later end: taken from the
 // journal if need be. False: BUSY. Nothing is used up yet.
 bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept);
+// The checkpointer is too far behind for anything new.
+bool lags(struct core_worker *w);
 // Room alone: the credit was kept back.
 bool worker_has_room(struct core_worker *w, uint64_t bytes);
 // When an ended slot may be forgotten.
 uint64_t forget_at(const struct core *c, uint64_t outcome_ms);
 // Answers without a decision.
 void answer_plain(struct core_answer *a, enum core_outcome outcome);
+// BUSY, for what was missing just now.
+void answer_busy(const struct core_worker *w, struct core_answer *a);
 void answer_invalid(struct core_answer *a, enum core_field field, uint32_t line);
 // Tells the reservation's present state; outcome DONE unless told otherwise.
 void answer_slot(struct core_worker *w, struct core_answer *a, const struct stock_slot *s,

@@ -35,6 +35,12 @@ static bool plain_hold(const struct stock_slot *s, uint64_t word, uint64_t now_m
            stock_slot_time(s) <= now_ms && hf_load_relaxed(&s->b) != 0;
 }
 
+// After the load of its word: the time belongs to that word, or to one that has replaced it.
+static bool outcome_is_old(const struct due *d, const struct stock_slot *s)
+{
+    return stock_slot_time(s) + d->c->options.skew_ms < d->floor_ms;
+}
+
 static void sort_out(struct due *d, const uint32_t *slots, uint32_t count)
 {
     struct stock *st = &d->c->stock;
@@ -47,9 +53,8 @@ static void sort_out(struct due *d, const uint32_t *slots, uint32_t count)
             d->word[d->holds] = word;
             d->hold[d->holds++] = slots[i];
         } else if (stock_word_state(word) == CORE_STATE_FREE ||
-                   (stock_word_state(word) >= CORE_STATE_COMMITTED &&
-                    stock_slot_time(s) + d->c->options.skew_ms < d->floor_ms)) {
-            d->bucket[d->leaving] = stock_bucket(&st->slots, hf_hash_uuid(&s->id));
+                   (stock_word_state(word) >= CORE_STATE_COMMITTED && outcome_is_old(d, s))) {
+            d->bucket[d->leaving] = stock_bucket(&st->slots, stock_hash(&st->slots, &s->id));
             hf_prefetch_write(d->bucket[d->leaving]);
             d->leave[d->leaving++] = slots[i];
         } else {
@@ -128,13 +133,14 @@ static void holds_end(struct due *d)
 
 // ------------------------------------------------------------------------------- ids that go
 
-// The CHANGING of a late cancel or retake keeps the slot; FREE lets look-ups pass by.
+// The CHANGING of a late cancel or retake keeps the slot, and so does the outcome that one has
+// renewed since the slot was sorted; FREE lets look-ups pass by.
 static bool set_free(struct due *d, uint32_t index)
 {
     struct stock_slot *s = slot_at(d, index);
     uint64_t word = hf_load_acquire(&s->word);
     unsigned state = stock_word_state(word);
-    if (state != CORE_STATE_FREE && state < CORE_STATE_COMMITTED)
+    if (state != CORE_STATE_FREE && (state < CORE_STATE_COMMITTED || !outcome_is_old(d, s)))
         return false;
     uint64_t freed = stock_word_make(word, CORE_STATE_FREE, KIND_NONE, 0, 0);
     if (!hf_cas(&s->word, &word, freed))

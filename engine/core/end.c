@@ -150,7 +150,7 @@ static bool end_held(struct core_worker *w, uint32_t i, uint32_t index, const st
         return true;
     }
     if (!end_afford(w, r, held)) {
-        answer_plain(&w->answers[i], CORE_OUT_BUSY);
+        answer_busy(w, &w->answers[i]);
         return true;
     }
     if (!slot_win(w, index, s, CORE_STATE_ENDING))
@@ -190,8 +190,8 @@ static bool end_retake(struct core_worker *w, uint32_t i, uint32_t index,
         return true;
     }
     uint64_t bytes = record_bytes(held) + sizeof(struct core_record_op);
-    if (hf_load_relaxed(&w->core->lagging) || !worker_afford(w, bytes, 0)) {
-        answer_plain(a, CORE_OUT_BUSY);
+    if (lags(w) || !worker_afford(w, bytes, 0)) {
+        answer_busy(w, a);
         return true;
     }
     if (!slot_win(w, index, s, CORE_STATE_CHANGING))

@@ -14,6 +14,7 @@
 
 #include "rcu/rcu.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define WAIT_SLICE_MS 100
@@ -51,9 +52,20 @@ void worker_step_end(struct core_worker *w)
     hf_store_relaxed(&w->beat, w->beat + 1);
 }
 
+bool lags(struct core_worker *w)
+{
+    if (HF_LIKELY(!hf_load_relaxed(&w->core->lagging)))
+        return false;
+    w->shortage = CORE_SHORT_LAG;
+    return true;
+}
+
 bool worker_has_room(struct core_worker *w, uint64_t bytes)
 {
-    return journal_has_room(w->producer, (uint32_t)(w->undecided_bytes + bytes));
+    if (HF_LIKELY(journal_has_room(w->producer, (uint32_t)(w->undecided_bytes + bytes))))
+        return true;
+    w->shortage = CORE_SHORT_BUFFERS;
+    return false;
 }
 
 bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept)
@@ -69,6 +81,7 @@ bool worker_afford(struct core_worker *w, uint64_t bytes, uint64_t kept)
         chunk = missing;
         if (!journal_credit_take(w->core->journal, chunk)) {
             hf_store_relaxed(&w->core->starved, 1);
+            w->shortage = CORE_SHORT_SPACE;
             return false;
         }
     }
@@ -113,6 +126,12 @@ void answer_plain(struct core_answer *a, enum core_outcome outcome)
     *a = (struct core_answer){.outcome = outcome};
     if (outcome == CORE_OUT_BUSY || outcome == CORE_OUT_IN_PROGRESS)
         a->retry_ms = outcome == CORE_OUT_BUSY ? 50 : 2;
+}
+
+void answer_busy(const struct core_worker *w, struct core_answer *a)
+{
+    answer_plain(a, CORE_OUT_BUSY);
+    a->line = (uint32_t)w->shortage;
 }
 
 void answer_invalid(struct core_answer *a, enum core_field field, uint32_t line)
@@ -179,11 +198,13 @@ uint32_t slot_claim(struct core_worker *w, struct hf_uuid id, uint64_t hash, enu
 {
     struct core *c = w->core;
     *found = 0;
+    w->shortage = CORE_SHORT_NOTHING;
     *outcome = id_admissible(c, id, w->now_ms, v4);
     if (*outcome != CORE_OUT_DONE)
         return 0;
     uint32_t index = stock_acquire(&w->thread.slots);
     if (!index) {
+        w->shortage = CORE_SHORT_IDS;
         *outcome = CORE_OUT_BUSY;
         return 0;
     }
@@ -297,6 +318,21 @@ void worker_flush(struct core_worker *w)
     w->undecided_blocks = 0;
 }
 
+static void count_busy(struct core_stats *s, const struct core_answer *a)
+{
+    static const size_t counters[CORE_SHORT_COUNT] = {
+        [CORE_SHORT_SPACE] = offsetof(struct core_stats, busy_space),
+        [CORE_SHORT_BUFFERS] = offsetof(struct core_stats, busy_buffers),
+        [CORE_SHORT_LAG] = offsetof(struct core_stats, busy_lag),
+        [CORE_SHORT_IDS] = offsetof(struct core_stats, busy_ids),
+        [CORE_SHORT_BLOCKS] = offsetof(struct core_stats, busy_blocks),
+    };
+    if (a->outcome != CORE_OUT_BUSY || a->line == CORE_SHORT_NOTHING)
+        return;
+    uint64_t *counter = (uint64_t *)((char *)s + counters[a->line]);
+    hf_store_relaxed(counter, *counter + 1); // core_metrics reads it
+}
+
 static void count_answers(struct core_worker *w, uint32_t count)
 {
     struct core_stats *s = &w->stats;
@@ -315,6 +351,8 @@ static void count_answers(struct core_worker *w, uint32_t count)
     hf_store_relaxed(&s->refused, s->refused + refused);
     hf_store_relaxed(&s->repeats, s->repeats + repeats);
     hf_store_relaxed(&s->busy, s->busy + busy);
+    for (uint32_t i = 0; busy && i < count; i++)
+        count_busy(s, &w->answers[i]);
     hf_store_relaxed(&s->invalid, s->invalid + invalid);
     hf_store_relaxed(&s->in_progress, s->in_progress + progress);
     hf_store_relaxed(&s->helped, w->thread.taker.helped);
@@ -343,7 +381,7 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
             valid[i] = false;
             continue;
         }
-        hashes[i] = hf_hash_uuid(&r->id);
+        hashes[i] = stock_hash(&c->stock.slots, &r->id);
         hf_prefetch_write(stock_bucket(&c->stock.slots, hashes[i]));
         valid[i] = request_valid(c, r, &w->answers[i]);
         if (valid[i] && r->line_count)
@@ -354,8 +392,8 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
     }
     for (uint32_t i = 0; i < count; i++)
         if (valid[i])
-            hf_prefetch(&c->stock.slots.slots[hf_load_relaxed(
-                stock_bucket(&c->stock.slots, hashes[i]))]);
+            hf_prefetch(
+                &c->stock.slots.slots[hf_load_relaxed(stock_bucket(&c->stock.slots, hashes[i]))]);
     for (uint32_t i = 0; i < count; i++) {
         if (i + 1 < count && valid[i + 1])
             lines_fetch(c, &w->requests[i + 1]);

@@ -45,7 +45,7 @@ void entry_from_slot(struct file_entry *e, const struct stock_slot *s)
 static struct stock_slot *entry_apply(struct replay *r, const struct file_entry *e)
 {
     struct stock_slots *slots = &r->stock->slots;
-    uint64_t hash = hf_hash_uuid(&e->id);
+    uint64_t hash = stock_hash(&r->stock->slots, &e->id);
     uint32_t found = stock_find(slots, e->id, hash);
     uint32_t index = found ? found : stock_acquire(&r->thread->slots);
     if (!index)
@@ -70,6 +70,7 @@ static struct stock_slot *entry_apply(struct replay *r, const struct file_entry 
 static enum hf_status entries_read(struct chunkfile_reader *f, struct replay *r, uint64_t count,
                                    struct file_entry *block)
 {
+    const struct stock_slots *ids = &r->stock->slots;
     for (uint64_t done = 0; done < count;) {
         uint64_t n = count - done < ENTRIES_AT_ONCE ? count - done : ENTRIES_AT_ONCE;
         enum hf_status s = chunkfile_read(f, block, n * sizeof *block);
@@ -77,10 +78,10 @@ static enum hf_status entries_read(struct chunkfile_reader *f, struct replay *r,
             return s;
         for (uint64_t i = 0; i < n; i++) {
             if (i + 16 < n)
-                hf_prefetch_write(stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 16].id)));
+                hf_prefetch_write(stock_bucket(ids, stock_hash(ids, &block[i + 16].id)));
             if (i + 8 < n) {
-                uint32_t head = *stock_bucket(&r->stock->slots, hf_hash_uuid(&block[i + 8].id));
-                hf_prefetch(&r->stock->slots.slots[head]);
+                uint32_t head = *stock_bucket(ids, stock_hash(ids, &block[i + 8].id));
+                hf_prefetch(&ids->slots[head]);
             }
             const struct file_entry *e = &block[i];
             if ((e->time_channel >> 16) + r->skew_ms < r->floor_ms)

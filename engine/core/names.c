@@ -34,6 +34,16 @@ const char *core_outcome_help(enum core_outcome o)
     return NAME_OF(texts, o);
 }
 
+const char *core_short_help(enum core_short s)
+{
+    static const char *const texts[] = {
+#define X(name, help) help,
+        CORE_SHORT_TABLE(X)
+#undef X
+    };
+    return NAME_OF(texts, s);
+}
+
 const char *core_field_name(enum core_field f)
 {
     static const char *const names[] = {

@@ -44,7 +44,7 @@ static bool prepare(struct narrow *n)
         const struct core_request *r = &w->requests[i];
         if (!form_fits(c, r, cells, channels))
             return false;
-        uint64_t hash = hf_hash_uuid(&r->id);
+        uint64_t hash = stock_hash(&c->stock.slots, &r->id);
         n->buckets[i] = (uint32_t)(hash & c->stock.slots.bucket_mask);
         hf_prefetch_write(&c->stock.slots.buckets[n->buckets[i]]);
         hf_prefetch_write(&c->stock.cells.cells[r->lines->handle]);

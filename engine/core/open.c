@@ -210,6 +210,10 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
                                     .id_skew_ms = CORE_SKEW_MS_MAX + GROUP_TIME_MS};
         if ((s = archive_create(&a, &c->archive)) != HF_OK)
             return fail(report, s, "the archive could not be opened");
+        if (archive_lsn(c->archive) && archive_lsn(c->archive) + 1 < journal_oldest_lsn(c->journal))
+            return fail(report, HF_DAMAGED,
+                        "the archive ends before the segments begin: it was off for a while, or "
+                        "its newest files are missing; see OPERATIONS, archive with a gap");
     }
     if ((s = shadow_create(c, kept)) != HF_OK)
         return fail(report, s, "the checkpointer's shadow could not be made");
@@ -238,7 +242,8 @@ static enum hf_status open_all(struct core *c, struct core_report *report)
     uint64_t chunk = o->journal.segment_bytes / 256;
     c->credit_chunk = chunk > 65536 ? 65536 : (uint32_t)chunk;
     struct stock_sizes sizes = {o->cells_max, o->ids_max, o->blocks_max, o->workers_max + 1,
-                                true, o->huge_pages, o->prefault};
+                                true, o->huge_pages, o->prefault,
+                                {o->index_key[0], o->index_key[1]}};
     if ((s = stock_init(&c->stock, &sizes)) != HF_OK)
         return fail(report, s, NULL);
     struct recovering rec = {.replay = {.stock = &c->stock, .skew_ms = o->skew_ms}};
@@ -308,6 +313,13 @@ void core_close(struct core *c)
     free(c);
 }
 
+// Recovery keeps nothing back: what was there once fits again.
+static uint32_t ids_kept(const struct core *c)
+{
+    uint32_t part = c->options.ids_max / 32;
+    return part < CORE_IDS_KEPT_MAX ? part : CORE_IDS_KEPT_MAX;
+}
+
 struct core_worker *core_worker_create(struct core *c)
 {
     struct core_worker *w = NULL;
@@ -318,6 +330,7 @@ struct core_worker *core_worker_create(struct core *c)
     if (w) {
         // Its counters go on, and are read meanwhile.
         stock_thread_init(&c->stock, &w->thread, w->number);
+        w->thread.slots.kept = ids_kept(c);
         w->thread.taker.helped = w->stats.helped;
         w->thread.taker.retries = w->stats.cas_retries;
         w->used = true;

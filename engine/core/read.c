@@ -91,7 +91,7 @@ enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid i
     struct stock_slot s;
     enum hf_status status = HF_NOT_FOUND;
     worker_step_begin(w, now_ms);
-    uint32_t index = stock_find(slots, id, hf_hash_uuid(&id));
+    uint32_t index = stock_find(slots, id, stock_hash(slots, &id));
     if (index) {
         if (end_expire(w, index))
             worker_flush(w);
@@ -243,7 +243,7 @@ enum hf_status core_sku_totals(struct core *c, const char *sku, uint32_t sku_byt
     uint32_t handle;
     *out = (struct core_cell){0};
     *cells = 0;
-    if (stock_directory_of_sku(c->stock.directory, sku, sku_bytes, &handle, 1) == 0)
+    if (!stock_directory_sku_first(c->stock.directory, sku, sku_bytes, &handle))
         return HF_NOT_FOUND;
     for (uint32_t at = handle + 1; at; at = stock_directory_sku_next(c->stock.directory, at - 1)) {
         struct core_cell cell;

@@ -273,7 +273,7 @@ static uint32_t slot_bring_back(struct core_worker *w, const struct recall *rc, 
     hf_store_relaxed(&slot->a, 0);
     hf_store_relaxed(&slot->b, 0);
     hf_store_relaxed(&slot->word, stock_word_with_state(*word, CORE_STATE_CHANGING));
-    if (stock_insert(slots, index, hf_hash_uuid(&rc->id))) {
+    if (stock_insert(slots, index, stock_hash(slots, &rc->id))) {
         hf_store_relaxed(&slot->word, stock_word_make(*word, CORE_STATE_FREE, KIND_NONE, 0, 0));
         stock_release(&w->thread.slots, index);
         return 0;
@@ -317,7 +317,7 @@ static enum hf_status recall_run(struct core_worker *w, uint64_t now_ms, struct 
     struct stock_slot s = {0};
     enum hf_status status = HF_OK;
     worker_step_begin(w, now_ms);
-    uint32_t found = stock_find(&c->stock.slots, rc->id, hf_hash_uuid(&rc->id));
+    uint32_t found = stock_find(&c->stock.slots, rc->id, stock_hash(&c->stock.slots, &rc->id));
     if (found && !stock_slot_copy(&c->stock.slots, found, &s))
         status = HF_BUSY;
     worker_step_end(w);
@@ -341,7 +341,7 @@ static enum hf_status recall_run(struct core_worker *w, uint64_t now_ms, struct 
     if (status != HF_OK)
         return status;
     worker_step_begin(w, now_ms);
-    found = stock_find(&c->stock.slots, rc->id, hf_hash_uuid(&rc->id));
+    found = stock_find(&c->stock.slots, rc->id, stock_hash(&c->stock.slots, &rc->id));
     status = lines_attach(w, rc, found);
     worker_step_end(w);
     return status;

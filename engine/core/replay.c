@@ -106,7 +106,7 @@ uint32_t replay_forget(struct replay *r)
 static uint32_t slot_make(struct replay *r, struct hf_uuid id)
 {
     struct stock_slots *slots = &r->stock->slots;
-    uint64_t hash = hf_hash_uuid(&id);
+    uint64_t hash = stock_hash(slots, &id);
     uint32_t index = stock_acquire(&r->thread->slots);
     if (!index && replay_forget(r) > 0)
         index = stock_acquire(&r->thread->slots);
@@ -151,7 +151,7 @@ static enum hf_status replay_take(struct replay *r, uint64_t lsn, const struct c
                                   const struct core_record_parts *p)
 {
     struct stock_slots *slots = &r->stock->slots;
-    uint32_t old = stock_find(slots, rec->frame.id, hf_hash_uuid(&rec->frame.id));
+    uint32_t old = stock_find(slots, rec->frame.id, stock_hash(slots, &rec->frame.id));
     if (old) {
         // Only an id without time can come again, after it was forgotten.
         unsigned state = stock_word_state(slots->slots[old].word);
@@ -201,7 +201,7 @@ static enum hf_status replay_operation(struct replay *r, uint64_t lsn, struct hf
                                        const struct core_record *rec)
 {
     struct stock_slots *slots = &r->stock->slots;
-    if (stock_find(slots, id, hf_hash_uuid(&id)))
+    if (stock_find(slots, id, stock_hash(slots, &id)))
         return damaged(r, lsn, "its operation id is known already");
     uint32_t index = slot_make(r, id);
     if (!index)
@@ -295,7 +295,7 @@ static enum hf_status replay_next(struct replay *r, uint64_t lsn, const struct c
     // very slot that was found.
     if (p->op && !stock_cache_ensure(&r->thread->slots, 2))
         replay_forget(r);
-    uint32_t index = stock_find(slots, rec->frame.id, hf_hash_uuid(&rec->frame.id));
+    uint32_t index = stock_find(slots, rec->frame.id, stock_hash(slots, &rec->frame.id));
     if (!index)
         index = slot_recalled(r, rec, p->op);
     if (!index)
@@ -401,7 +401,7 @@ void replay_ahead(const struct replay *r, const struct journal_record *frame, un
 {
     const struct core_record *rec = (const struct core_record *)frame;
     const struct stock *s = r->stock;
-    uint32_t *bucket = stock_bucket(&s->slots, hf_hash_uuid(&frame->id));
+    uint32_t *bucket = stock_bucket(&s->slots, stock_hash(&s->slots, &frame->id));
     if (stage == 0) {
         hf_prefetch_write(bucket);
         if (journal_record_bytes(frame) >= sizeof *rec + sizeof rec->lines[0] && rec->line_count &&
@@ -455,7 +455,7 @@ static bool plain_take(struct replay *r, uint64_t lsn, const struct core_record 
         .a = rec->lines[0].handle,
         .b = (uint32_t)rec->lines[0].quantity,
     };
-    if (stock_insert(slots, index, hf_hash_uuid(&rec->frame.id)) == 0)
+    if (stock_insert(slots, index, stock_hash(slots, &rec->frame.id)) == 0)
         return true;
     slot->word = stock_word_make(word, CORE_STATE_FREE, KIND_NONE, 0, 0);
     stock_release(&r->thread->slots, index);
@@ -465,7 +465,7 @@ static bool plain_take(struct replay *r, uint64_t lsn, const struct core_record 
 static bool plain_expire(struct replay *r, uint64_t lsn, const struct core_record *rec)
 {
     struct stock_slots *slots = &r->stock->slots;
-    uint32_t index = stock_find(slots, rec->frame.id, hf_hash_uuid(&rec->frame.id));
+    uint32_t index = stock_find(slots, rec->frame.id, stock_hash(slots, &rec->frame.id));
     struct stock_slot *slot = &slots->slots[index];
     if (index == 0 || stock_word_state(slot->word) != CORE_STATE_HELD ||
         stock_word_flags(slot->word) != 0 ||

@@ -117,8 +117,8 @@ static void take_keep(struct core_worker *w, struct core_pend *p, const struct c
     p->word = stock_word_make(word, held ? CORE_STATE_HELD : CORE_STATE_COMMITTED,
                               stock_word_kind(word), flags, 1);
     hf_store_relaxed(&slot->time_channel, p->time_ms << 16 | r->channel);
-    hf_store_relaxed(&slot->word, stock_word_make(word, CORE_STATE_PENDING, stock_word_kind(word),
-                                                  flags, 1));
+    hf_store_relaxed(&slot->word,
+                     stock_word_make(word, CORE_STATE_PENDING, stock_word_kind(word), flags, 1));
 }
 
 static void take_encode(struct core_worker *w, struct core_pend *p, const struct core_request *r,
@@ -190,7 +190,7 @@ static void take_done(struct core_worker *w, struct core_pend *p, const struct c
     if (r->verb == CORE_RESERVE)
         for (uint32_t k = 0; k < p->effect_count; k++)
             take_hint(&w->core->stock.cells.cells[w->effects[p->effects + k].handle], w->now_ms,
-                     p->time_ms);
+                      p->time_ms);
     if (r->line_answers)
         take_lines_told(w, r, p, takes, count);
 }
@@ -283,8 +283,7 @@ static bool take_wide(struct core_worker *w, struct core_pend *p, const struct c
 }
 
 // Refuse from loads alone: holds that plainly can't be had cost no slot.
-static bool plainly_short(const struct core_worker *w, const struct core_request *r,
-                          uint32_t count)
+static bool plainly_short(const struct core_worker *w, const struct core_request *r, uint32_t count)
 {
     if (r->verb != CORE_RESERVE || (r->flags & CORE_BEST_EFFORT))
         return false;
@@ -341,7 +340,10 @@ static bool blocks_afford(struct core_worker *w, const struct core_request *r, u
 {
     if (count == 1 && !r->text && r->lines[0].quantity <= UINT32_MAX && r->line_count == 1)
         return true;
-    return stock_cache_ensure(&w->thread.blocks, w->undecided_blocks + blocks);
+    if (stock_cache_ensure(&w->thread.blocks, w->undecided_blocks + blocks))
+        return true;
+    w->shortage = CORE_SHORT_BLOCKS;
+    return false;
 }
 
 static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
@@ -379,9 +381,9 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
     uint64_t bytes = record_bytes(count) + text_bytes(r->text, 0);
     uint64_t kept = r->verb == CORE_RESERVE ? end_bytes(count) : 0;
     uint32_t blocks = r->verb == CORE_RESERVE ? stock_blocks_needed(count, 128) : 0;
-    if (hf_load_relaxed(&c->lagging) || !worker_afford(w, bytes, kept) ||
+    if (lags(w) || !worker_afford(w, bytes, kept) ||
         (blocks && !blocks_afford(w, r, count, blocks))) {
-        answer_plain(a, CORE_OUT_BUSY);
+        answer_busy(w, a);
         return true;
     }
     uint32_t slot = slot_claim(w, r->id, hash, kind, body, v4, &found, &outcome);
@@ -389,6 +391,8 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
         take_decide(w, i, slot, count, bytes, kept);
     else if (found)
         return take_repeat(w, i, found, body);
+    else if (outcome == CORE_OUT_BUSY)
+        answer_busy(w, a);
     else
         answer_plain(a, outcome);
     return true;

@@ -1,7 +1,8 @@
 #include "flush/action.h"
 
 // The first line and `holdfast` tell FLUSH_ACTION_VERSION. The batch leaves the context at once: it
-// would be compared again and again inside Odoo. A date is written after validating, which sets it.
+// would be compared again and again inside Odoo. Moves have a name up to 18. A date is written
+// after validating, which sets it.
 const char flush_action_code[] =
     "# Holdfast, version 1: made by holdfastctl odoo install-action, which also renews it\n"
     "batch = env.context.get('hf_batch')\n"
@@ -14,15 +15,19 @@ const char flush_action_code[] =
     "                           ('company_id', '=', batch['company_id'])], limit=1)\n"
     "    dup = bool(doc)\n"
     "    if not doc:\n"
+    "        moves = [{\n"
+    "            'product_id': line[0], 'product_uom': line[1],\n"
+    "            'product_uom_qty': line[2], 'quantity': line[2], 'picked': True,\n"
+    "            'origin': line[3], 'location_id': batch['src'],\n"
+    "            'location_dest_id': batch['dst']} for line in batch['lines']]\n"
+    "        if env['stock.move'].fields_get(['name']):\n"
+    "            for move in moves:\n"
+    "                move.update({'name': move['origin']})\n"
     "        doc = pickings.create({\n"
     "            'name': batch['name'], 'origin': batch['origin'],\n"
     "            'picking_type_id': batch['type'],\n"
     "            'location_id': batch['src'], 'location_dest_id': batch['dst'],\n"
-    "            'move_ids': [(0, 0, {\n"
-    "                'product_id': line[0], 'product_uom': line[1],\n"
-    "                'product_uom_qty': line[2], 'quantity': line[2], 'picked': True,\n"
-    "                'origin': line[3], 'location_id': batch['src'],\n"
-    "                'location_dest_id': batch['dst']}) for line in batch['lines']]})\n"
+    "            'move_ids': [(0, 0, move) for move in moves]})\n"
     "    if doc.origin == batch['origin'] and doc.state not in ('done', 'cancel'):\n"
     "        doc.with_context(skip_backorder=True, picking_ids_not_to_backorder=doc.ids,\n"
     "                         skip_sms=True).button_validate()\n"

@@ -20,11 +20,18 @@ void batch_name(const struct flush *f, uint64_t number, char name[FLUSH_NAME_BYT
              f->incarnation.lo & UINT64_C(0xffffffffffff), FLUSH_SHARD, number);
 }
 
+uint32_t batch_line_of(const struct flush *f)
+{
+    struct hf_uuid id = journal_engine_id(core_journal(f->options.core));
+    return (uint32_t)hf_hash_uuid(&id);
+}
+
 void batch_origin(const struct flush *f, const struct flush_batch *b, char origin[FLUSH_NAME_BYTES])
 {
     char name[FLUSH_NAME_BYTES];
     batch_name(f, b->number, name);
-    snprintf(origin, FLUSH_NAME_BYTES, "%.70s %016" PRIx64, name, b->hash);
+    snprintf(origin, FLUSH_NAME_BYTES, "%.72s %016" PRIx64 " %.10s %08" PRIx32 "/%" PRIu64, name,
+             b->hash, flush_kind_name(b->kind), batch_line_of(f), f->born_lsn);
 }
 
 uint64_t batch_hash(const struct flush_batch *b)
@@ -77,7 +84,8 @@ static uint32_t run_length(const struct closing *c, uint32_t at)
 {
     uint32_t n = 1;
     while (at + n < c->count && n < c->f->options.batch_lines &&
-           same_batch(c->f, &c->lines[at], &c->lines[at + n]))
+           same_batch(c->f, &c->lines[at], &c->lines[at + n]) &&
+           c->lines[at + n].handle != c->lines[at + n - 1].handle) // Odoo would merge them
         n++;
     return n;
 }
@@ -91,6 +99,7 @@ static void collect(struct closing *c)
         if (l->quantity == 0)
             continue; // came and went within the window
         c->lines[c->count] = *l;
+        c->lines[c->count].sealed = 0;
         if (core_cell_read(f->options.core, l->handle, &cell) == HF_OK)
             c->lines[c->count].scale = cell.scale;
         c->count++;
@@ -169,7 +178,8 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
                               .state = FLUSH_FORMED,
                               .kind = (enum flush_kind)lines->kind,
                               .back = lines->quantity < 0,
-                              .step = FLUSH_STEP_SEND};
+                              .step = FLUSH_STEP_SEND,
+                              .unsent = true};
     b->lines = malloc(count * sizeof *b->lines);
     if (!b->lines)
         return false;
@@ -235,7 +245,10 @@ static bool idle_worth(const struct flush *f)
     for (uint32_t i = 0; i < f->batch_count; i++)
         if (f->batches[i].step == FLUSH_STEP_ACK_FIND)
             return false;
-    return f->read_lsn >= f->taken_lsn + IDLE_RECORDS || segment_waits(f);
+    // What was learned after a move is needed until then.
+    uint64_t applied = f->moved.phase == FLUSH_LEARNED ? f->moved.applied_lsn : 0;
+    return f->read_lsn >= f->taken_lsn + IDLE_RECORDS || segment_waits(f) ||
+           (f->taken_lsn < applied && f->read_lsn >= applied);
 }
 
 enum hf_status window_close(struct flush *f, uint64_t now_ms)
@@ -283,6 +296,30 @@ static bool halves(struct flush *f, struct flush_batch *b)
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    return formed;
+}
+
+bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart)
+{
+    if (f->batch_count + 1 >= FLUSH_BATCHES_MAX)
+        return false;
+    struct flush_line *lines = malloc(b->line_count * sizeof *lines);
+    uint32_t count = b->line_count, n = 0;
+    if (!lines)
+        return false;
+    for (int part = 0; part < 2; part++)
+        for (uint32_t i = 0; i < count; i++)
+            if (apart[i] == (part == 0))
+                lines[n++] = b->lines[i];
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < count; i++)
+        first += apart[i];
+    batch_remove(f, b);
+    bool formed = batch_form(f, lines, first) && batch_form(f, lines + first, count - first);
+    free(lines);
+    if (!formed)
+        flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
+    f->must_save = true;
     return formed;
 }
 

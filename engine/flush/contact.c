@@ -152,6 +152,21 @@ static bool warehouses_find(struct flush *f, uint64_t now_ms)
     return all;
 }
 
+// Two of ours that lead to one location of Odoo's would sell its stock twice.
+static bool places_apart(struct flush *f, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < f->place_count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (f->places[i].location == f->places[k].location) {
+                char words[ODOO_WORDS_BYTES];
+                snprintf(words, sizeof words, "%s and %s are one location in Odoo",
+                         f->places[k].name, f->places[i].name);
+                flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, words);
+                return false;
+            }
+    return true;
+}
+
 // The first location of a usage that the place's company may use; scrap by its name.
 static uint32_t partner_of(const json_t *rows, const struct flush_place *p, const char *usage,
                            bool scrap)
@@ -232,8 +247,8 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
 
 bool contact_make(struct flush *f, uint64_t now_ms)
 {
-    if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !partners_find(f, now_ms) ||
-        !sold_find(f, now_ms))
+    if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !places_apart(f, now_ms) ||
+        !partners_find(f, now_ms) || !sold_find(f, now_ms) || !guard_check(f, now_ms))
         return false;
     f->contacted = true;
     f->contact_at_ms = now_ms;

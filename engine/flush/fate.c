@@ -8,7 +8,8 @@
 #include <string.h>
 
 struct flush_fates {
-    struct storage *storage; // the flusher's: files other than its own may be read
+    const struct flush *flush; // its places, which never change
+    struct storage *storage;   // the flusher's: files other than its own may be read
     struct hf_uuid engine_id, incarnation;
     uint64_t taken_lsn;
     char engine[FLUSH_ENGINE_BYTES_MAX + 1];
@@ -42,6 +43,7 @@ static struct flush_span *span_add(struct flush_fates *k, const struct flush_lin
     *s = (struct flush_span){.handle = l->handle,
                              .kind = l->kind,
                              .quantity = l->quantity,
+                             .day = l->day,
                              .first_lsn = l->first_lsn,
                              .last_lsn = l->last_lsn,
                              .since_ms = l->since_ms,
@@ -107,6 +109,7 @@ enum hf_status flush_fates_create(const struct flush *f, struct flush_fates **ou
     struct flush_fates *k = f->failed == HF_OK ? calloc(1, sizeof *k) : NULL;
     if (!k)
         return f->failed == HF_OK ? HF_NO_MEMORY : HF_BUSY;
+    k->flush = f;
     k->storage = f->options.storage;
     k->engine_id = f->history.engine_id;
     k->incarnation = f->incarnation;
@@ -180,8 +183,8 @@ enum hf_status flush_fates_day(struct flush_fates *k, uint64_t day,
 
 // ------------------------------------------------------------------------------- finding
 
-// Of one cell and kind by LSN; of one line what tells more about it first: a batch that is open but
-// booked stands in the history too, a letter that was retried may have been posted since.
+// Of one cell, kind and day by LSN; of one line what tells more about it first: a batch that is
+// open but booked stands in the history too, a letter that was retried may have been posted since.
 static int span_order(const void *a, const void *b)
 {
     static const uint8_t rank[FLUSH_WHERE_COUNT] = {
@@ -192,25 +195,38 @@ static int span_order(const void *a, const void *b)
         return x->handle < y->handle ? -1 : 1;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
+    if (x->day != y->day)
+        return x->day < y->day ? -1 : 1;
     if (x->first_lsn != y->first_lsn)
         return x->first_lsn < y->first_lsn ? -1 : 1;
     return rank[x->where] - rank[y->where];
 }
 
-const struct flush_span *flush_fates_find(struct flush_fates *k, uint32_t handle,
-                                          enum flush_kind kind, uint64_t lsn)
+static uint16_t day_of(const struct flush_fates *k, uint32_t handle, uint64_t time_ms)
 {
-    if (!k->sorted && k->count)
-        qsort(k->spans, k->count, sizeof *k->spans, span_order);
-    k->sorted = true;
-    uint32_t low = 0, high = k->count; // the first that begins past lsn
+    return place_day(place_of(k->flush, handle), time_ms);
+}
+
+bool flush_fates_of_day(const struct flush_fates *k, const struct flush_span *s, uint64_t time_ms)
+{
+    return s->day == 0 || s->day == day_of(k, s->handle, time_ms);
+}
+
+static bool begins_before(const struct flush_span *s, const struct flush_span *key)
+{
+    return s->handle != key->handle ? s->handle < key->handle
+           : s->kind != key->kind   ? s->kind < key->kind
+           : s->day != key->day     ? s->day < key->day
+                                    : s->first_lsn <= key->first_lsn;
+}
+
+// key->first_lsn is the movement's.
+static const struct flush_span *find(const struct flush_fates *k, const struct flush_span *key)
+{
+    uint32_t low = 0, high = k->count; // the first that begins past it
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        const struct flush_span *s = &k->spans[middle];
-        bool before = s->handle != handle        ? s->handle < handle
-                      : s->kind != (uint8_t)kind ? s->kind < (uint8_t)kind
-                                                 : s->first_lsn <= lsn;
-        if (before)
+        if (begins_before(&k->spans[middle], key))
             low = middle + 1;
         else
             high = middle;
@@ -218,14 +234,27 @@ const struct flush_span *flush_fates_find(struct flush_fates *k, uint32_t handle
     const struct flush_span *best = NULL;
     for (uint32_t i = low; i-- > 0;) {
         const struct flush_span *s = &k->spans[i];
-        if (s->handle != handle || s->kind != (uint8_t)kind ||
+        if (s->handle != key->handle || s->kind != key->kind || s->day != key->day ||
             (best && s->first_lsn != best->first_lsn))
             break;
-        if (s->last_lsn < lsn)
+        if (s->last_lsn < key->first_lsn)
             break; // lines don't overlap
         best = s;  // the same line's first
     }
     return best;
+}
+
+const struct flush_span *flush_fates_find(struct flush_fates *k, uint32_t handle,
+                                          enum flush_kind kind, uint64_t lsn, uint64_t time_ms)
+{
+    struct flush_span key = {.handle = handle, .kind = (uint8_t)kind, .first_lsn = lsn};
+    if (!k->sorted && k->count)
+        qsort(k->spans, k->count, sizeof *k->spans, span_order);
+    k->sorted = true;
+    key.day = day_of(k, handle, time_ms);
+    const struct flush_span *s = find(k, &key);
+    key.day = 0; // a line whose day was not known
+    return s ? s : find(k, &key);
 }
 
 const struct flush_span *flush_fates_spans(const struct flush_fates *k, uint32_t *count)

@@ -1,16 +1,17 @@
 // Where each movement is: waiting, in a batch on its way, booked in Odoo, dead, discarded.
 //
 // A line of a batch or of a dead letter tells the LSNs of the first and the last record behind it,
-// and no two lines of one cell and kind overlap, unless it is the same line sent again. So a
-// movement is found by cell, kind and LSN.
+// and no two lines of one cell, kind and accounting day overlap, unless it is the same line sent
+// again; those of two days may, around midnight. So a movement is found by cell, kind, LSN and
+// time.
 //
-// Made in the flusher's thread, a copy; then any one thread's.
+// Made in the flusher's thread, a copy; then any one thread's, as long as the flusher lives.
 #ifndef HOLDFAST_FLUSH_FATE_H
 #define HOLDFAST_FLUSH_FATE_H
 
 #include "flush/flush.h"
 
-#define FLUSH_NAME_BYTES 96
+#define FLUSH_NAME_BYTES 128
 
 #define FLUSH_WHERE_TABLE(X)                                                                       \
     X(WAITING, "in no batch yet")                                                                  \
@@ -32,6 +33,7 @@ struct flush_span { // a line, and what it is part of
     uint32_t handle;
     uint8_t kind, back;
     uint8_t where;    // enum flush_where
+    uint16_t day;     // accounting day; 0: not known
     bool unsettled;   // DISCARDED: its acknowledgement is not durable yet
     int64_t quantity; // signed
     uint64_t first_lsn, last_lsn, since_ms;
@@ -64,7 +66,9 @@ enum hf_status flush_fates_day(struct flush_fates *k, uint64_t day,
                                const struct flush_history_filter *filter);
 // NULL: WAITING when lsn > taken, else NETTED as far as the days that were added reach.
 const struct flush_span *flush_fates_find(struct flush_fates *k, uint32_t handle,
-                                          enum flush_kind kind, uint64_t lsn);
+                                          enum flush_kind kind, uint64_t lsn, uint64_t time_ms);
+// Whether a movement of that time, in the span, is of the line's accounting day.
+bool flush_fates_of_day(const struct flush_fates *k, const struct flush_span *s, uint64_t time_ms);
 // All lines, those of open batches, dead letters and discards first, as long as no find was made.
 const struct flush_span *flush_fates_spans(const struct flush_fates *k, uint32_t *count);
 // "HF/<engine>/<incarnation>/<shard>/<batch>", Odoo's name of a batch.

@@ -43,7 +43,8 @@ void flush_options_default(struct flush_options *o)
                                 .attempts_max = 8,
                                 .contact_ms = 60000,
                                 .timeout_ms = 120000,
-                                .history_days = 400};
+                                .history_days = 400,
+                                .settle_ms = 180000};
 }
 
 // ------------------------------------------------------------------------------- small parts
@@ -123,6 +124,8 @@ static const char *options_wrong(const struct flush_options *o)
         return "database must be 1 to 63 characters without spaces";
     if (!header_valid(o->key, ODOO_KEY_BYTES_MAX))
         return "key must be 1 to 255 characters without spaces";
+    if (o->login && *o->login && !header_valid(o->login, ODOO_LOGIN_BYTES_MAX))
+        return "login must be at most 127 characters without spaces";
     if (hf_uuid_is_nil(o->fresh_id))
         return "fresh_id is needed";
     if (o->location_count > FLUSH_LOCATIONS_MAX || (o->location_count && !o->locations))
@@ -157,11 +160,37 @@ static const char *places_fill(struct flush *f)
         p->zone = l->zone ? zone_create(l->zone) : NULL;
         if (l->zone && !p->zone)
             return "a location's time zone is not known: wants a name such as Europe/Berlin";
-        for (uint32_t k = 0; k < i; k++)
-            if (strcmp(f->places[k].name, p->name) == 0)
+        for (uint32_t k = 0; k < i; k++) {
+            const struct flush_place *q = &f->places[k];
+            if (strcmp(q->name, p->name) == 0)
                 return "a location is named twice";
+            if (strcmp(q->warehouse, p->warehouse) == 0 && q->location_option == p->location_option)
+                return "two locations stand for one warehouse";
+        }
     }
     return NULL;
+}
+
+static const char *hours_fill(struct flush *f)
+{
+    const char *wrong = flush_hours_parse(f->options.closed ? f->options.closed : "", &f->hours);
+    f->options.closed = NULL;
+    if (wrong || !f->hours.zone[0])
+        return wrong;
+    f->hours_zone = zone_create(f->hours.zone);
+    return f->hours_zone ? NULL : "closed hours: their time zone is not known";
+}
+
+static bool hours_closed(const struct flush *f, uint64_t ms)
+{
+    const struct flush_hours *h = &f->hours;
+    uint32_t now =
+        f->hours_zone ? zone_minute(f->hours_zone, ms) : (uint32_t)(ms / 60000 % (24 * 60));
+    bool closed = false;
+    for (uint32_t i = 0; i < h->count; i++)
+        closed |= h->from[i] < h->to[i] ? now >= h->from[i] && now < h->to[i]
+                                        : now >= h->from[i] || now < h->to[i];
+    return closed;
 }
 
 static bool memory_take(struct flush *f)
@@ -184,6 +213,9 @@ static enum hf_status state_begin(struct flush *f, char why[200])
         f->begun = true;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK)
+        s = moved_load(f, why);
+    f->guard_from = f->foreign_upto;
     if (s == HF_OK && !pace_init(f))
         s = HF_NO_MEMORY;
     if (s == HF_OK)
@@ -205,9 +237,11 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     f->random = o->seed;
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
+    wrong = wrong ? wrong : hours_fill(f);
     bool ready = odoo_init(&f->odoo, o->http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&f->odoo, o->login ? o->login : "");
     f->options.locations = NULL; // the caller's texts are not needed any more
-    f->options.engine = f->options.database = f->options.key = NULL;
+    f->options.engine = f->options.database = f->options.key = f->options.login = NULL;
     enum hf_status s = wrong ? HF_INVALID : ready && memory_take(f) ? HF_OK : HF_NO_MEMORY;
     if (s != HF_OK)
         snprintf(why, 200, "%s", wrong ? wrong : "no memory");
@@ -238,9 +272,11 @@ void flush_close(struct flush *f)
     free(f->retrying);
     free(f->discards);
     pace_fini(f);
+    moved_fini(f);
     history_fini(&f->history);
     for (uint32_t i = 0; i < f->place_count; i++)
         zone_destroy(f->places[i].zone);
+    zone_destroy(f->hours_zone);
     odoo_fini(&f->odoo);
     free(f);
 }
@@ -259,13 +295,15 @@ static enum hf_status post_one(struct flush *f, struct core_worker *w, struct fl
 
 static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_ms)
 {
-    enum hf_status read = outbox_step(f, now_ms);
+    bool settling = f->moved.phase == FLUSH_SETTLING;
+    enum hf_status read = settling ? HF_AGAIN : outbox_step(f, now_ms);
     if (read != HF_OK && read != HF_AGAIN)
         return read;
     enum hf_status brought = pace_collect(f, now_ms);
     if (brought != HF_AGAIN)
         return brought;
     bool held = now_ms < f->pause_until_ms, wait;
+    f->closed = hours_closed(f, now_ms);
     if (now_ms >= f->contact_at_ms + f->options.contact_ms)
         f->contacted = false;
     // Memory is ahead of the disk: nothing else before that is mended.
@@ -275,13 +313,18 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     }
     if (f->must_save)
         return read;
-    enum hf_status letters = deadletter_step(f, w, now_ms);
+    enum hf_status letters = settling ? HF_AGAIN : moved_step(f, w, now_ms);
+    if (letters == HF_AGAIN && !settling)
+        letters = deadletter_step(f, w, now_ms);
     if (letters != HF_AGAIN)
         return letters;
+    if (pace_divide(f))
+        return f->failed; // to be saved first
     struct flush_batch *b = pace_next(f, now_ms, held, &wait);
-    enum hf_status s = b              ? post_one(f, w, b, now_ms)
-                       : held || wait ? HF_AGAIN
-                                      : window_close(f, now_ms);
+    enum hf_status s = b                           ? post_one(f, w, b, now_ms)
+                       : held || wait || f->closed ? HF_AGAIN
+                       : settling                  ? moved_learn(f, now_ms)
+                                                   : window_close(f, now_ms);
     if (s == HF_AGAIN && !b && f->stale && read == HF_AGAIN && f->failed == HF_OK)
         s = state_save(f, now_ms); // quiet: a start has less to look up
     return s == HF_AGAIN ? read : s;
@@ -325,6 +368,14 @@ static void metrics_publish(struct flush *f)
     hf_store_relaxed(&m->dead_letters, f->dead_count);
     hf_store_relaxed(&m->discards, f->discard_count);
     hf_store_relaxed(&m->discards_open, f->discards_open);
+    enum flush_pause told = f->pause;
+    if (told == FLUSH_PAUSE_NONE && f->dead_full)
+        told = FLUSH_PAUSE_DEAD_LETTERS;
+    else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
+        told = FLUSH_PAUSE_MOVED;
+    else if (told == FLUSH_PAUSE_NONE && f->closed)
+        told = FLUSH_PAUSE_CLOSED;
+    hf_store_relaxed(&m->pause, (uint64_t)told);
 }
 
 static enum hf_status step_or_recover(struct flush *f, struct core_worker *w, uint64_t now_ms)

@@ -52,7 +52,8 @@ enum flush_kind {
     X(AMBIGUOUS, "several products have this default_code")                                        \
     X(TRACKED, "the product is tracked by lot or serial number")                                   \
     X(REFUSED, "Odoo refuses it; see its words")                                                   \
-    X(CANCELLED, "its document was cancelled in Odoo")
+    X(CANCELLED, "its document was cancelled in Odoo")                                             \
+    X(MOVED, "its folder was moved before it was posted; it goes out under another name")
 enum flush_cause {
 #define X(name, help) FLUSH_CAUSE_##name,
     FLUSH_CAUSE_TABLE(X)
@@ -68,9 +69,13 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there")                        \
+    X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")                                         \
+    X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
+    X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
+    X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
+    X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR, "a file of the flusher's own fails; it is tried again, from what is on the "     \
                   "disk")
 enum flush_pause {
@@ -114,6 +119,16 @@ struct flush_location {
 // the text cut in place. NULL, or what is wrong: static text.
 const char *flush_locations_parse(char *text, struct flush_location *out, uint32_t *count);
 
+#define FLUSH_HOURS_MAX 8
+// "HH:MM-HH:MM[,...][ ZONE]", by the clock of the zone (default UTC); from may be after to: over
+// midnight. NULL, or what is wrong: static text. zone: of the text's end, or NULL.
+struct flush_hours {
+    uint16_t from[FLUSH_HOURS_MAX], to[FLUSH_HOURS_MAX]; // minutes since midnight; to is not in it
+    uint32_t count;
+    char zone[64]; // empty: UTC
+};
+const char *flush_hours_parse(const char *text, struct flush_hours *out);
+
 struct flush_options {
     struct core *core;       // borrowed; opened with `outbox`
     struct storage *storage; // borrowed; the data folder
@@ -121,6 +136,7 @@ struct flush_options {
     const char *engine;      // name in Odoo's documents: a-z, 0-9, '-'; fixed for the folder's life
     const char *database;    // of X-Odoo-Database
     const char *key;         // never logged
+    const char *login;       // of the key's user: JSON-RPC, for Odoo 18; NULL or empty: JSON-2
     const struct flush_location *locations;
     uint32_t location_count; // <= FLUSH_LOCATIONS_MAX
     uint32_t action_id;      // of the one-call server action; 0: two calls
@@ -137,15 +153,24 @@ struct flush_options {
     uint32_t attempts_max; // failures of a batch while Odoo answers, before it is split. default 8
     uint32_t contact_ms;   // names and ids are looked up again after that. default 60,000
     uint32_t timeout_ms;   // of a call that posts. default 120,000
+    const char *closed;    // hours in which no batch is sent, see flush_hours_parse; NULL: none
     uint32_t posters;      // calls under way at once, <= FLUSH_POSTERS_MAX, each in a poster's
                            // thread. 0: one, in the flusher's thread. default 0
     uint32_t lines_per_s;  // posted at most so fast, on average. 0: no bound. default 0
     struct park *bell;     // rung when a poster has an answer; NULL: none. Borrowed
     uint32_t history_days; // what was posted is kept so long. default 400
+    uint32_t settle_ms; // after flush_moved_begin nothing is posted for so long: more than Odoo's
+                        // longest transaction. default 180,000
 };
 void flush_options_default(struct flush_options *o);
 
 struct flush;
+
+// This folder was restored from a backup, or comes from elsewhere, and its former life is over:
+// what Odoo has booked is learned before anything is posted, and `fresh`, random, is the
+// incarnation from then on. Durable when it returns HF_OK. Before flush_open.
+enum hf_status flush_moved_begin(struct storage *s, struct core *c, struct hf_uuid fresh,
+                                 uint64_t now_ms) HF_CHECKED;
 
 // Loads the durable state, or begins a new one at the journal's first record. Copies the options'
 // texts. Blocking, set-up. *why (200 bytes) gets one sentence. HF_INVALID, HF_DAMAGED, HF_TOO_NEW,

@@ -6,6 +6,7 @@
 #include "flush/fate.h"
 #include "flush/flush.h"
 #include "flush/history.h"
+#include "flush/moved.h"
 #include "flush/odoo.h"
 #include "sys/park.h"
 #include "sys/zone.h"
@@ -15,6 +16,9 @@
 #define FLUSH_STATE_VERSION 1
 
 #define FLUSH_SHARD 0
+
+#define FLUSH_LEARNED_MAX (UINT32_C(1) << 22) // lines of Odoo's documents, after a move
+#define GUARD_MS          300000              // more than Odoo's longest transaction
 
 // A netted movement. The layout is the file's.
 struct flush_line {
@@ -26,7 +30,8 @@ struct flush_line {
     uint32_t product, uom; // Odoo's; 0: not looked up
     uint8_t kind, scale;
     uint16_t day; // accounting day, since 1970 in the company's time zone; 0: today's, as it comes
-    uint8_t zero[4];
+    uint8_t sealed; // within a window: nothing is added any more
+    uint8_t zero[3];
 };
 static_assert(sizeof(struct flush_line) == 56, "line");
 
@@ -64,6 +69,7 @@ struct flush_batch {
     uint32_t picking;  // Odoo's id, when known
     uint32_t dated;    // times that its date was set
     bool calling;      // a poster has it
+    bool unsent;       // made by this process, and never sent
     uint64_t behind;   // an earlier batch with one of its products; 0: none
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
@@ -154,10 +160,16 @@ struct flush {
     struct park posters; // where they wait
     struct flush_place places[FLUSH_LOCATIONS_MAX];
     uint32_t place_count;
+    struct flush_hours hours;
+    struct zone *hours_zone; // NULL: UTC
+    bool closed;             // now
     // Durable:
     struct hf_uuid incarnation, bound; // bound: the database, nil before first contact
     char database[48];                 // its UUID as Odoo writes it, since contact
     uint64_t taken_lsn, next_batch, next_dead;
+    uint64_t born_lsn;           // records up to it are older than the incarnation
+    uint32_t foreign_upto;       // Odoo's documents up to this id are known, whosever they are
+    struct flush_moved moved;    // a file of its own
     struct flush_batch *batches; // FLUSH_BATCHES_MAX, by number
     uint32_t batch_count;
     struct flush_dead *dead;
@@ -175,7 +187,11 @@ struct flush {
     bool must_save; // memory is ahead of the disk: nothing may be sent or acknowledged
     bool stale;     // the disk names batches that are done: harmless, to be saved some time
     uint64_t saved_taken;
+    uint64_t moved_at_ms; // the next change not before
     bool contacted;
+    bool guarded;                              // this process has looked for others
+    uint32_t guard_id, guard_from, guard_next; // Odoo's ids: newest of ours; nobody was before
+    uint64_t guard_ms;
     uint64_t contact_at_ms;
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
@@ -203,6 +219,8 @@ void window_clear(struct flush_window *w);
 // Whether a record of `lines` lines that move `total` in all is sure to fit.
 bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total);
 void window_add(struct flush_window *w, const struct flush_line *l);
+// The line of this cell, kind and day ends here: Odoo has what comes next already.
+void window_seal(struct flush_window *w, const struct flush_line *l);
 // As a line of its own: nothing is ever netted with it.
 void window_add_alone(struct flush_window *w, const struct flush_line *l);
 
@@ -217,6 +235,10 @@ enum hf_status outbox_find_after(struct flush *f, struct hf_uuid op_id, uint64_t
                                  bool *found);
 struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_ms);
 struct hf_uuid flush_discard_op_id(const struct flush *f, uint64_t letter, uint64_t now_ms);
+// Of the observer's acknowledgements, in mode external; whatever the incarnation.
+struct hf_uuid flush_settle_op_id(struct core *c, uint64_t serial, uint64_t now_ms);
+// Of a change after a move, in the new incarnation.
+struct hf_uuid flush_moved_op_id(const struct flush *f, uint32_t serial, uint64_t now_ms);
 // What Odoo must hear of a record's line. False: nothing.
 bool outbox_movement(const struct core_record_line *l, const struct core_record_parts *p,
                      struct flush_line *out);
@@ -224,12 +246,17 @@ bool outbox_movement(const struct core_record_line *l, const struct core_record_
 // ------------------------------------------------------------------- batch.c
 // "HF/<engine>/<incarnation>/<shard>/<batch>"
 void batch_name(const struct flush *f, uint64_t number, char name[FLUSH_NAME_BYTES]);
+// The folder's line, its copies and restores included: of other folders' LSNs nothing follows.
+uint32_t batch_line_of(const struct flush *f);
 void batch_origin(const struct flush *f, const struct flush_batch *b,
                   char origin[FLUSH_NAME_BYTES]);
 uint64_t batch_hash(const struct flush_batch *b);
 // Closes the window: batches and dead letters, to be saved. HF_AGAIN: not now.
 enum hf_status window_close(struct flush *f, uint64_t now_ms);
 void batch_remove(struct flush *f, struct flush_batch *b);
+// Ends a batch that was never sent; the lines of which apart[i] holds and the others go on in two
+// new ones. False: no room.
+bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart);
 // Ends a doomed batch: halves, or dead letters. False: no room.
 bool batch_give_up(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 
@@ -256,6 +283,27 @@ bool flush_recovers(const struct flush *f);
 void recover_announce(struct flush *f, uint64_t now_ms);
 // Begins anew, when it is time. HF_OK: done; HF_AGAIN: not yet; else final.
 enum hf_status recover_step(struct flush *f, uint64_t now_ms);
+
+// ------------------------------------------------------------------- moved.c, learn.c
+enum hf_status moved_load(struct flush *f, char why[200]);
+enum hf_status moved_save(struct flush *f, uint64_t now_ms); // HF_AGAIN: no room now
+void moved_fini(struct flush *f);
+// Whether it is one of the changes that follow from a move.
+bool moved_appends(const struct flush *f, struct hf_uuid op_id);
+// Whether Odoo has this movement from the folder's former life.
+bool moved_covers(const struct flush *f, const struct flush_line *l);
+// The line among `count` sorted ones, `stride` apart, that has it; UINT32_MAX: none.
+uint32_t moved_find(const struct flush_posted *posted, size_t stride, uint32_t count,
+                    const struct flush_line *l);
+// SETTLING, when no batch is open: reads Odoo. HF_AGAIN: not now.
+enum hf_status moved_learn(struct flush *f, uint64_t now_ms);
+// The new incarnation, in memory; to be saved.
+void moved_turn(struct flush *f);
+// LEARNED: makes the changes. HF_AGAIN: nothing to do.
+enum hf_status moved_step(struct flush *f, struct core_worker *w, uint64_t now_ms);
+// Whether nobody else posts as this engine, and the folder is no older than its documents. False:
+// the flusher is held.
+bool guard_check(struct flush *f, uint64_t now_ms);
 
 // ------------------------------------------------------------------- contact.c
 // A call of the flusher's own thread, counted.
@@ -289,6 +337,9 @@ void pace_fini(struct flush *f);
 // The batch to work on: due, and Odoo may be called for it. *wait: there is one that will be, so
 // that the window goes on netting meanwhile.
 struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool *wait);
+// Divides a batch that was never sent and waits for one that keeps failing, for some of its
+// products only: the others' lines become a batch of their own. True: it did, to be saved.
+bool pace_divide(struct flush *f);
 // Makes the batch's call, or hands it to a poster.
 enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // Answers that posters have brought. HF_AGAIN: none.

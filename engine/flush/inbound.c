@@ -10,15 +10,18 @@
 #include "base/atomics.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "flush/flush_internal.h"
 #include "flush/records.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define ASK_MS 10000
+#define ASK_MS       10000
+#define KEPT_AT_ONCE 64
 
 static void count(uint64_t *metric, uint64_t by)
 {
@@ -67,7 +70,10 @@ void inbound_close(struct inbound *in)
     free(in->lines);
     free(in->intents);
     free(in->demand);
+    free(in->demand_fraction);
     free(in->fresh);
+    free(in->kept);
+    settle_fini(in);
     free(in);
 }
 
@@ -131,42 +137,109 @@ static enum hf_status demand_visit(void *ctx, const json_t *row)
     struct inbound *in = ctx;
     uint8_t scale = 0, unused = 0;
     int64_t q;
+    double fraction;
     uint32_t from = cell_at(in, row, "location_id", &scale);
     if (from >= in->demand_cells || from == cell_at(in, row, "location_dest_id", &unused))
         return HF_OK;
-    q = 0;
-    (void)mirror_quantity(json_object_get(row, "product_qty"), scale, &q);
-    if (q > 0 && in->demand[from] <= HF_QUANTITY_MAX - q)
+    if (!mirror_quantity(json_object_get(row, "product_qty"), scale, &q, &fraction))
+        return HF_OK;
+    if (settle_external(in, id_of(row, "location_id")))
+        q = settle_demand(in, json_string_value(json_object_get(row, "origin")), from, q);
+    if (q >= 0 && in->demand[from] <= HF_QUANTITY_MAX - q - 1) {
         in->demand[from] += q;
+        in->demand_fraction[from] += fraction;
+    }
     return HF_OK;
+}
+
+// What is asked for in part is not for sale as a whole.
+static void demand_round_up(struct inbound *in)
+{
+    for (uint32_t i = 0; i < in->demand_cells; i++) {
+        int64_t more = (int64_t)ceil(in->demand_fraction[i] - 1e-3);
+        if (more > 0 && in->demand[i] <= HF_QUANTITY_MAX - more)
+            in->demand[i] += more;
+    }
 }
 
 static enum hf_status demand_read(struct inbound *in)
 {
     uint32_t cells = core_cell_count(in->options.core);
     free(in->demand);
+    free(in->demand_fraction);
     in->demand = calloc(cells + 1, sizeof *in->demand);
-    in->demand_cells = in->demand ? cells : 0;
-    if (!in->demand)
+    in->demand_fraction = calloc(cells + 1, sizeof *in->demand_fraction);
+    in->demand_cells = in->demand && in->demand_fraction ? cells : 0;
+    if (!in->demand || !in->demand_fraction)
         return HF_AGAIN;
-    return mirror_pages(
+    enum hf_status s = mirror_pages(
         in->options.mirror, "stock.move",
         json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
                   "partially_available", "assigned", "location_id", "in",
                   mirror_inside(in->options.mirror), not_ours(in)),
-        json_pack("[s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty"),
+        json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty",
+                  "origin"),
         demand_visit, in);
+    if (s == HF_OK)
+        demand_round_up(in);
+    return s;
+}
+
+static bool fresh_add(struct inbound *in, const struct inbound_line *l)
+{
+    if (in->fresh_count == in->fresh_room) {
+        uint32_t room = in->fresh_room ? 2 * in->fresh_room : 256;
+        struct inbound_line *more = realloc(in->fresh, room * sizeof *more);
+        if (!more)
+            return false;
+        in->fresh = more;
+        in->fresh_room = room;
+    }
+    in->fresh[in->fresh_count++] = *l;
+    return true;
+}
+
+// What was sold under the line's reference stands in `settled` until it is settled. A line that
+// needs nothing keeps what it has.
+static void line_refer(struct inbound *in, struct inbound_line *l, const char *reference)
+{
+    const struct inbound_line *old = inbound_find(in, l->id);
+    l->ref = settle_ref(reference);
+    if (!l->ref)
+        return;
+    bool whole = old && old->ref == l->ref && old->taken == l->taken && old->settled == l->taken;
+    l->settled = whole ? INT64_MAX / 2 : settle_sold(in, l->ref, reference, l->from);
+    if (!whole)
+        settle_keep(in, l->id, reference);
+}
+
+// What went is rounded up and what came down: never for sale what is not there. The rest shows in
+// reconciliation. The amounts are remembered as they were applied.
+static void line_quantity(struct inbound *in, const json_t *q, struct inbound_line *l,
+                          const uint8_t scales[2])
+{
+    int64_t whole;
+    double fraction, part = 0;
+    bool read = true;
+    if (l->from != MIRROR_NONE && (read = mirror_quantity(q, scales[0], &whole, &fraction))) {
+        l->taken = whole + (fraction > 0);
+        part = fraction;
+    }
+    if (l->to != MIRROR_NONE && (read &= mirror_quantity(q, scales[1], &whole, &fraction))) {
+        l->given = whole;
+        part = fraction > part ? fraction : part;
+    }
+    count(&in->metrics.fractions, (part > 0 || !read) && !inbound_find(in, l->id));
 }
 
 static enum hf_status line_visit(void *ctx, const json_t *row)
 {
     struct inbound *in = ctx;
-    uint8_t from_scale = 0, to_scale = 0;
+    uint8_t scales[2] = {0};
     struct inbound_line l = {.id = id_of(row, "id"),
-                             .from = cell_at(in, row, "location_id", &from_scale),
-                             .to = cell_at(in, row, "location_dest_id", &to_scale),
+                             .from = cell_at(in, row, "location_id", &scales[0]),
+                             .to = cell_at(in, row, "location_dest_id", &scales[1]),
                              .write_ms = date_ms(json_object_get(row, "write_date"))};
-    const json_t *q = json_object_get(row, "quantity_product_uom");
     uint64_t done_ms = date_ms(json_object_get(row, "date"));
     if (l.write_ms > in->seen_ms)
         in->seen_ms = l.write_ms;
@@ -179,20 +252,12 @@ static enum hf_status line_visit(void *ctx, const json_t *row)
             count(&in->metrics.late_edits, 1);
         return HF_OK; // it was known when this began
     }
-    if (in->fresh_count == in->fresh_room) {
-        uint32_t room = in->fresh_room ? 2 * in->fresh_room : 256;
-        struct inbound_line *more = realloc(in->fresh, room * sizeof *more);
-        if (!more)
-            return HF_AGAIN;
-        in->fresh = more;
-        in->fresh_room = room;
-    }
-    if (l.from != MIRROR_NONE)
-        (void)mirror_quantity(q, from_scale, &l.taken);
-    if (l.to != MIRROR_NONE)
-        (void)mirror_quantity(q, to_scale, &l.given);
-    in->fresh[in->fresh_count++] = l;
-    return HF_OK;
+    line_quantity(in, json_object_get(row, "quantity_product_uom"), &l, scales);
+    const char *origin = json_string_value(json_object_get(row, "origin"));
+    if (l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
+        settle_external(in, id_of(row, "location_id")))
+        line_refer(in, &l, origin);
+    return fresh_add(in, &l) ? HF_OK : HF_AGAIN;
 }
 
 static enum hf_status lines_read(struct inbound *in)
@@ -208,16 +273,20 @@ static enum hf_status lines_read(struct inbound *in)
                                   "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
                                   mirror_inside(in->options.mirror), "location_dest_id", "in",
                                   mirror_inside(in->options.mirror)),
-                        json_pack("[s,s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
-                                  "quantity_product_uom", "write_date", "date"),
+                        json_pack("[s,s,s,s,s,s,s]", "product_id", "location_id",
+                                  "location_dest_id", "quantity_product_uom", "write_date", "date",
+                                  "origin"),
                         line_visit, in);
 }
 
 // ------------------------------------------------------------------------------- intending
 
-static struct hf_uuid operation_id(const struct inbound_intent *k, uint64_t now_ms)
+static struct hf_uuid operation_id(const struct inbound *in, const struct inbound_intent *k,
+                                   uint64_t now_ms)
 {
     uint64_t body[] = {k->line, k->handle, (uint64_t)k->delta, now_ms};
+    if (k->line & INBOUND_SETTLES)
+        return flush_settle_op_id(in->options.core, hf_hash(body, sizeof body, 1), now_ms);
     return hf_uuid_v7(now_ms, hf_hash(body, sizeof body, 1), hf_hash(body, sizeof body, 2));
 }
 
@@ -236,21 +305,32 @@ static bool intent_add(struct inbound *in, uint32_t line, uint32_t handle, int64
     }
     struct inbound_intent *k = &in->intents[in->intent_count++];
     *k = (struct inbound_intent){.handle = handle, .line = line, .delta = delta};
-    k->op_id = operation_id(k, now_ms);
+    k->op_id = operation_id(in, k, now_ms);
     return true;
 }
 
-static bool line_differs(struct inbound *in, const struct inbound_line *l, uint64_t now_ms)
+// A line takes `settled` by an acknowledgement, the rest of on hand.
+static bool taking_add(struct inbound *in, uint32_t line, uint32_t handle, int64_t taken,
+                       int64_t settled, uint64_t now_ms)
+{
+    return intent_add(in, line | INBOUND_SETTLES, handle, settled, now_ms) &&
+           intent_add(in, line, handle, settled - taken, now_ms);
+}
+
+static bool line_differs(struct inbound *in, struct inbound_line *l, uint64_t now_ms)
 {
     static const struct inbound_line none = {.from = MIRROR_NONE, .to = MIRROR_NONE};
     const struct inbound_line *old = inbound_find(in, l->id);
     old = old ? old : &none;
     bool ok = true;
+    if (l->ref)
+        settle_line(in, l, old);
     if (old->from != l->from)
-        ok = intent_add(in, l->id, old->from, old->taken, now_ms) &&
-             intent_add(in, l->id, l->from, -l->taken, now_ms);
+        ok = taking_add(in, l->id, old->from, -old->taken, -old->settled, now_ms) &&
+             taking_add(in, l->id, l->from, l->taken, l->settled, now_ms);
     else
-        ok = intent_add(in, l->id, l->from, old->taken - l->taken, now_ms);
+        ok = taking_add(in, l->id, l->from, l->taken - old->taken, l->settled - old->settled,
+                        now_ms);
     if (old->to != l->to)
         return ok && intent_add(in, l->id, old->to, -old->given, now_ms) &&
                intent_add(in, l->id, l->to, l->given, now_ms);
@@ -334,7 +414,11 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
     }
     if (found)
         return HF_OK;
-    core_change(w, now_ms, &ch, &a);
+    const struct core_line line = {k->handle, 0, k->delta};
+    if (k->line & INBOUND_SETTLES)
+        core_acknowledge(w, now_ms, k->op_id, &line, 1, &a);
+    else
+        core_change(w, now_ms, &ch, &a);
     switch (a.outcome) {
     case CORE_OUT_DONE:
         in->ticket = a.ticket > in->ticket ? a.ticket : in->ticket;
@@ -344,7 +428,7 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
         return HF_AGAIN;
     case CORE_OUT_ID_TOO_OLD: // not appended: the same under an id of today, durable first
         old = k->op_id;
-        k->op_id = operation_id(k, now_ms);
+        k->op_id = operation_id(in, k, now_ms);
         if (inbound_save(in, now_ms) != HF_OK)
             k->op_id = old;
         return HF_AGAIN;
@@ -376,7 +460,7 @@ static enum hf_status demand_set(struct inbound *in, struct core_worker *w, uint
         struct inbound_intent id = {.handle = i, .delta = in->demand[i]};
         if (core_cell_read(in->options.core, i, &cell) != HF_OK || cell.external == in->demand[i])
             continue;
-        struct core_change ch = {.op_id = operation_id(&id, now_ms),
+        struct core_change ch = {.op_id = operation_id(in, &id, now_ms),
                                  .handle = i,
                                  .setting = CORE_SET_EXTERNAL,
                                  .value = in->demand[i],
@@ -418,13 +502,15 @@ static enum hf_status refresh(struct inbound *in, uint64_t now_ms)
 static enum hf_status reload(struct inbound *in, uint64_t watermark_ms, uint64_t now_ms)
 {
     char why[200];
-    in->line_count = in->intent_count = in->intents_done = 0;
+    in->line_count = in->intent_count = in->intents_done = in->kept_count = 0;
     in->watermark_ms = watermark_ms;
     in->found = false;
     free(in->lines);
     free(in->intents);
+    free(in->kept);
     in->lines = NULL;
     in->intents = NULL;
+    in->kept = NULL;
     in->line_room = in->intent_room = 0;
     enum hf_status s = inbound_load(in, why);
     if (s == HF_OK)
@@ -443,11 +529,36 @@ static enum hf_status reload(struct inbound *in, uint64_t watermark_ms, uint64_t
     return s == HF_OK || s == HF_NOT_FOUND ? HF_AGAIN : fail(in, s, why);
 }
 
+// Lines whose commit may have come meanwhile, some of them.
+static bool kept_try(struct inbound *in)
+{
+    uint32_t n = in->kept_count < KEPT_AT_ONCE ? in->kept_count : KEPT_AT_ONCE;
+    if (n == 0)
+        return true;
+    if (in->fresh_count)
+        qsort(in->fresh, in->fresh_count, sizeof *in->fresh, line_order);
+    uint32_t read = in->fresh_count;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct inbound_kept *k = &in->kept[in->kept_at++ % in->kept_count];
+        const struct inbound_line *have = inbound_find(in, k->line);
+        struct inbound_line l = {.id = k->line};
+        if (!have || !have->ref || (read && bsearch(&l, in->fresh, read, sizeof l, line_order)))
+            continue;
+        l = *have;
+        l.settled = settle_sold(in, l.ref, k->reference, l.from);
+        if (l.settled > have->settled && !fresh_add(in, &l))
+            return false;
+    }
+    return true;
+}
+
 static enum hf_status intend(struct inbound *in, uint64_t now_ms)
 {
     uint64_t watermark_ms = in->watermark_ms;
     bool ok = true;
-    // The first time, what was done a moment ago is taken as known.
+    // The first time, what was done a moment ago is taken as known, but may be of an order to come.
+    for (uint32_t i = 0; in->baseline && i < in->fresh_count; i++)
+        in->fresh[i].settled = 0;
     for (uint32_t i = 0; ok && !in->baseline && i < in->fresh_count; i++)
         ok = line_differs(in, &in->fresh[i], now_ms);
     if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline)
@@ -473,10 +584,14 @@ static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t n
     enum hf_status s = intents_apply(in, w, now_ms);
     if (s == HF_OK)
         s = refresh(in, now_ms);
+    if (s == HF_OK && !settle_begin(in))
+        s = HF_AGAIN;
     if (s == HF_OK)
         s = demand_read(in);
     if (s == HF_OK)
         s = lines_read(in);
+    if (s == HF_OK && in->settle && (!settle_begin(in) || !kept_try(in)))
+        s = HF_AGAIN; // demand was counted in the sums
     if (s == HF_OK)
         s = intend(in, now_ms);
     if (s == HF_OK)
@@ -489,6 +604,7 @@ static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t n
 
 enum hf_status inbound_poll(struct inbound *in, struct core_worker *w, uint64_t now_ms)
 {
+    in->worker = w;
     enum hf_status s = in->failed != HF_OK ? in->failed
                        : in->again         ? reload(in, in->watermark_ms, now_ms)
                                            : HF_OK;

@@ -6,6 +6,7 @@
 // Demand is read before the moves and set after they are applied, so nothing is for sale for a
 // moment that is sold. A done move line is applied once: by its id, with the quantity that was
 // applied, so an edited line brings its difference. Our own documents are left out by the query.
+// Where an order in Odoo ships what was sold (mode external), its moves settle that: settle.c.
 //
 // One thread owns it, with its own connection to Odoo; calls block.
 #ifndef HOLDFAST_FLUSH_INBOUND_H
@@ -45,6 +46,8 @@ enum hf_status inbound_poll(struct inbound *in, struct core_worker *w, uint64_t 
     X(polls_failed, "polls without an answer")                                                     \
     X(lines, "move lines of others applied to on hand")                                            \
     X(unknown, "move lines of a product or location that has no cell here")                        \
+    X(fractions, "move lines of others that are no whole number of smallest units: what went was " \
+                 "rounded up, what came down; see reconciliation")                                 \
     X(late_edits, "edits of lines older than what is remembered: see reconciliation")              \
     X(demand_changes, "times that a cell's external demand was set")
 struct inbound_metrics {

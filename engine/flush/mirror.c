@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define PAGE_ROWS 2000
+#define DUST      1e-3 // of a smallest unit: Odoo's doubles carry that of their sums
 
 static uint32_t id_of(const json_t *row, const char *field)
 {
@@ -18,7 +19,9 @@ enum hf_status mirror_init(struct mirror *m, struct core *core, struct http *htt
 {
     *m = (struct mirror){
         .core = core, .locations = o->locations, .location_count = o->location_count};
-    return odoo_init(&m->odoo, http, o->database, o->key, o->timeout_ms) ? HF_OK : HF_NO_MEMORY;
+    bool ready = odoo_init(&m->odoo, http, o->database, o->key, o->timeout_ms);
+    odoo_login_set(&m->odoo, o->login ? o->login : "");
+    return ready ? HF_OK : HF_NO_MEMORY;
 }
 
 void mirror_fini(struct mirror *m)
@@ -270,16 +273,17 @@ uint32_t mirror_cell(const struct mirror *m, uint32_t product, uint32_t location
                : MIRROR_NONE;
 }
 
-bool mirror_quantity(const json_t *v, uint8_t scale, int64_t *out)
+bool mirror_quantity(const json_t *v, uint8_t scale, int64_t *whole, double *fraction)
 {
     double q = json_number_value(v);
     for (uint8_t i = 0; i < scale; i++)
         q *= 10;
-    double whole = nearbyint(q);
-    if (!json_is_number(v) || !(fabs(whole) <= (double)HF_QUANTITY_MAX))
+    double below = floor(q + DUST);
+    if (!json_is_number(v) || !(fabs(below) <= (double)HF_QUANTITY_MAX))
         return false;
-    *out = (int64_t)whole;
-    return fabs(q - whole) < 1e-3; // Odoo's doubles carry the dust of their sums
+    *whole = (int64_t)below;
+    *fraction = q - below > DUST ? q - below : 0;
+    return true;
 }
 
 json_t *mirror_inside(const struct mirror *m)
@@ -294,32 +298,47 @@ json_t *mirror_inside(const struct mirror *m)
 
 struct summing {
     struct mirror *m;
-    int64_t *sums;
-    bool *seen;
-    uint32_t cells, *odd;
+    const struct mirror_sums *out;
+    uint32_t unread;
 };
 
 static enum hf_status quant_visit(void *ctx, const json_t *row)
 {
     struct summing *k = ctx;
+    const struct mirror_sums *o = k->out;
     struct core_cell cell;
-    int64_t q;
-    uint32_t handle = mirror_cell(k->m, id_of(row, "product_id"), id_of(row, "location_id"));
-    if (handle >= k->cells || core_cell_read(k->m->core, handle, &cell) != HF_OK)
+    int64_t whole;
+    double fraction;
+    uint32_t h = mirror_cell(k->m, id_of(row, "product_id"), id_of(row, "location_id"));
+    if (h >= o->cells || core_cell_read(k->m->core, h, &cell) != HF_OK)
         return HF_OK;
-    q = 0;
-    if (!mirror_quantity(json_object_get(row, "quantity"), cell.scale, &q))
-        ++*k->odd;
-    k->sums[handle] += q;
-    k->seen[handle] = true;
+    o->seen[h] = true;
+    if (!mirror_quantity(json_object_get(row, "quantity"), cell.scale, &whole, &fraction)) {
+        k->unread++;
+        return HF_OK;
+    }
+    o->whole[h] += whole;
+    o->fraction[h] += fraction;
     return HF_OK;
 }
 
-enum hf_status mirror_quants(struct mirror *m, int64_t *sums, bool *seen, uint32_t cells,
-                             uint32_t *odd)
+enum hf_status mirror_quants(struct mirror *m, const struct mirror_sums *out, uint32_t *odd)
 {
-    struct summing k = {m, sums, seen, cells, odd};
-    return mirror_pages(
+    struct summing k = {m, out, 0};
+    for (uint32_t i = 0; i < out->cells; i++) {
+        out->whole[i] = 0;
+        out->fraction[i] = 0;
+        out->seen[i] = false;
+    }
+    enum hf_status s = mirror_pages(
         m, "stock.quant", json_pack("[[s,s,o]]", "location_id", "in", mirror_inside(m)),
         json_pack("[s,s,s]", "product_id", "location_id", "quantity"), quant_visit, &k);
+    *odd = k.unread;
+    for (uint32_t i = 0; i < out->cells; i++) {
+        double carried = floor(out->fraction[i] + DUST), rest = out->fraction[i] - carried;
+        out->whole[i] += (int64_t)carried;
+        out->fraction[i] = rest > DUST ? rest : 0;
+        *odd += out->fraction[i] > 0;
+    }
+    return s;
 }

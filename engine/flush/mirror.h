@@ -47,8 +47,10 @@ uint32_t mirror_place(const struct mirror *m, uint32_t location); // MIRROR_NONE
 const struct mirror_product *mirror_product(const struct mirror *m, uint32_t id); // NULL: unknown
 const char *mirror_sku(const struct mirror *m, const struct mirror_product *p);
 
-// In the cell's smallest units. False: it does not fit, or is no whole number of them.
-bool mirror_quantity(const json_t *v, uint8_t scale, int64_t *out);
+// In the cell's smallest units: the whole ones below it, and the fraction above them, 0 .. 1.
+// False: no number, or it does not fit. Who sells takes the whole ones, so that nothing is sold
+// which is not there.
+bool mirror_quantity(const json_t *v, uint8_t scale, int64_t *whole, double *fraction);
 
 // One page after another, by id, of a model; `domain` is taken. HF_AGAIN as above; what visit
 // answers other than HF_OK ends it.
@@ -56,10 +58,15 @@ typedef enum hf_status (*mirror_visit)(void *ctx, const json_t *row);
 enum hf_status mirror_pages(struct mirror *m, const char *model, json_t *domain, json_t *fields,
                             mirror_visit visit, void *ctx);
 
-// Adds every quant inside, in the cell's smallest units, to sums[handle]; marks seen[handle]. Both
-// have `cells` entries. `odd` counts quantities that are no whole number of smallest units.
-enum hf_status mirror_quants(struct mirror *m, int64_t *sums, bool *seen, uint32_t cells,
-                             uint32_t *odd);
+struct mirror_sums {  // by handle, `cells` entries each
+    int64_t *whole;   // smallest units
+    double *fraction; // of one, above them: 0 .. 1
+    bool *seen;       // there is a quant
+    uint32_t cells;
+};
+// Sums up every quant inside. `odd` counts cells whose sum is no whole number of smallest units,
+// and quants that could not be read.
+enum hf_status mirror_quants(struct mirror *m, const struct mirror_sums *out, uint32_t *odd);
 json_t *mirror_inside(const struct mirror *m); // the ids of all locations inside; the caller's
 
 #endif

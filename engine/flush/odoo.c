@@ -1,4 +1,4 @@
-#include "flush/odoo.h"
+#include "flush/odoo_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static bool named(const char *name, const char *const *names)
     return *names != NULL;
 }
 
-static enum odoo_class class_of(int status, const char *name)
+enum odoo_class odoo_class_of(int status, const char *name)
 {
     static const char *const key[] = {"werkzeug.exceptions.Unauthorized",
                                       "odoo.exceptions.AccessDenied", NULL};
@@ -39,8 +39,7 @@ static enum odoo_class class_of(int status, const char *name)
     return ODOO_RETRY; // serialization failures, lost connections, and what is not known
 }
 
-// Words for logs and dead letters: printable, without quotes.
-static void words_set(struct odoo_answer *a, const char *head, const char *text)
+void odoo_words_set(struct odoo_answer *a, const char *head, const char *text)
 {
     snprintf(a->words, sizeof a->words, "%.50s%s%.64s", head, *text ? ": " : "", text);
     for (char *c = a->words; *c; c++)
@@ -48,13 +47,18 @@ static void words_set(struct odoo_answer *a, const char *head, const char *text)
             *c = ' ';
 }
 
-static void answer_read(const struct http_answer *h, struct odoo_answer *a)
+static void answer_read(const struct odoo *o, const struct http_answer *h, struct odoo_answer *a)
 {
     char status[16];
     snprintf(status, sizeof status, "HTTP %d", h->status);
     a->status = h->status;
     bool json = strncmp(h->content_type, "application/json", 16) == 0;
     json_t *body = json ? json_loadb(h->body, h->body_bytes, JSON_DECODE_ANY, NULL) : NULL;
+    if (h->status == 200 && body && o->login[0]) {
+        odoo_rpc_read(body, a);
+        json_decref(body);
+        return;
+    }
     if (h->status == 200 && body) {
         a->class = ODOO_OK;
         a->result = body;
@@ -63,9 +67,37 @@ static void answer_read(const struct http_answer *h, struct odoo_answer *a)
     const char *name = json_string_value(json_object_get(body, "name"));
     const char *message = json_string_value(json_object_get(body, "message"));
     // A page of a proxy, or of an Odoo without its database, tells nothing of the call.
-    a->class = name ? class_of(h->status, name) : ODOO_RETRY;
-    words_set(a, name ? name : status, message ? message : "");
+    a->class = name ? odoo_class_of(h->status, name) : ODOO_RETRY;
+    odoo_words_set(a, name ? name : status, message ? message : "");
     json_decref(body);
+}
+
+void odoo_post(struct odoo *o, const char *path, json_t *whole, struct odoo_answer *a)
+{
+    *a = (struct odoo_answer){.class = ODOO_RETRY};
+    char *body = whole ? json_dumps(whole, JSON_COMPACT) : NULL;
+    json_decref(whole);
+    if (!body) {
+        odoo_words_set(a, "no memory", "");
+        return;
+    }
+    struct http_request r = {
+        .path = path,
+        .headers = {"Content-Type: application/json", o->database_header, o->key_header},
+        .body = body,
+        .body_bytes = strlen(body),
+        .timeout_ms = o->timeout_ms,
+    };
+    if (o->login[0]) // the key is inside
+        r.headers[1] = r.headers[2] = NULL;
+    struct http_answer h = {.body = o->body, .body_capacity = ODOO_ANSWER_BYTES};
+    enum http_outcome outcome = http_call(o->http, &r, &h);
+    if (outcome == HTTP_ANSWERED)
+        answer_read(o, &h, a);
+    else
+        odoo_words_set(a, http_outcome_name(outcome), h.why);
+    explicit_bzero(body, r.body_bytes);
+    free(body);
 }
 
 void odoo_ask(struct odoo *o, const char *model, const char *method, json_t *args,
@@ -73,27 +105,10 @@ void odoo_ask(struct odoo *o, const char *model, const char *method, json_t *arg
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "/json/2/%s/%s", model, method);
-    *a = (struct odoo_answer){.class = ODOO_RETRY};
-    char *body = args ? json_dumps(args, JSON_COMPACT) : NULL;
-    json_decref(args);
-    if (!body) {
-        words_set(a, "no memory", "");
-        return;
-    }
-    struct http_request r = {
-        .path = path,
-        .headers = {o->key_header, o->database_header, "Content-Type: application/json"},
-        .body = body,
-        .body_bytes = strlen(body),
-        .timeout_ms = o->timeout_ms,
-    };
-    struct http_answer h = {.body = o->body, .body_capacity = ODOO_ANSWER_BYTES};
-    enum http_outcome outcome = http_call(o->http, &r, &h);
-    if (outcome == HTTP_ANSWERED)
-        answer_read(&h, a);
+    if (o->login[0])
+        odoo_rpc_ask(o, model, method, args, a);
     else
-        words_set(a, http_outcome_name(outcome), h.why);
-    free(body);
+        odoo_post(o, path, args, a);
 }
 
 bool odoo_init(struct odoo *o, struct http *http, const char *database, const char *key,
@@ -111,6 +126,12 @@ void odoo_fini(struct odoo *o)
     free(o->body);
     o->body = NULL;
     explicit_bzero(o->key_header, sizeof o->key_header);
+}
+
+void odoo_login_set(struct odoo *o, const char *login)
+{
+    snprintf(o->login, sizeof o->login, "%s", login);
+    o->uid = 0;
 }
 
 void odoo_key_set(struct odoo *o, const char *key)

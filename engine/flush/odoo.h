@@ -1,5 +1,6 @@
-// A client of Odoo's JSON-2 API: one call at a time, and what kind of answer it was. Errors are
-// told apart by HTTP status and exception name, never by their text, which is translated.
+// A client of Odoo's JSON-2 API, or, with a login, of the JSON-RPC of Odoo 18 and before: one call
+// at a time, and what kind of answer it was. Errors are told apart by HTTP status and exception
+// name, never by their text, which is translated.
 //
 // One thread at a time; calls block. The key is kept here and never told.
 #ifndef HOLDFAST_FLUSH_ODOO_H
@@ -14,6 +15,7 @@
 
 #define ODOO_DATABASE_BYTES_MAX 63
 #define ODOO_KEY_BYTES_MAX      255
+#define ODOO_LOGIN_BYTES_MAX    127
 #define ODOO_WORDS_BYTES        120
 #define ODOO_ANSWER_BYTES       (8u << 20)
 
@@ -37,7 +39,11 @@ struct odoo_answer {
 struct odoo {
     struct http *http; // borrowed
     char database_header[ODOO_DATABASE_BYTES_MAX + 20], key_header[ODOO_KEY_BYTES_MAX + 30];
-    char *body; // ODOO_ANSWER_BYTES
+    char login[ODOO_LOGIN_BYTES_MAX + 1]; // of the key's user, for JSON-RPC; empty: JSON-2
+    uint32_t uid;                         // JSON-RPC: the user's number; 0: not asked for yet
+    uint64_t uid_key;                     // hash of the key that it was asked for with
+    uint32_t version;                     // JSON-RPC: Odoo's, such as 18; 0: not known
+    char *body;                           // ODOO_ANSWER_BYTES
     uint32_t timeout_ms;
 };
 
@@ -45,6 +51,8 @@ struct odoo {
 bool odoo_init(struct odoo *o, struct http *http, const char *database, const char *key,
                uint32_t timeout_ms) HF_CHECKED;
 void odoo_fini(struct odoo *o);
+// JSON-RPC from now on, as this user; empty: JSON-2.
+void odoo_login_set(struct odoo *o, const char *login);
 void odoo_key_set(struct odoo *o, const char *key);
 
 // Adds to a list, or sets in an object; what is given is taken. NULL, and the whole is gone, when
@@ -52,7 +60,8 @@ void odoo_key_set(struct odoo *o, const char *key);
 // with NULL arguments fails as one that may be tried again.
 json_t *odoo_append(json_t *list, json_t *item);
 json_t *odoo_put(json_t *object, const char *key, json_t *value);
-// POST /json/2/<model>/<method>. Takes args; NULL stands for no memory.
+// A method of a model, with its arguments by name as in JSON-2 ("ids", "vals_list"). Takes args;
+// NULL stands for no memory.
 void odoo_ask(struct odoo *o, const char *model, const char *method, json_t *args,
               struct odoo_answer *a);
 // search_read's arguments, with load: null. Takes both.

@@ -25,17 +25,29 @@ struct reading {
 
 #define OP_BATCH_BITS 40
 #define OP_DISCARD    (UINT64_C(1) << (OP_BATCH_BITS - 1)) // of a dead letter, not of a batch
+#define OP_MOVED      (UINT64_C(1) << (OP_BATCH_BITS - 2)) // of what was learned after a move
 
-static uint64_t incarnation_tag(const struct flush *f)
+static struct hf_uuid op_id_of(struct hf_uuid incarnation, uint64_t batch, uint64_t now_ms)
 {
-    return hf_hash_uuid(&f->incarnation);
+    uint64_t tag = hf_hash_uuid(&incarnation), low = batch & ((UINT64_C(1) << OP_BATCH_BITS) - 1);
+    uint64_t middle = (tag >> 12 & 0x3fffff) << OP_BATCH_BITS;
+    return hf_uuid_v7(now_ms, tag & 0xfff, (middle | low) << 2);
 }
 
 struct hf_uuid flush_op_id(const struct flush *f, uint64_t batch, uint64_t now_ms)
 {
-    uint64_t tag = incarnation_tag(f), low = batch & ((UINT64_C(1) << OP_BATCH_BITS) - 1);
-    uint64_t middle = (tag >> 12 & 0x3fffff) << OP_BATCH_BITS;
-    return hf_uuid_v7(now_ms, tag & 0xfff, (middle | low) << 2);
+    return op_id_of(f->incarnation, batch, now_ms);
+}
+
+struct hf_uuid flush_settle_op_id(struct core *c, uint64_t serial, uint64_t now_ms)
+{
+    uint64_t low = serial & ((UINT64_C(1) << OP_BATCH_BITS) - 1);
+    return op_id_of(journal_engine_id(core_journal(c)), low, now_ms);
+}
+
+struct hf_uuid flush_moved_op_id(const struct flush *f, uint32_t serial, uint64_t now_ms)
+{
+    return op_id_of(f->moved.fresh, serial | OP_MOVED, now_ms);
 }
 
 struct hf_uuid flush_discard_op_id(const struct flush *f, uint64_t letter, uint64_t now_ms)
@@ -50,13 +62,22 @@ static bool op_id_mine(const struct flush *f, struct hf_uuid id, uint64_t *batch
     return hf_uuid_equal(id, flush_op_id(f, *batch, hf_uuid_ms(id)));
 }
 
-static enum hf_status acknowledgement_check(struct flush *f, struct hf_uuid id)
+static enum hf_status acknowledgement_check(struct flush *f, struct hf_uuid id, uint64_t lsn)
 {
     uint64_t batch;
+    if (f->moved.phase == FLUSH_LEARNED && lsn <= f->moved.settled_lsn)
+        return HF_OK; // of the former incarnation, and known
+    if (moved_appends(f, id))
+        return HF_OK; // an earlier move's, too
+    if (!op_id_mine(f, id, &batch) &&
+        hf_uuid_equal(id, flush_settle_op_id(f->options.core, batch, hf_uuid_ms(id))))
+        return HF_OK;
     if (!op_id_mine(f, id, &batch))
         return flush_fail(f, HF_FOREIGN,
                           "another flusher has acknowledged postings here: the "
                           "state file was lost or exchanged");
+    if (batch & OP_MOVED)
+        return HF_OK;
     if (batch & OP_DISCARD)
         return (batch & ~OP_DISCARD) < f->next_dead
                    ? HF_OK
@@ -138,6 +159,10 @@ static enum hf_status record_take(struct reading *r, uint64_t lsn, const struct 
             if (others_post(place, &moved))
                 continue;
             moved.day = place_day(place, moved.since_ms);
+            if (moved_covers(f, &moved)) {
+                window_seal(&f->window, &moved);
+                continue;
+            }
             window_add(&f->window, &moved);
         }
     flush_count(&f->metrics.movements, movements);
@@ -158,7 +183,7 @@ static enum hf_status visit(void *ctx, uint64_t lsn, uint64_t time_ms,
     if (!core_record_parse(frame, &parts))
         return flush_fail(f, HF_DAMAGED, "a record's parts do not fit together");
     enum hf_status s = frame->type == CORE_RECORD_ACKNOWLEDGE
-                           ? acknowledgement_check(f, frame->id)
+                           ? acknowledgement_check(f, frame->id, lsn)
                            : record_take(r, lsn, (const struct core_record *)frame, &parts);
     if (s != HF_OK)
         return s;

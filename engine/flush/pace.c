@@ -3,6 +3,8 @@
 //  S1 No two batches of one product are under way: a batch waits while an earlier one, not booked
 //     yet, has one of its products, also while that one only waits to be tried again, for its last
 //     try may still be running. Odoo serializes such batches badly, and leaks reservations.
+//     A batch that was not sent yet and waits for one that keeps failing is divided, so that only
+//     the products of that one wait for it.
 //  S2 Calls at once begin with one, grow by one for a full round of successes and are halved by an
 //     answer that says that Odoo is at its limits (time-outs, 5xx, serialization), between 1 and
 //     the posters there are.
@@ -90,6 +92,40 @@ static const struct flush_batch *batch_of(const struct flush *f, uint64_t number
     return NULL;
 }
 
+// Failing, or waiting for one that is: `behind` leads to ever earlier ones.
+static bool stuck(const struct flush *f, const struct flush_batch *b)
+{
+    while (b && !b->waits)
+        b = b->behind ? batch_of(f, b->behind) : NULL;
+    return b != NULL;
+}
+
+// Whether some of its lines, and not all, wait for a batch that is stuck.
+static bool divisible(struct flush *f, const struct flush_batch *b, bool *apart)
+{
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < b->line_count; i++) {
+        uint64_t who = claim(f, b->lines[i].product, b->number);
+        apart[i] = who && who != b->number && stuck(f, batch_of(f, who));
+        held += apart[i];
+    }
+    return held > 0 && held < b->line_count;
+}
+
+bool pace_divide(struct flush *f)
+{
+    bool apart[HF_LINES_MAX];
+    if (f->claims_stale)
+        claims_make(f);
+    for (uint32_t i = 0; i < f->batch_count; i++) {
+        struct flush_batch *b = &f->batches[i];
+        if (b->unsent && b->behind && !b->calling && !b->doom && b->line_count > 1 && stuck(f, b) &&
+            divisible(f, b, apart))
+            return batch_divide(f, b, apart);
+    }
+    return false;
+}
+
 // ------------------------------------------------------------------------------- S2, S3
 
 static uint32_t calls_max(const struct flush *f)
@@ -145,8 +181,9 @@ struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool 
         claims_make(f);
     for (uint32_t i = 0; i < f->batch_count; i++) {
         struct flush_batch *b = &f->batches[i];
-        if (!due(f, b, now_ms) || (held && batch_calls_odoo(b)))
-            continue;
+        if (!due(f, b, now_ms) || (held && batch_calls_odoo(b)) ||
+            (f->closed && b->step == FLUSH_STEP_SEND))
+            continue; // what was begun is ended, also in closed hours
         if (!batch_calls_odoo(b))
             return b;
         const struct flush_batch *before = b->behind ? batch_of(f, b->behind) : NULL;
@@ -181,6 +218,7 @@ enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms
     while (f->options.posters && hf_load_relaxed(&c->state) != FLUSH_CALL_EMPTY)
         c++; // only this thread makes one READY, so what is EMPTY stays so
     post_request(f, b, now_ms, c);
+    b->unsent = false;
     if (b->step == FLUSH_STEP_SEND)
         f->credit -= (int64_t)b->line_count * CREDIT_UNIT;
     if (!f->options.posters) {
@@ -228,6 +266,7 @@ struct flush_poster *flush_poster_create(struct flush *f, struct http *http)
     struct flush_poster *p = calloc(1, sizeof *p);
     if (p && odoo_init(&p->odoo, http, "", "", f->options.timeout_ms)) {
         p->flush = f;
+        odoo_login_set(&p->odoo, f->odoo.login);
         memcpy(p->odoo.database_header, f->odoo.database_header, sizeof p->odoo.database_header);
         return p;
     }

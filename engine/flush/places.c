@@ -51,9 +51,49 @@ const char *flush_locations_parse(char *text, struct flush_location *out, uint32
         const char *wrong = pair_parse(pair, &out[*count]);
         if (wrong)
             return wrong;
-        for (uint32_t i = 0; i < *count; i++)
+        for (uint32_t i = 0; i < *count; i++) {
             if (strcmp(out[i].name, out[*count].name) == 0)
                 return "a location is there twice";
+            if (strcmp(out[i].warehouse, out[*count].warehouse) == 0)
+                return "two locations stand for one warehouse: its stock would be sold twice";
+        }
     }
+    return NULL;
+}
+
+// ------------------------------------------------------------------------------- closed hours
+
+// "HH:MM"; moves *text past it. False: not that.
+static bool time_parse(const char **text, uint16_t *minute)
+{
+    const char *t = *text;
+    for (int i = 0; i < 5; i++)
+        if (i == 2 ? t[i] != ':' : t[i] < '0' || t[i] > '9')
+            return false;
+    int hour = (t[0] - '0') * 10 + t[1] - '0', min = (t[3] - '0') * 10 + t[4] - '0';
+    *minute = (uint16_t)(hour * 60 + min);
+    *text = t + 5;
+    return hour < 24 && min < 60;
+}
+
+const char *flush_hours_parse(const char *text, struct flush_hours *out)
+{
+    *out = (struct flush_hours){0};
+    for (bool more = *text != 0; more;) {
+        uint32_t i = out->count;
+        if (i == FLUSH_HOURS_MAX)
+            return "at most 8 spans";
+        if (!time_parse(&text, &out->from[i]) || *text++ != '-' || !time_parse(&text, &out->to[i]))
+            return "wants HH:MM-HH:MM[,...][ ZONE]";
+        if (out->from[i] == out->to[i])
+            return "a span is empty";
+        out->count++;
+        more = *text == ',';
+        text += more;
+    }
+    if (*text == ' ' && text[1] && strlen(text + 1) < sizeof out->zone)
+        snprintf(out->zone, sizeof out->zone, "%s", text + 1);
+    else if (*text)
+        return "wants HH:MM-HH:MM[,...][ ZONE]";
     return NULL;
 }

@@ -84,21 +84,23 @@ static void failed(struct flush *f, struct flush_batch *b, const struct odoo_ans
 
 // ------------------------------------------------------------------------------- calls
 
-static json_t *lines_json(const struct flush_batch *b, bool commands)
+static json_t *lines_json(const struct flush *f, const struct flush_batch *b, bool commands)
 {
     json_t *list = json_array();
+    bool named = f->odoo.version > 0 && f->odoo.version < 19; // there it must, later it may not
     for (uint32_t i = 0; i < b->line_count; i++) {
         const struct flush_line *l = &b->lines[i];
         json_t *q = odoo_quantity(b->back ? -l->quantity : l->quantity, l->scale);
         char span[SPAN_BYTES];
         snprintf(span, sizeof span, "LSN %" PRIu64 "..%" PRIu64, l->first_lsn, l->last_lsn);
         json_t *line =
-            commands ? json_pack("[i,i,{s:I,s:I,s:O,s:o,s:b,s:s,s:I,s:I}]", 0, 0, "product_id",
-                                 (json_int_t)l->product, "product_uom", (json_int_t)l->uom,
-                                 "product_uom_qty", q, "quantity", q, "picked", 1, "origin", span,
-                                 "location_id", (json_int_t)b->source, "location_dest_id",
-                                 (json_int_t)b->destination)
-                     : json_pack("[I,I,o,s]", (json_int_t)l->product, (json_int_t)l->uom, q, span);
+            commands
+                ? json_pack("[i,i,{s:s*,s:I,s:I,s:O,s:o,s:b,s:s,s:I,s:I}]", 0, 0, "name",
+                            named ? span : NULL, "product_id", (json_int_t)l->product,
+                            "product_uom", (json_int_t)l->uom, "product_uom_qty", q, "quantity", q,
+                            "picked", 1, "origin", span, "location_id", (json_int_t)b->source,
+                            "location_dest_id", (json_int_t)b->destination)
+                : json_pack("[I,I,o,s]", (json_int_t)l->product, (json_int_t)l->uom, q, span);
         list = odoo_append(list, line);
     }
     return list;
@@ -114,7 +116,7 @@ static json_t *create_args(struct flush *f, const struct flush_batch *b, bool bu
     return json_pack("{s:[{s:s,s:s,s:I,s:I,s:I,s:o}]}", "vals_list", "name", name, "origin", origin,
                      "picking_type_id", (json_int_t)b->type, "location_id", (json_int_t)b->source,
                      "location_dest_id", (json_int_t)b->destination, "move_ids",
-                     burn ? json_array() : lines_json(b, true));
+                     burn ? json_array() : lines_json(f, b, true));
 }
 
 static void created(struct flush *f, struct flush_batch *b, struct odoo_answer *a, uint64_t now_ms)
@@ -141,6 +143,7 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
         wait_on(f, b, now_ms);
         return;
     }
+    f->guard_id = b->picking > f->guard_id ? b->picking : f->guard_id;
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
@@ -219,7 +222,7 @@ static json_t *action_args(struct flush *f, const struct flush_batch *b, uint64_
                      on_its_day(f, b, now_ms) ? NULL : odoo_time_format(made_ms(b), date),
                      "company_id", (json_int_t)b->company, "type", (json_int_t)b->type, "src",
                      (json_int_t)b->source, "dst", (json_int_t)b->destination, "lines",
-                     lines_json(b, false));
+                     lines_json(f, b, false));
 }
 
 static void action_ran(struct flush *f, struct flush_batch *b, struct odoo_answer *a,

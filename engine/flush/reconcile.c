@@ -4,6 +4,7 @@
 #include "flush/fate.h"
 #include "flush/records.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,8 @@ struct run {
     const struct reconcile_options *o;
     uint32_t cells;
     struct side before, after;
-    int64_t *odoo;
-    bool *seen, *judged;
+    struct mirror_sums odoo;
+    bool *judged;
     struct reconcile_report *out;
 };
 
@@ -151,7 +152,9 @@ static enum reconcile_cause cause_of(const struct run *r, const struct reconcile
 {
     const struct reconcile_terms *t = &row->terms;
     if (row->difference)
-        return r->seen[row->handle] ? RECONCILE_DIFFERENCE : RECONCILE_ABSENT;
+        return r->odoo.seen[row->handle] ? RECONCILE_DIFFERENCE : RECONCILE_ABSENT;
+    if (row->odoo_millionths)
+        return RECONCILE_FRACTION;
     return t->unposted || t->in_flight || t->booked || t->dead || t->discarded ? RECONCILE_EXPLAINED
                                                                                : RECONCILE_AGREES;
 }
@@ -164,7 +167,8 @@ static void judge(struct run *r, bool last)
         if (r->judged[h])
             continue;
         row->terms = r->after.terms[h];
-        row->odoo = r->odoo[h];
+        row->odoo = r->odoo.whole[h];
+        row->odoo_millionths = (uint32_t)lrint(r->odoo.fraction[h] * 1e6);
         const struct reconcile_terms *t = &row->terms;
         row->difference = row->odoo - (t->on_hand - t->unposted - t->in_flight - t->booked -
                                        t->dead - t->discarded);
@@ -186,12 +190,9 @@ static bool all_judged(const struct run *r)
 
 static enum hf_status pass(struct run *r, bool last)
 {
-    memset(r->odoo, 0, r->cells * sizeof *r->odoo);
-    memset(r->seen, 0, r->cells * sizeof *r->seen);
-    r->out->odd = 0;
     enum hf_status s = side_read(r, &r->before);
     if (s == HF_OK)
-        s = mirror_quants(r->o->mirror, r->odoo, r->seen, r->cells, &r->out->odd);
+        s = mirror_quants(r->o->mirror, &r->odoo, &r->out->odd);
     if (s == HF_OK && r->o->between)
         s = r->o->between(r->o->ctx);
     if (s == HF_OK)
@@ -231,10 +232,12 @@ static bool memory_take(struct run *r)
         sides[i]->busy = calloc(n, sizeof *sides[i]->busy);
         ok &= sides[i]->terms && sides[i]->busy;
     }
-    r->odoo = calloc(n, sizeof *r->odoo);
-    r->seen = calloc(n, sizeof *r->seen);
+    r->odoo = (struct mirror_sums){.whole = calloc(n, sizeof(int64_t)),
+                                   .fraction = calloc(n, sizeof(double)),
+                                   .seen = calloc(n, sizeof(bool)),
+                                   .cells = r->cells};
     r->judged = calloc(n, sizeof *r->judged);
-    return ok && r->odoo && r->seen && r->judged && rows_make(r);
+    return ok && r->odoo.whole && r->odoo.fraction && r->odoo.seen && r->judged && rows_make(r);
 }
 
 static void memory_give(struct run *r)
@@ -243,8 +246,9 @@ static void memory_give(struct run *r)
     free(r->before.busy);
     free(r->after.terms);
     free(r->after.busy);
-    free(r->odoo);
-    free(r->seen);
+    free(r->odoo.whole);
+    free(r->odoo.fraction);
+    free(r->odoo.seen);
     free(r->judged);
 }
 

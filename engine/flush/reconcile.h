@@ -16,6 +16,9 @@
 #define RECONCILE_CAUSE_TABLE(X)                                                                   \
     X(AGREES, "both sides are equal")                                                              \
     X(EXPLAINED, "both sides are equal but for what is on its way, dead or discarded")             \
+    X(FRACTION,                                                                                    \
+      "both sides are equal in whole smallest units; Odoo has a fraction of one besides, "         \
+      "which is not for sale here")                                                                \
     X(MOVING, "it moved all the while: look again")                                                \
     X(ABSENT, "Odoo has no stock record of it")                                                    \
     X(DIFFERENCE, "nothing explains the difference; changes in Odoo that were not read yet do so")
@@ -34,15 +37,18 @@ struct reconcile_terms {
 };
 struct reconcile_row {
     uint32_t handle;
-    uint32_t cause; // enum reconcile_cause
-    int64_t odoo, difference;
+    uint32_t cause;           // enum reconcile_cause
+    int64_t odoo, difference; // whole smallest units
+    uint32_t odoo_millionths; // of a smallest unit, which Odoo has besides
+    uint32_t zero;
     struct reconcile_terms terms;
 };
 struct reconcile_report {
     uint64_t started_ms, finished_ms; // engine time
     struct reconcile_row *rows;       // every cell at one of our locations, by handle
     uint32_t count;
-    uint32_t differing, moving, odd; // odd: quants that are no whole number of smallest units
+    // odd: cells that are no whole number of smallest units in Odoo, and quants that are no number.
+    uint32_t differing, moving, odd;
 };
 void reconcile_report_free(struct reconcile_report *r);
 

@@ -43,6 +43,9 @@ static void memory_drop(struct flush *f)
     f->batch_count = f->dead_count = f->discard_count = f->discards_open = 0;
     memset(f->retrying, 0, f->options.dead_max * sizeof *f->retrying);
     window_clear(&f->window);
+    moved_fini(f);
+    f->guarded = false;
+    f->guard_ms = f->guard_next = 0;
     f->claims_stale = true;
     f->stale = f->discards_stale = f->dead_full = f->contacted = false;
     f->close_at_ms = f->discards_at_ms = 0;
@@ -53,6 +56,8 @@ static enum hf_status files_renew(struct flush *f, uint64_t now_ms)
     enum hf_status s = history_renew(&f->history);
     if (s == HF_OK && f->discard_count > 0)
         s = discards_save(f, now_ms);
+    if (s == HF_OK && f->moved.phase != FLUSH_NOT_MOVED)
+        s = moved_save(f, now_ms);
     return s == HF_OK ? state_save(f, now_ms) : s;
 }
 
@@ -69,6 +74,9 @@ static enum hf_status begin_anew(struct flush *f, uint64_t now_ms)
         f->next_batch = f->next_dead = 1;
     }
     f->read_lsn = f->taken_lsn;
+    if (s == HF_OK)
+        s = moved_load(f, why);
+    f->guard_from = f->foreign_upto;
     if (s == HF_OK)
         s = discards_load(f, why);
     if (s == HF_OK)

@@ -13,8 +13,9 @@
 struct state_head {
     struct hf_uuid incarnation, bound;
     uint64_t taken_lsn, next_batch, next_dead;
-    uint32_t batches, dead, shard, zero;
-    char engine[40]; // zero-padded
+    uint32_t batches, dead, shard, foreign_upto;
+    char engine[32]; // zero-padded
+    uint64_t born_lsn;
 };
 static_assert(sizeof(struct state_head) == 112, "head");
 
@@ -68,7 +69,9 @@ static enum hf_status state_write(struct flush *f, uint64_t now_ms)
                               .next_dead = f->next_dead,
                               .batches = f->batch_count,
                               .dead = f->dead_count,
-                              .shard = FLUSH_SHARD};
+                              .shard = FLUSH_SHARD,
+                              .foreign_upto = f->foreign_upto,
+                              .born_lsn = f->born_lsn};
     struct chunkfile_writer *w;
     memcpy(h.kind, FLUSH_STATE_KIND, sizeof h.kind);
     memcpy(head.engine, f->engine, strlen(f->engine));
@@ -98,6 +101,7 @@ enum hf_status state_save(struct flush *f, uint64_t now_ms)
         return flush_fail(f, s, "the state could not be written");
     f->begun = true;
     f->must_save = f->stale = false;
+    f->saved_taken = f->taken_lsn;
     core_outbox_taken(f->options.core, f->taken_lsn);
     flush_count(&f->metrics.state_writes, 1);
     return HF_OK;
@@ -188,22 +192,25 @@ static enum hf_status body_read(struct chunkfile_reader *r, struct flush *f, cha
     enum hf_status s = chunkfile_read(r, &head, sizeof head);
     if (s != HF_OK)
         return s;
-    if (head.batches >= FLUSH_BATCHES_MAX || head.shard != FLUSH_SHARD || head.zero ||
-        head.engine[sizeof head.engine - 1] != '\0')
+    if (head.batches >= FLUSH_BATCHES_MAX || head.shard != FLUSH_SHARD ||
+        head.foreign_upto > INT32_MAX ||
+        head.born_lsn > journal_durable(core_journal(f->options.core)))
         return HF_DAMAGED;
     if (head.dead > f->options.dead_max) {
         snprintf(why, 200, "dead_max %u is smaller than the %u dead letters that there are",
                  f->options.dead_max, head.dead);
         return HF_INVALID;
     }
-    if (strcmp(head.engine, f->engine) != 0) {
-        snprintf(why, 200, "this folder posts as engine '%.39s', not as '%.32s'", head.engine,
+    if (strncmp(head.engine, f->engine, sizeof head.engine) != 0) {
+        snprintf(why, 200, "this folder posts as engine '%.32s', not as '%.32s'", head.engine,
                  f->engine);
         return HF_INVALID;
     }
     f->incarnation = head.incarnation;
     f->bound = head.bound;
-    f->taken_lsn = head.taken_lsn;
+    f->taken_lsn = f->saved_taken = head.taken_lsn;
+    f->foreign_upto = head.foreign_upto;
+    f->born_lsn = head.born_lsn;
     f->next_batch = head.next_batch;
     f->next_dead = head.next_dead;
     for (uint32_t i = 0; i < head.batches && s == HF_OK; i++)

@@ -42,16 +42,29 @@ bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total)
     return true;
 }
 
-static struct flush_line *line_find(struct flush_window *w, const struct flush_line *l)
+// NULL: none; *slot is where it belongs.
+static struct flush_line *line_find(struct flush_window *w, const struct flush_line *l,
+                                    uint32_t *slot)
 {
     uint64_t key = (uint64_t)l->handle << 24 | (uint64_t)l->day << 8 | l->kind;
     uint32_t at = (uint32_t)hf_mix64(key) & w->mask;
     while (w->table[at]) {
         struct flush_line *have = &w->lines[w->table[at] - 1];
-        if (have->handle == l->handle && have->kind == l->kind && have->day == l->day)
+        if (!have->sealed && have->handle == l->handle && have->kind == l->kind &&
+            have->day == l->day)
             return have;
         at = (at + 1) & w->mask;
     }
+    *slot = at;
+    return NULL;
+}
+
+static struct flush_line *line_get(struct flush_window *w, const struct flush_line *l)
+{
+    uint32_t at;
+    struct flush_line *have = line_find(w, l, &at);
+    if (have)
+        return have;
     HF_ASSERT(w->count < w->max);
     w->table[at] = ++w->count;
     struct flush_line *fresh = &w->lines[w->count - 1];
@@ -63,7 +76,7 @@ static struct flush_line *line_find(struct flush_window *w, const struct flush_l
 
 void window_add(struct flush_window *w, const struct flush_line *l)
 {
-    struct flush_line *have = line_find(w, l);
+    struct flush_line *have = line_get(w, l);
     have->quantity += l->quantity;
     have->movements += l->movements;
     if (l->first_lsn < have->first_lsn)
@@ -73,6 +86,14 @@ void window_add(struct flush_window *w, const struct flush_line *l)
     if (l->since_ms < have->since_ms)
         have->since_ms = l->since_ms;
     w->movements += l->movements;
+}
+
+void window_seal(struct flush_window *w, const struct flush_line *l)
+{
+    uint32_t at;
+    struct flush_line *have = line_find(w, l, &at);
+    if (have)
+        have->sealed = 1;
 }
 
 void window_add_alone(struct flush_window *w, const struct flush_line *l)

@@ -16,6 +16,7 @@
 #include "sys/park.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <rte_config.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -23,25 +24,34 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_interrupts.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define ARGUMENTS_MAX 64
 #define CACHE_BUFFERS 256
 #define IDLE_US_MAX   1000 // a quiet port is looked at a thousand times a second
-#define IDLE_SHORT    16   // waits that sleep for idle_us before they grow longer
+#define VLAN_MAX      4094
+#define IDLE_SHORT    16 // waits that sleep for idle_us before they grow longer
 
-static_assert(RTE_MBUF_DEFAULT_DATAROOM >= NET_HEADERS_BYTES + PACKET_BYTES_MAX, "one is enough");
+static_assert(RTE_MBUF_DEFAULT_DATAROOM >= NET_HEADERS_MAX + PACKET_BYTES_MAX, "one is enough");
 
 struct dpdk_port {
     struct ingest_port port; // first: the loop holds a pointer to it
     struct net_self self;
     uint16_t device, queue;
-    unsigned offload_out; // enum net_checked: what the device writes
-    uint64_t flags_out;   // of an mbuf whose checksums it writes
-    uint32_t idle_us, idle_waits;
+    unsigned offload_out;  // enum net_checked: what the device writes
+    uint64_t flags_out[2]; // of an mbuf whose checksums it writes; [1]: IPv6
+    uint32_t idle_us, idle_waits, burst;
+    int epoll, bell; // for sleeping on interrupts, else -1
+    struct rte_epoll_event bell_event;
+    uint32_t came_count; // frames that were there when it was about to sleep
+    struct rte_mbuf *came[INGEST_BURST_MAX];
     struct rte_mempool *pool;
     uint64_t taken;   // buffers received and neither sent nor freed; the queue's thread
     uint32_t resting; // of the pool, in the device's rings before the first frame
@@ -53,6 +63,7 @@ struct ingest_dpdk {
     uint16_t device, queues, descriptors_out;
     bool started;
     bool keeps; // what its rings hold, when it is closed
+    bool wakes; // by interrupts
     struct dpdk_port ports[INGEST_DPDK_QUEUES_MAX];
 };
 
@@ -181,8 +192,8 @@ static void mbuf_free(struct dpdk_port *p, struct rte_mbuf *m)
 static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says says, size_t bytes)
 {
     struct ingest_port_metrics *c = &p->port.metrics;
-    if (says == NET_ARP || says == NET_ECHO) {
-        count_add(says == NET_ARP ? &c->arp : &c->echo, 1);
+    if (says == NET_ARP || says == NET_NEIGHBOUR || says == NET_ECHO) {
+        count_add(says == NET_ARP ? &c->arp : says == NET_ECHO ? &c->echo : &c->neighbours, 1);
         m->ol_flags = 0;
         m->data_len = (uint16_t)bytes;
         m->pkt_len = (uint32_t)bytes;
@@ -196,33 +207,48 @@ static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says say
     mbuf_free(p, m);
 }
 
+static uint16_t mbufs_receive(struct dpdk_port *p, struct rte_mbuf **in, uint32_t max)
+{
+    uint16_t got = rte_eth_rx_burst(p->device, p->queue, in, (uint16_t)max);
+    p->taken += got;
+    return got;
+}
+
+static uint16_t came_take(struct dpdk_port *p, struct rte_mbuf **in, uint32_t max)
+{
+    uint16_t got = (uint16_t)(p->came_count < max ? p->came_count : max);
+    memcpy(in, p->came, got * sizeof(void *));
+    p->came_count -= got;
+    memmove(p->came, p->came + got, p->came_count * sizeof(void *));
+    return got;
+}
+
 static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
     struct rte_mbuf *in[INGEST_BURST_MAX];
-    uint16_t got = rte_eth_rx_burst(p->device, p->queue, in, (uint16_t)max);
+    uint16_t got = HF_UNLIKELY(p->came_count) ? came_take(p, in, max) : mbufs_receive(p, in, max);
     uint32_t n = 0;
     uint64_t all = 0;
     if (got == 0)
         return 0;
     p->idle_waits = 0;
-    p->taken += got;
     for (uint16_t i = 0; i < got; i++)
         hf_prefetch_write(rte_pktmbuf_mtod(in[i], void *));
     for (uint16_t i = 0; i < got; i++) {
         struct rte_mbuf *m = in[i];
         uint8_t *at = rte_pktmbuf_mtod(m, uint8_t *);
-        size_t bytes = 0;
+        struct net_part part = {0};
         enum net_says says = NET_FRAGMENT;
         if (HF_LIKELY(m->nb_segs == 1))
-            says = net_receive(&p->self, at, m->data_len, checked_in(m), &bytes);
+            says = net_receive(&p->self, at, m->data_len, checked_in(m), &part);
         if (HF_UNLIKELY(says != NET_PAYLOAD)) {
-            neighbour(p, m, says, bytes);
+            neighbour(p, m, says, part.bytes);
             continue;
         }
-        all += bytes;
+        all += part.bytes;
         frames[n++] = (struct ingest_frame){
-            .payload = at + NET_HEADERS_BYTES, .cookie = m, .bytes = (uint32_t)bytes};
+            .payload = at + part.at, .cookie = m, .bytes = (uint32_t)part.bytes};
     }
     count_add(&port->metrics.frames_in, got);
     count_add(&port->metrics.bytes_in, all);
@@ -236,13 +262,13 @@ static void port_answer(struct ingest_port *port, const struct ingest_frame *fra
     uint64_t all = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct rte_mbuf *m = frames[i].cookie;
-        uint8_t *at = frames[i].payload - NET_HEADERS_BYTES;
-        net_answer(at, frames[i].bytes, p->offload_out);
-        m->data_len = (uint16_t)(NET_HEADERS_BYTES + frames[i].bytes); // without the padding
+        uint8_t *at = rte_pktmbuf_mtod(m, uint8_t *);
+        struct net_headers h = net_answer(at, frames[i].bytes, p->offload_out);
+        m->data_len = (uint16_t)(frames[i].payload - at + frames[i].bytes); // without the padding
         m->pkt_len = m->data_len;
-        m->ol_flags = p->flags_out;
-        m->l2_len = NET_ETHER_BYTES;
-        m->l3_len = NET_IPV4_BYTES;
+        m->ol_flags = p->flags_out[h.six];
+        m->l2_len = h.ether;
+        m->l3_len = h.ip;
         all += frames[i].bytes;
         out[i] = m;
     }
@@ -258,11 +284,29 @@ static void port_drop(struct ingest_port *port, const struct ingest_frame *frame
 
 // ------------------------------------------------------------------------------- sleep
 
-// Few drivers can wake a thread, so a quiet port is looked at again after a short sleep, which
+// Where the driver can wake a thread, it is asked to. What came before that raises no interrupt, so
+// the queue is looked at once more before the thread sleeps. A ring is one more thing to wake for.
+static void interrupt_wait(struct dpdk_port *p, uint32_t timeout_ms)
+{
+    struct rte_epoll_event woken[2];
+    eventfd_t rings;
+    (void)!rte_eth_dev_rx_intr_enable(p->device, p->queue);
+    p->came_count = mbufs_receive(p, p->came, p->burst);
+    if (p->came_count == 0)
+        (void)!rte_epoll_wait(p->epoll, woken, 2, (int)timeout_ms);
+    (void)!rte_eth_dev_rx_intr_disable(p->device, p->queue);
+    (void)!eventfd_read(p->bell, &rings);
+}
+
+// Few drivers can, so a quiet port of the others is looked at again after a short sleep, which
 // grows while nothing comes. A ring ends it.
 static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
+    if (p->epoll >= 0 && p->came_count == 0) {
+        interrupt_wait(p, timeout_ms);
+        return;
+    }
     uint32_t us = p->idle_us;
     if (p->idle_waits++ >= IDLE_SHORT)
         us = us * 8 < IDLE_US_MAX ? us * 8 : IDLE_US_MAX;
@@ -278,6 +322,10 @@ static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 static void port_ring(struct ingest_port *port)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
+    if (p->epoll >= 0) {
+        (void)!eventfd_write(p->bell, 1);
+        return;
+    }
     hf_store_seq(&p->ringing, 1u); // R0
     park_wake(&p->park);
 }
@@ -349,6 +397,8 @@ static enum hf_status device_find(const struct ingest_dpdk_options *o, uint16_t 
 static enum hf_status pool_make(struct dpdk_port *p, const struct ingest_dpdk_options *o,
                                 uint16_t rx, uint16_t tx, char why[200])
 {
+    if (p->pool)
+        return HF_OK; // of the first try
     char name[RTE_MEMPOOL_NAMESIZE];
     int socket = rte_eth_dev_socket_id(p->device);
     unsigned count = o->frames + rx + tx + 2 * CACHE_BUFFERS + 4 * o->burst;
@@ -372,7 +422,8 @@ static struct rte_eth_conf conf_make(const struct rte_eth_dev_info *info, uint32
     if ((info->tx_offload_capa & sums_out) == sums_out)
         c.txmode.offloads |= sums_out;
     uint64_t spread =
-        info->flow_type_rss_offloads & (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP);
+        info->flow_type_rss_offloads & (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_UDP |
+                                        RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_UDP);
     if (queues > 1 && spread) {
         c.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         c.rx_adv_conf.rss_conf.rss_hf = spread;
@@ -409,6 +460,76 @@ static enum hf_status queues_make(struct ingest_dpdk *d, const struct ingest_dpd
     return HF_OK;
 }
 
+// Who looks for an IPv6 neighbour asks a group. False: the device says that it can't hear it, which
+// is so of some that hear everything.
+static bool group_join(const struct ingest_dpdk *d)
+{
+    struct rte_ether_addr group;
+    net_neighbour_group(d->ports[0].self.ip6, group.addr_bytes);
+    return rte_eth_dev_set_mc_addr_list(d->device, &group, 1) == 0 ||
+           rte_eth_allmulticast_enable(d->device) == 0 ||
+           rte_eth_promiscuous_enable(d->device) == 0;
+}
+
+static void interrupts_leave(struct dpdk_port *p)
+{
+    if (p->epoll >= 0)
+        close(p->epoll);
+    if (p->bell >= 0)
+        close(p->bell);
+    p->epoll = p->bell = -1;
+}
+
+// False: the driver cannot wake a thread, or there are no descriptors left for that. Some have an
+// interrupt that is always on.
+static bool interrupts_take(struct dpdk_port *p)
+{
+    int on = rte_eth_dev_rx_intr_enable(p->device, p->queue);
+    if ((on != 0 && on != -ENOTSUP) ||
+        (on == 0 && rte_eth_dev_rx_intr_disable(p->device, p->queue) != 0))
+        return false;
+    p->epoll = epoll_create1(EPOLL_CLOEXEC);
+    p->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    p->bell_event = (struct rte_epoll_event){.epdata.event = EPOLLIN};
+    if (p->epoll >= 0 && p->bell >= 0 &&
+        rte_epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->bell, &p->bell_event) == 0 &&
+        rte_eth_dev_rx_intr_ctl_q(p->device, p->queue, p->epoll, RTE_INTR_EVENT_ADD, NULL) == 0)
+        return true;
+    interrupts_leave(p);
+    return false;
+}
+
+// All queues or none.
+static bool interrupts_make(struct ingest_dpdk *d)
+{
+    for (uint16_t i = 0; i < d->queues; i++)
+        if (!interrupts_take(&d->ports[i])) {
+            for (uint16_t k = 0; k < i; k++) {
+                (void)!rte_eth_dev_rx_intr_ctl_q(d->device, k, d->ports[k].epoll,
+                                                 RTE_INTR_EVENT_DEL, NULL);
+                interrupts_leave(&d->ports[k]);
+            }
+            return false;
+        }
+    return true;
+}
+
+// Some driver refuses to be configured for interrupts that it has not got.
+static enum hf_status device_try(struct ingest_dpdk *d, const struct ingest_dpdk_options *o,
+                                 struct rte_eth_conf *conf, char why[200])
+{
+    for (int interrupts = !o->polling; interrupts >= 0; interrupts--) {
+        conf->intr_conf.rxq = (uint32_t)interrupts & 1;
+        enum hf_status s = queues_make(d, o, conf, why);
+        int error = s == HF_OK ? rte_eth_dev_start(d->device) : 0;
+        if (s == HF_OK && error == 0)
+            return HF_OK;
+        if (interrupts == 0)
+            return s != HF_OK ? s : failed(why, HF_IO, "the device does not start", error);
+    }
+    return HF_IO;
+}
+
 static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dpdk_options *o,
                                    char why[200])
 {
@@ -426,16 +547,16 @@ static enum hf_status device_start(struct ingest_dpdk *d, const struct ingest_dp
     for (uint16_t i = 0; i < d->queues; i++) {
         struct dpdk_port *p = &d->ports[i];
         p->offload_out = sums_out ? NET_CHECKED_IPV4 | NET_CHECKED_UDP : 0;
-        p->flags_out =
-            sums_out ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM : 0;
+        if (!sums_out)
+            continue;
+        p->flags_out[0] = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM;
+        p->flags_out[1] = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
     }
-    enum hf_status s = queues_make(d, o, &conf, why);
+    enum hf_status s = device_try(d, o, &conf, why);
     if (s != HF_OK)
         return s;
-    error = rte_eth_dev_start(d->device);
-    if (error != 0)
-        return failed(why, HF_IO, "the device does not start", error);
     d->started = true;
+    d->wakes = !o->polling && interrupts_make(d);
     d->keeps = strcmp(info.driver_name, "net_af_xdp") == 0;
     for (uint16_t i = 0; i < d->queues; i++)
         d->ports[i].resting = rte_mempool_in_use_count(d->ports[i].pool);
@@ -448,20 +569,53 @@ static void device_tell(const struct ingest_dpdk *d, const struct ingest_dpdk_op
     const uint8_t *mac = d->ports[0].self.mac;
     (void)!rte_eth_dev_get_name_by_port(d->device, name);
     hf_log(HF_LOG_INFO, "dpdk_device",
-           "name=\"%s\" mac=%02x:%02x:%02x:%02x:%02x:%02x ip=%s queues=%u frames=%u "
-           "checksums_by_device=%d",
-           name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], o->host, d->queues, o->frames,
-           d->ports[0].offload_out != 0);
+           "name=\"%s\" mac=%02x:%02x:%02x:%02x:%02x:%02x ip=%s also=\"%s\" vlan=%u queues=%u "
+           "frames=%u checksums_by_device=%d waits=%s",
+           name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], o->host, o->also, o->vlan,
+           d->queues, o->frames, d->ports[0].offload_out != 0,
+           o->polling ? "never"
+           : d->wakes ? "interrupts"
+                      : "naps");
+    if (d->ports[0].self.has_ip6 && !group_join(d))
+        hf_log(HF_LOG_WARN, "dpdk_multicast",
+               "note=\"the device may not hear who looks for its IPv6 address\"");
+}
+
+static bool self_add(struct net_self *self, const char *text)
+{
+    struct in_addr ip;
+    struct in6_addr ip6;
+    if (inet_pton(AF_INET, text, &ip) == 1) {
+        if (self->has_ip || ip.s_addr == 0)
+            return false;
+        self->has_ip = true;
+        memcpy(self->ip, &ip, sizeof self->ip);
+        return true;
+    }
+    if (self->has_ip6 || inet_pton(AF_INET6, text, &ip6) != 1 || IN6_IS_ADDR_UNSPECIFIED(&ip6) ||
+        IN6_IS_ADDR_MULTICAST(&ip6))
+        return false;
+    self->has_ip6 = true;
+    memcpy(self->ip6, &ip6, sizeof self->ip6);
+    return true;
+}
+
+static bool self_make(const struct ingest_dpdk_options *o, struct net_self *self)
+{
+    *self = (struct net_self){.port = o->port, .vlan = o->vlan};
+    return o->port != 0 && self_add(self, o->host) && (!o->also[0] || self_add(self, o->also));
 }
 
 enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct ingest_dpdk **out,
                                 char why[200])
 {
-    struct in_addr ip;
-    HF_ASSERT(o->queues >= 1 && o->queues <= INGEST_DPDK_QUEUES_MAX);
-    if (inet_pton(AF_INET, o->host, &ip) != 1 || ip.s_addr == 0 || o->port == 0) {
-        snprintf(why, 200, "%.60s: an IPv4 address of the device's own and a port are needed",
-                 o->host);
+    struct net_self self;
+    HF_ASSERT(o->queues >= 1 && o->queues <= INGEST_DPDK_QUEUES_MAX && o->vlan <= VLAN_MAX);
+    if (!self_make(o, &self)) {
+        snprintf(why, 200,
+                 "%.50s %.50s: an address of the device's own and a port are needed, at most one "
+                 "of a family",
+                 o->host, o->also);
         return HF_INVALID;
     }
     struct ingest_dpdk *d = aligned_alloc(HF_CACHE_LINE, sizeof *d);
@@ -475,9 +629,10 @@ enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct inge
         p->port = (struct ingest_port){.ops = &ops, .frames_max = o->frames};
         p->device = d->device;
         p->queue = i;
-        p->self.port = o->port;
+        p->self = self;
         p->idle_us = o->idle_us;
-        memcpy(p->self.ip, &ip, sizeof p->self.ip);
+        p->burst = o->burst;
+        p->epoll = p->bell = -1;
     }
     if (s == HF_OK)
         s = device_start(d, o, why);
@@ -508,6 +663,14 @@ static uint32_t buffers_lost(const struct ingest_dpdk *d, const struct dpdk_port
 uint32_t ingest_dpdk_close(struct ingest_dpdk *d)
 {
     uint32_t all = 0, lost = 0;
+    for (uint16_t i = 0; i < d->queues; i++) {
+        struct dpdk_port *p = &d->ports[i];
+        for (; p->came_count; p->came_count--)
+            mbuf_free(p, p->came[p->came_count - 1]);
+        if (p->epoll >= 0)
+            (void)!rte_eth_dev_rx_intr_ctl_q(d->device, i, p->epoll, RTE_INTR_EVENT_DEL, NULL);
+        interrupts_leave(p);
+    }
     if (d->started && rte_eth_dev_stop(d->device) == 0)
         (void)!rte_eth_dev_close(d->device); // gives back what its rings hold
     for (uint16_t i = 0; i < d->queues; i++) {

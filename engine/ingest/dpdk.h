@@ -21,13 +21,16 @@ void ingest_dpdk_stop(void);
 
 struct ingest_dpdk_options {
     const char *device; // its name, as in --vdev or on the bus; "": the first there is
-    const char *host;   // IPv4 address that is answered for, dotted
+    const char *host;   // address that is answered for, IPv4 or IPv6
+    const char *also;   // one of the other family; "": none
     uint16_t port;      // UDP
+    uint16_t vlan;      // that frames are tagged with, 1 .. 4094; 0: none
     uint32_t queues;    // 1 .. INGEST_DPDK_QUEUES_MAX
     uint32_t frames;    // of a queue, that the loop may keep at once
     uint32_t burst;
     uint32_t descriptors; // of each ring of the device; the driver rounds
     uint32_t idle_us;     // what a wait sleeps, at least, before it looks again
+    bool polling;         // nobody waits: the device's interrupts are not asked for
 };
 
 struct ingest_dpdk;

@@ -1,8 +1,11 @@
-// Ethernet, ARP, IPv4, ICMP echo and UDP, as far as orders need them, on bytes: no device here.
+// Ethernet with or without a VLAN tag, ARP and IPv4, neighbour discovery and IPv6, echo of both and
+// UDP, as far as orders need them, on bytes: no device here.
 //
-// For ports that have the wire to themselves. One address, one UDP port; answers go back the way
-// that the frame came, so no table of neighbours is kept and nothing that a stranger sends is
-// remembered. Not taken: IPv6, VLAN tags, IPv4 options and fragments, broadcast other than ARP.
+// For ports that have the wire to themselves. An address of each family at most, one UDP port, one
+// VLAN; answers go back the way that the frame came, its tag included, so no table of neighbours is
+// kept and nothing that a stranger sends is remembered. Not taken: several tags, options and
+// extension headers, fragments, broadcast other than ARP, multicast other than a question for
+// this neighbour.
 #ifndef HOLDFAST_INGEST_NET_H
 #define HOLDFAST_INGEST_NET_H
 
@@ -10,38 +13,58 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NET_ETHER_BYTES   14
-#define NET_IPV4_BYTES    20
-#define NET_UDP_BYTES     8
-#define NET_HEADERS_BYTES (NET_ETHER_BYTES + NET_IPV4_BYTES + NET_UDP_BYTES)
+#define NET_ETHER_BYTES     14
+#define NET_VLAN_BYTES      4
+#define NET_IPV4_BYTES      20
+#define NET_IPV6_BYTES      40
+#define NET_UDP_BYTES       8
+#define NET_HEADERS_BYTES   (NET_ETHER_BYTES + NET_IPV4_BYTES + NET_UDP_BYTES) // without a tag
+#define NET_HEADERS_MAX     (NET_ETHER_BYTES + NET_VLAN_BYTES + NET_IPV6_BYTES + NET_UDP_BYTES)
+#define NET_NEIGHBOUR_BYTES (NET_ETHER_BYTES + NET_VLAN_BYTES + NET_IPV6_BYTES + 32)
 
 struct net_self {
     uint8_t mac[6];
-    uint8_t ip[4];
+    bool has_ip, has_ip6;
+    uint8_t ip[4], ip6[16];
     uint16_t port; // UDP, in the machine's order
+    uint16_t vlan; // 1 .. 4094: frames with this tag alone; 0: without, or with a priority alone
 };
 
 enum net_says {
-    NET_PAYLOAD,      // UDP for us: the payload is at NET_HEADERS_BYTES, *bytes long
-    NET_ARP,          // has been turned into its answer, *bytes long in all
+    NET_PAYLOAD,      // UDP for us
+    NET_ARP,          // has been turned into its answer
+    NET_NEIGHBOUR,    // a solicitation; the same, and may have grown to NET_NEIGHBOUR_BYTES
     NET_ECHO,         // the same
     NET_FOREIGN,      // for somebody else, or of no protocol that is spoken here
-    NET_FRAGMENT,     // a fragment, or IPv4 options
+    NET_FRAGMENT,     // a fragment, options or extension headers
     NET_BAD_CHECKSUM, // or a length that cannot be
+};
+
+// What is where: the payload, or the whole answer.
+struct net_part {
+    size_t at, bytes;
 };
 
 // What the device has looked at already.
 enum net_checked { NET_CHECKED_IPV4 = 1, NET_CHECKED_UDP = 2 };
 
-// `at` holds `length` bytes, from the Ethernet header on; it may be padded. Any thread, pure but
-// for the bytes of an answer.
+// `at` holds `length` bytes, from the Ethernet header on; it may be padded, and has room for
+// NET_NEIGHBOUR_BYTES. Any thread, pure but for the bytes of an answer.
 enum net_says net_receive(const struct net_self *self, uint8_t *at, size_t length, unsigned checked,
-                          size_t *bytes);
+                          struct net_part *out);
+
+struct net_headers {
+    uint16_t ether, ip; // bytes of each, as devices want to know
+    bool six;
+};
 
 // Turns the headers of a NET_PAYLOAD around: its payload of `bytes` goes back to the sender.
 // Checksums are written unless the device does it (`offload`, enum net_checked): then UDP's field
-// holds the pseudo header's sum, as devices want it. A sender that left its UDP checksum out gets
-// none either.
-void net_answer(uint8_t *at, size_t bytes, unsigned offload);
+// holds the pseudo header's sum, as devices want it. A sender that left its UDP checksum out, as it
+// may over IPv4, gets none either.
+struct net_headers net_answer(uint8_t *at, size_t bytes, unsigned offload);
+
+// The Ethernet address of the group that a solicitation for ip6 is sent to.
+void net_neighbour_group(const uint8_t ip6[16], uint8_t mac[6]);
 
 #endif

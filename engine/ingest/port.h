@@ -64,8 +64,9 @@ struct ingest_port_ops {
     X(no_buffer, "frames lost for want of a buffer, where the port counts them")                   \
     X(foreign, "frames for somebody else, or of no protocol that is spoken here")                  \
     X(bad_checksum, "frames with a wrong IPv4 or UDP checksum")                                    \
-    X(fragments, "IPv4 fragments and frames with options: not taken")                              \
+    X(fragments, "fragments and frames with IP options or extension headers: not taken")           \
     X(arp, "ARP requests answered")                                                                \
+    X(neighbours, "IPv6 neighbour solicitations answered")                                         \
     X(echo, "pings answered")
 struct ingest_port_metrics {
 #define X(name, help) uint64_t name;

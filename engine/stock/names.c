@@ -203,6 +203,15 @@ uint32_t stock_directory_of_sku(const struct stock_directory *d, const char *sku
     return n;
 }
 
+bool stock_directory_sku_first(const struct stock_directory *d, const char *sku, uint32_t sku_bytes,
+                               uint32_t *handle)
+{
+    uint32_t s = names_find(&d->skus, sku, sku_bytes);
+    uint32_t first = s ? hf_load_acquire(&d->sku_cells[s - 1].first) : 0;
+    *handle = first - 1;
+    return first != 0;
+}
+
 uint32_t stock_directory_sku_next(const struct stock_directory *d, uint32_t handle)
 {
     return hf_load_acquire(&d->cells[handle].next);

@@ -33,6 +33,9 @@ struct stock_name {
 };
 // handle < count.
 struct stock_name stock_directory_name(const struct stock_directory *d, uint32_t handle);
+// The oldest cell of a SKU. False: it has none.
+bool stock_directory_sku_first(const struct stock_directory *d, const char *sku, uint32_t sku_bytes,
+                               uint32_t *handle);
 // Cells of one SKU, oldest first: copies up to max handles, returns how many there are.
 uint32_t stock_directory_of_sku(const struct stock_directory *d, const char *sku,
                                 uint32_t sku_bytes, uint32_t *handles, uint32_t max);

@@ -59,6 +59,8 @@ static void chunk_push(struct stock_pool *p, uint32_t first, int64_t count)
 uint32_t stock_pool_refill(struct stock_cache *c)
 {
     struct stock_pool *p = c->pool;
+    if (c->kept > 0 && stock_pool_free(p) <= c->kept)
+        return 0;
     uint32_t first = chunk_pop(p);
     if (first) {
         const struct stock_chunk *chunk = chunk_of(p, first);

@@ -33,6 +33,7 @@ struct stock_pool {
 
 struct stock_cache {
     struct stock_pool *pool;
+    uint32_t kept; // this cache takes nothing when no more than so many are left; about, see below
     uint32_t count;
     uint32_t index[3 * STOCK_POOL_CHUNK]; // two chunks; a third while it is filled
 };
@@ -40,7 +41,8 @@ struct stock_cache {
 // A free object lends its bytes from `offset` on, at least 12.
 void stock_pool_init(struct stock_pool *p, void *base, uint32_t stride, uint32_t offset,
                      uint32_t max);
-// Slow half of acquire: 0 when the pool is empty. Lock-free.
+// Slow half of acquire: 0 when the pool is empty, or has no more than is kept from this cache: a
+// chunk, or as many as threads look at once, may be taken of that. Lock-free.
 uint32_t stock_pool_refill(struct stock_cache *c);
 void stock_pool_spill(struct stock_cache *c);
 
@@ -56,8 +58,8 @@ static inline void stock_release(struct stock_cache *c, uint32_t index)
         stock_pool_spill(c);
     c->index[c->count++] = index;
 }
-// Sees to it that the next n <= 2 * STOCK_POOL_CHUNK acquisitions succeed. False: the pool is
-// empty.
+// Sees to it that the next n <= 2 * STOCK_POOL_CHUNK acquisitions succeed. False: the pool gives
+// none.
 static inline bool stock_cache_ensure(struct stock_cache *c, uint32_t n)
 {
     while (c->count < n) {

@@ -50,7 +50,7 @@ uint32_t stock_insert(struct stock_slots *s, uint32_t index, uint64_t hash)
 void stock_unlink(struct stock_slots *s, uint32_t index)
 {
     struct stock_slot *slot = &s->slots[index];
-    uint32_t *bucket = stock_bucket(s, hf_hash_uuid(&slot->id));
+    uint32_t *bucket = stock_bucket(s, stock_hash(s, &slot->id));
     uint32_t next = hf_load_acquire(&slot->next);
     for (;;) {
         uint32_t head = hf_load_acquire(bucket);

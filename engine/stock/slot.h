@@ -97,6 +97,7 @@ struct stock_slots {
     struct stock_slot *slots;
     uint32_t *buckets;
     uint32_t bucket_mask;
+    uint64_t hash_key[2];
     struct stock_block *blocks;
     struct stock_pool slot_pool, block_pool;
 };
@@ -110,13 +111,19 @@ struct stock_line {
 // ------------------------------------------------------------------------------ index
 // The caller is inside an RCU step.
 
+// Of the index alone, never stored. Clients choose ids: without the key they could choose a chain.
+static inline uint64_t stock_hash(const struct stock_slots *s, const struct hf_uuid *id)
+{
+    return hf_mix64(hf_mix64(id->hi ^ s->hash_key[0]) + (id->lo ^ s->hash_key[1]));
+}
+
 static inline uint32_t *stock_bucket(const struct stock_slots *s, uint64_t hash)
 {
     return &s->buckets[hash & s->bucket_mask];
 }
 
 // Index of the slot that holds `id` and is not FREE; 0: none. Wait-free over a short chain.
-uint32_t stock_find(const struct stock_slots *s, struct hf_uuid id, uint64_t hash);
+uint32_t stock_find(const struct stock_slots *s, struct hf_uuid id, uint64_t hash); // stock_hash
 // Links slot `index` (word PENDING, id and all fields filled), or returns the slot that already
 // has this id. 0: linked. Lock-free.
 uint32_t stock_insert(struct stock_slots *s, uint32_t index, uint64_t hash);

@@ -43,6 +43,8 @@ enum hf_status stock_init(struct stock *s, const struct stock_sizes *z)
     if (z->timers)
         stock_wheel_init(&s->wheels, timer_blocks);
     s->slots.bucket_mask = buckets - 1;
+    s->slots.hash_key[0] = z->hash_key[0];
+    s->slots.hash_key[1] = z->hash_key[1];
     stock_pool_init(&s->slots.slot_pool, s->slots.slots, sizeof(struct stock_slot),
                     offsetof(struct stock_slot, id), z->ids); // the word keeps the generation
     stock_pool_init(&s->slots.block_pool, s->slots.blocks, sizeof(struct stock_block),

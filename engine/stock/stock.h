@@ -17,6 +17,7 @@ struct stock_sizes {
     bool timers;                 // false: no wheels (shadow)
     bool huge;
     bool prefault;               // touch all memory at once
+    uint64_t hash_key[2];        // of the index of ids; secret where clients choose ids
 };
 
 struct stock {

@@ -56,8 +56,12 @@ struct storage {
     const struct storage_ops *ops;
 };
 
-// Opens (with create, makes) a folder of the operating system. HF_NOT_FOUND, HF_IO, HF_NO_MEMORY.
+// Opens a folder of the operating system; with `make` it is made if need be, and must let itself be
+// written. HF_NOT_FOUND; HF_INVALID: no folder, or this process may not; HF_NO_SPACE, HF_NO_MEMORY,
+// HF_IO. After each of them errno is what it came from.
 enum hf_status storage_os_create(const char *path, bool make, struct storage **out) HF_CHECKED;
+// In words, for a message that names the path; static text.
+const char *storage_os_why(int error);
 
 static inline void storage_destroy(struct storage *s)
 {

@@ -94,8 +94,7 @@ static enum hf_status os_pwrite(struct storage *s, int file, const void *buffer,
     (void)s;
     size_t have = 0;
     while (have < bytes) {
-        ssize_t n =
-            pwrite(file, (const char *)buffer + have, bytes - have, (off_t)(offset + have));
+        ssize_t n = pwrite(file, (const char *)buffer + have, bytes - have, (off_t)(offset + have));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -202,16 +201,55 @@ static const struct storage_ops os_ops = {
     .destroy = os_destroy,
 };
 
+// What the caller can mend is told apart from what the disk did.
+static enum hf_status from_errno_of_folder(int e)
+{
+    switch (e) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+        return HF_INVALID;
+    default:
+        return from_errno(e);
+    }
+}
+
+// Before anything is opened in it: an owner that is another's is no failure of the disk.
+static int write_check(int folder)
+{
+    if (faccessat(folder, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+        return errno;
+    if (faccessat(folder, "lock", R_OK | W_OK, AT_EACCESS) != 0 && errno != ENOENT)
+        return errno;
+    return 0;
+}
+
+const char *storage_os_why(int error)
+{
+    const char *text = error == ENOTDIR ? "is no folder" : strerrordesc_np(error);
+    return text ? text : "cannot be opened";
+}
+
 enum hf_status storage_os_create(const char *path, bool make, struct storage **out)
 {
     if (make && mkdir(path, 0700) != 0 && errno != EEXIST)
-        return from_errno(errno);
+        return from_errno_of_folder(errno);
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
-        return from_errno(errno);
+        return from_errno_of_folder(errno);
+    int error = make ? write_check(folder) : 0;
+    if (error != 0) {
+        close(folder);
+        errno = error;
+        return from_errno_of_folder(error);
+    }
     struct storage_os *os = calloc(1, sizeof *os);
     if (!os) {
         close(folder);
+        errno = ENOMEM;
         return HF_NO_MEMORY;
     }
     os->base.ops = &os_ops;

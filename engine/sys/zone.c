@@ -27,10 +27,21 @@ void zone_destroy(struct zone *z)
     free(z);
 }
 
-int32_t zone_day(const struct zone *z, uint64_t ms)
+static int64_t local_s(const struct zone *z, uint64_t ms)
 {
     int64_t s = (int64_t)(ms / 1000);
     gint interval = g_time_zone_find_interval(z->zone, G_TIME_TYPE_UNIVERSAL, s);
-    s += interval < 0 ? 0 : g_time_zone_get_offset(z->zone, interval);
+    return s + (interval < 0 ? 0 : g_time_zone_get_offset(z->zone, interval));
+}
+
+int32_t zone_day(const struct zone *z, uint64_t ms)
+{
+    int64_t s = local_s(z, ms);
     return (int32_t)((s >= 0 ? s : s - (DAY_S - 1)) / DAY_S);
+}
+
+uint32_t zone_minute(const struct zone *z, uint64_t ms)
+{
+    int64_t s = local_s(z, ms) % DAY_S;
+    return (uint32_t)((s < 0 ? s + DAY_S : s) / 60);
 }

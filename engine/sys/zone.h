@@ -1,4 +1,5 @@
-// Time zones by their names in the tz database: which day it is there. One thread at a time.
+// Time zones by their names in the tz database: which day and time it is there. A zone never
+// changes, so any thread may ask.
 #ifndef HOLDFAST_SYS_ZONE_H
 #define HOLDFAST_SYS_ZONE_H
 
@@ -12,5 +13,7 @@ struct zone *zone_create(const char *name);
 void zone_destroy(struct zone *z);
 // The calendar day there, in days since 1970-01-01; ms since 1970 in UTC.
 int32_t zone_day(const struct zone *z, uint64_t ms);
+// Minutes since its midnight, by the clock on the wall there.
+uint32_t zone_minute(const struct zone *z, uint64_t ms);
 
 #endif

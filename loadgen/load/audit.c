@@ -29,7 +29,7 @@ const char *audit_cell(const struct cell_values *begin, const struct book_cell *
 {
     long long held = (long long)(begin->held + book_held(book));
     long long net = (long long)(begin->on_hand - begin->committed + book_net(book));
-    if (end->held != held)
+    if (end->held > held || end->held < held - begin->held) // another's holds may end meanwhile
         snprintf(why, bytes, "%lld held, by the book %lld", (long long)end->held, held);
     else if (end->on_hand - end->committed != net)
         snprintf(why, bytes,
@@ -57,6 +57,45 @@ static void pause_until_ms(const struct audit *a, uint64_t wall_ms)
     struct link *link = a->catalogue->asker->link;
     while (clock_wall_ms(clock_os()) < wall_ms && !stopped(a))
         link_poll(link, clock_monotonic_ns(clock_os()) + 20000000, 16);
+}
+
+// Looks again at the cells of `indexes`, and keeps those that still hold stock at the front.
+static bool begin_again(struct audit *a, uint32_t *indexes, struct cell_values *values)
+{
+    struct cell *cells = a->catalogue->cells->list;
+    uint32_t count = (uint32_t)a->others;
+    a->others = 0;
+    if (!catalogue_read(a->catalogue, indexes, count, values))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        cells[indexes[i]].begin = values[i];
+        if (values[i].held)
+            indexes[a->others++] = indexes[i];
+    }
+    return true;
+}
+
+bool audit_begin(struct audit *a)
+{
+    const struct cells *cells = a->catalogue->cells;
+    if (!catalogue_begin(a->catalogue))
+        return false;
+    uint32_t *indexes = malloc((cells->count + 1) * sizeof *indexes);
+    struct cell_values *values = malloc((cells->count + 1) * sizeof *values);
+    if (!indexes || !values)
+        abort(); // as below
+    uint64_t end_ms = clock_wall_ms(clock_os()) + a->settle_ms;
+    bool read = true;
+    for (uint32_t i = 0; i < cells->count; i++)
+        if (cells->list[i].begin.held)
+            indexes[a->others++] = i;
+    while (a->others && read && clock_wall_ms(clock_os()) < end_ms && !stopped(a)) {
+        pause_until_ms(a, clock_wall_ms(clock_os()) + LOOK_MS);
+        read = begin_again(a, indexes, values);
+    }
+    free(indexes);
+    free(values);
+    return read;
 }
 
 // What is wrong now; keeps the cells that are wrong, and their values, at the front.

@@ -158,6 +158,8 @@ static bool texts_read(struct options *o, char why[200])
         bad = "--make-catalogue: SKUSxLOCATIONS, such as 1000x2";
     else if (o->handles && (o->audit || o->make_catalogue || o->by_name))
         bad = "--handles knows no names and no stock: no --audit, --make-catalogue or --by-name";
+    else if (o->handles && !o->generation)
+        bad = "--handles needs the --generation that they are of";
     else if (o->replay && (o->handles || o->make_catalogue))
         bad = "--replay makes its own cells: no --handles or --make-catalogue";
     else if (!transport_read(o->transport, &o->way))

@@ -37,7 +37,7 @@ enum options_exit {
       "its private key (PEM)")                                                                     \
     X(server_name, TEXT, "server-name", "NAME", "HOLDFAST_SERVER_NAME", NULL, 0, 0,                \
       "in the server's certificate, if not the address's")                                         \
-    X(key_file, TEXT, "key-file", "FILE", "HOLDFAST_KEY_FILE", NULL, 0, 0,                         \
+    X(key_file, TEXT, "key-file", "FILE", "HOLDFAST_CLIENT_KEY_FILE", NULL, 0, 0,                  \
       "API key, first line; or in HOLDFAST_KEY")                                                   \
     X(insecure, FLAG, "insecure", NULL, NULL, NULL, 0, 0,                                          \
       "in clear, key included, beyond this machine")                                               \
@@ -111,7 +111,8 @@ enum options_exit {
     X(audit, FLAG, "audit", NULL, NULL, NULL, 0, 0,                                                \
       "hold every touched cell to the client's own book, to the unit; nobody else may sell")       \
     X(settle_ms, SPAN, "settle", "SPAN", NULL, "30s", 0, 86400000,                                 \
-      "what is unknown or differs after the run may take so long")                                 \
+      "what is unknown or differs after the run may take so long; and an earlier run's holds "     \
+      "before")                                                                                    \
     X(history, TEXT, "history", "FILE", NULL, NULL, 0, 0,                                          \
       "every operation, for outside checkers: docs/history-format.md")                             \
     X(json, TEXT, "json", "FILE", NULL, NULL, 0, 0, "the result for programs; - is the output")    \

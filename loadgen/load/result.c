@@ -113,6 +113,13 @@ static void replay_rows(FILE *out, const struct result *r)
         "\n  file        %llu orders (widest %u lines), %llu that take back, %llu corrections\n",
         (unsigned long long)r->trace->orders, r->trace->widest,
         (unsigned long long)r->trace->returns, (unsigned long long)r->trace->corrections);
+    if (r->trace->rows_skipped || r->trace->rows_bad || r->trace->dates_bad)
+        fprintf(out,
+                "  left out    of %llu rows %llu are no goods, %llu can't be read; %llu invoices "
+                "without a date that can be read\n              the first: %s\n",
+                (unsigned long long)r->trace->rows, (unsigned long long)r->trace->rows_skipped,
+                (unsigned long long)r->trace->rows_bad, (unsigned long long)r->trace->dates_bad,
+                r->trace->first);
 #define X(name, help)                                                                              \
     fprintf(out, "  %-11s %10llu  %s\n", #name, (unsigned long long)p->name, help);
     REPLAY_COUNT_TABLE(X)
@@ -140,6 +147,9 @@ static void audit_rows(FILE *out, const struct result *r)
     else
         fprintf(out, "\n  AUDIT       exact: %llu cells, to the unit\n",
                 (unsigned long long)a->cells);
+    if (a->others)
+        fprintf(out, "              held within bounds only: %llu cells held stock at the start\n",
+                (unsigned long long)a->others);
 }
 
 void result_table(FILE *out, const struct result *r)
@@ -248,9 +258,11 @@ static void json_audit(FILE *out, const struct result *r)
     comma = ", ";
     BOOK_COLUMN_TABLE(X)
 #undef X
-    fprintf(out, "},\n  \"audit\": {\"cells\": %llu, \"wrong\": %llu, \"read\": %s, \"first\": ",
+    fprintf(out,
+            "},\n  \"audit\": {\"cells\": %llu, \"wrong\": %llu, \"held_at_start\": %llu, "
+            "\"read\": %s, \"first\": ",
             (unsigned long long)r->audit.cells, (unsigned long long)r->audit.wrong,
-            r->audit.read ? "true" : "false");
+            (unsigned long long)r->audit.others, r->audit.read ? "true" : "false");
     json_text(out, r->audit.first);
     fputc('}', out);
 }
@@ -280,6 +292,12 @@ void result_json(FILE *out, const struct result *r)
     comma = ", ";
         REPLAY_COUNT_TABLE(X)
 #undef X
+        fprintf(out,
+                ", \"rows\": %llu, \"rows_no_goods\": %llu, \"rows_bad\": %llu, "
+                "\"dates_bad\": %llu, \"first_left_out\": ",
+                (unsigned long long)r->trace->rows, (unsigned long long)r->trace->rows_skipped,
+                (unsigned long long)r->trace->rows_bad, (unsigned long long)r->trace->dates_bad);
+        json_text(out, r->trace->first);
         fprintf(out, ", \"first\": ");
         json_text(out, r->replay.first);
         fputc('}', out);

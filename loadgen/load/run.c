@@ -6,9 +6,11 @@
 #include "sys/clock.h"
 #include "sys/text_file.h"
 
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX (1 << 20)
@@ -155,6 +157,25 @@ static enum options_exit cells_traced(struct run *r)
     return EXIT_OK;
 }
 
+static enum options_exit cells_begin(struct run *r)
+{
+    struct audit *a = &r->result.audit;
+    *a = (struct audit){.catalogue = &r->catalogue,
+                        .settle_ms = r->o->audit ? (uint32_t)r->o->settle_ms : 0,
+                        .stop = r->stop};
+    screen_text(&r->screen, "waiting until no cell holds stock of before, up to --settle");
+    bool read = audit_begin(a);
+    screen_clear(&r->screen);
+    if (!read)
+        return call_failed(r, "the cells at the start");
+    if (a->others && r->o->audit && !r->o->quiet)
+        fprintf(stderr,
+                "holdfast-load: %llu cells hold stock from before, still after --settle: what is "
+                "held there is audited within bounds only\n",
+                (unsigned long long)a->others);
+    return EXIT_OK;
+}
+
 static enum options_exit cells_prepare(struct run *r)
 {
     const struct options *o = r->o;
@@ -175,8 +196,8 @@ static enum options_exit cells_prepare(struct run *r)
     if (e == EXIT_OK && r->cells.count == 0)
         e = fail(r, EXIT_USAGE, "the server has no cells%s%s: see --make-catalogue",
                  o->location[0] ? " at " : "", o->location);
-    if (e == EXIT_OK && !o->handles && (o->audit || o->history) && !catalogue_begin(&r->catalogue))
-        e = call_failed(r, "the cells at the start");
+    if (e == EXIT_OK && !o->handles && (o->audit || o->history))
+        e = cells_begin(r);
     r->cells.by_name = o->by_name;
     r->result.cells = r->cells.count;
     return e;
@@ -191,7 +212,7 @@ static struct sender_options sender_of(const struct run *r, uint32_t thread)
                                    .transport = o->way,
                                    .frame_items = (uint32_t)o->frame_items,
                                    .packet_try_ms = (uint32_t)o->packet_try_ms,
-                                   .wire = {o->packet_eal, o->packet_local},
+                                   .wire = {.eal = o->packet_eal, .local = o->packet_local},
                                    .stream = o->stream,
                                    .batch_max = (uint32_t)o->batch,
                                    .window = (uint32_t)o->window,
@@ -341,12 +362,9 @@ static void threads_gather(struct run *r)
 static void audit(struct run *r)
 {
     struct audit *a = &r->result.audit;
-    *a = (struct audit){.catalogue = &r->catalogue,
-                        .book = &r->book,
-                        .deadline_ms = r->deadline_ms,
-                        .settle_ms = (uint32_t)r->o->settle_ms,
-                        .history = r->history,
-                        .stop = r->stop};
+    a->book = &r->book;
+    a->deadline_ms = r->deadline_ms;
+    a->history = r->history;
     r->result.audited = true;
     r->asker.give_up_ms = (uint32_t)r->o->settle_ms;
     screen_text(&r->screen, "audit: waiting for the last hold's deadline");
@@ -385,9 +403,27 @@ static enum options_exit packets_prepare(struct run *r)
                 "a session for packets: %s", why);
 }
 
+// Looked at before the run, and not made: a run that comes to nothing leaves no result.
+static enum options_exit json_check(struct run *r)
+{
+    const char *path = r->o->json;
+    char folder[4096];
+    struct stat is;
+    if (!path || strcmp(path, "-") == 0)
+        return EXIT_OK;
+    bool there = stat(path, &is) == 0;
+    snprintf(folder, sizeof folder, "%s", path);
+    if (there ? S_ISDIR(is.st_mode) || access(path, W_OK) != 0
+              : !path[0] || access(dirname(folder), W_OK | X_OK) != 0)
+        return fail(r, EXIT_USAGE, "--json: %s can't be written", path);
+    return EXIT_OK;
+}
+
 static enum options_exit run_all(struct run *r)
 {
-    enum options_exit e = link_prepare(r);
+    enum options_exit e = json_check(r);
+    if (e == EXIT_OK)
+        e = link_prepare(r);
     if (e == EXIT_OK)
         e = packets_prepare(r);
     if (e == EXIT_OK)

@@ -136,29 +136,29 @@ static void fault_answer(const struct fault *f, struct sandbox_answer *a)
     }
 }
 
-static bool is_posting(const struct call *c)
+static bool is_posting(const char *method)
 {
-    return strcmp(c->method, "create") == 0 || strcmp(c->method, "button_validate") == 0 ||
-           strcmp(c->method, "run") == 0;
+    return strcmp(method, "create") == 0 || strcmp(method, "button_validate") == 0 ||
+           strcmp(method, "run") == 0;
 }
 
-static void call_run(struct sandbox *s, const struct call *c, const json_t *args, uint64_t now_ms,
-                     struct sandbox_answer *a)
+void call_run(struct sandbox *s, const char *model, const char *method, const json_t *args,
+              uint64_t now_ms, struct sandbox_answer *a)
 {
     struct outcome o = {0};
-    const struct fault *f = fault_strike(s, c->model, c->method, args);
+    const struct fault *f = fault_strike(s, model, method, args);
     if (f)
         fault_error(f, &o);
     bool told = !f || o.status || f->kind == FAULT_SLOW;
     if (!o.status && (!f || commits(f->kind))) {
-        call_do(s, c->model, c->method, args, now_ms, &o);
+        call_do(s, model, method, args, now_ms, &o);
         if (!o.status)
-            log_append(s, c->model, c->method, args, now_ms);
+            log_append(s, model, method, args, now_ms);
     }
     // A posting by two calls takes its fixed time twice, as measured.
-    a->delay_ms = is_posting(c) ? s->options.fixed_ms / (strcmp(c->method, "run") == 0 ? 1 : 2) +
-                                      s->options.line_ms * o.lines / 2
-                                : s->options.lookup_ms;
+    a->delay_ms = is_posting(method) ? s->options.fixed_ms / (strcmp(method, "run") == 0 ? 1 : 2) +
+                                           s->options.line_ms * o.lines / 2
+                                     : s->options.lookup_ms;
     if (f && f->kind == FAULT_SLOW)
         a->delay_ms += f->ms;
     if (!told)
@@ -191,7 +191,7 @@ static void json2_handle(struct sandbox *s, const struct sandbox_request *r,
     if (o.status)
         answer_error(a, &o);
     else
-        call_run(s, &c, args, r->now_ms, a);
+        call_run(s, c.model, c.method, args, r->now_ms, a);
     json_decref(args);
 }
 
@@ -201,10 +201,13 @@ void sandbox_handle(struct sandbox *s, const struct sandbox_request *r, struct s
     pthread_mutex_lock(&s->mutex);
     if (strncmp(r->path, "/sandbox/", 9) == 0) {
         admin_handle(s, r, a);
-    } else if (strncmp(r->path, "/json/2/", 8) == 0) {
+    } else if (strcmp(r->path, "/jsonrpc") == 0) {
+        s->calls++;
+        rpc_handle(s, r, a);
+    } else if (strncmp(r->path, "/json/2/", 8) == 0 && s->options.version >= 19) {
         s->calls++;
         json2_handle(s, r, a);
-    } else if (strncmp(r->path, "/web/version", 12) == 0) {
+    } else if (strncmp(r->path, "/web/version", 12) == 0 && s->options.version >= 19) {
         answer_json(a, 200,
                     json_pack("{s:s,s:[i,i,i,s,i,s]}", "version", "19.0", "version_info", 19, 0, 0,
                               "final", 0, ""));

@@ -3,6 +3,8 @@
 #include "sandbox/sandbox.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <microhttpd.h>
 #include <pthread.h>
@@ -147,9 +149,13 @@ static int seed(const char *file)
     char *text = malloc(BODY_BYTES_MAX);
     size_t n = text ? fread(text, 1, BODY_BYTES_MAX, f) : 0;
     uint32_t line = 0;
-    bool ok = text && n < BODY_BYTES_MAX && sandbox_seed_csv(server.sandbox, text, n, &line);
-    if (!ok)
-        fprintf(stderr, "holdfast-odoo-sandbox: %s:%u: not understood\n", file, line);
+    bool fits = text && n < BODY_BYTES_MAX && !ferror(f);
+    bool ok = fits && sandbox_seed_csv(server.sandbox, text, n, &line);
+    if (!fits)
+        fprintf(stderr, "holdfast-odoo-sandbox: %s: cannot be read, or is above 64 MiB\n", file);
+    else if (!ok)
+        fprintf(stderr, "holdfast-odoo-sandbox: %s:%u: %s\n", file, line,
+                sandbox_seed_wrong(server.sandbox));
     free(text);
     fclose(f);
     return ok ? 0 : 1;
@@ -165,6 +171,7 @@ static const char usage[] =
     "  --fixed-ms N          of a posting [0]     --line-ms N  and per line [0]\n"
     "  --lookup-ms N         of everything else [0]; --measured: 50, 7 and 7\n"
     "  --no-action           the one-call server action is not installed\n"
+    "  --odoo N              18 or 19 [19]; 18 answers /jsonrpc only\n"
     "  --keep-alive          keep connections; Odoo's prefork server does not\n"
     "  --log FILE            survives kills: what changes is written there, and done again at "
     "start\n"
@@ -189,6 +196,7 @@ enum choice {
     LOOKUP,
     MEASURED,
     NO_ACTION,
+    ODOO,
     KEEP_ALIVE,
     PICKINGS,
     MOVES,
@@ -197,15 +205,34 @@ enum choice {
     HELP
 };
 
-static uint32_t number(const char *text)
+static uint32_t number_to(const char *text, uint32_t most)
 {
     char *end;
+    errno = 0;
     unsigned long v = strtoul(text, &end, 10);
-    if (!*text || *end || v > UINT32_MAX) {
-        fprintf(stderr, "holdfast-odoo-sandbox: %s is no number\n", text);
+    if (*text < '0' || *text > '9' || *end || errno || v > most) {
+        fprintf(stderr, "holdfast-odoo-sandbox: %s is no number 0 .. %u\n", text, most);
         exit(2);
     }
     return (uint32_t)v;
+}
+
+static uint32_t number(const char *text)
+{
+    return number_to(text, UINT32_MAX);
+}
+
+static const char *uuid(const char *text)
+{
+    bool good = strlen(text) == 36;
+    for (int i = 0; good && i < 36; i++)
+        good = i == 8 || i == 13 || i == 18 || i == 23 ? text[i] == '-'
+                                                       : isxdigit((unsigned char)text[i]) != 0;
+    if (!good) {
+        fprintf(stderr, "holdfast-odoo-sandbox: %s is no UUID\n", text);
+        exit(2);
+    }
+    return text;
 }
 
 static void option_take(struct arguments *a, int which, const char *value)
@@ -216,13 +243,13 @@ static void option_take(struct arguments *a, int which, const char *value)
         a->listen = value;
         break;
     case PORT:
-        a->port = (uint16_t)number(value);
+        a->port = (uint16_t)number_to(value, UINT16_MAX);
         break;
     case DATABASE:
         o->database = value;
         break;
     case UUID:
-        o->uuid = value;
+        o->uuid = uuid(value);
         break;
     case KEY:
         o->key = value;
@@ -244,6 +271,9 @@ static void option_take(struct arguments *a, int which, const char *value)
         break;
     case NO_ACTION:
         o->server_action = false;
+        break;
+    case ODOO:
+        o->version = number(value) < 19 ? 18 : 19;
         break;
     case KEEP_ALIVE:
         server.keep_alive = true;
@@ -285,6 +315,7 @@ static void parse(int argc, char **argv, struct arguments *a)
                 {"lookup-ms", 1, LOOKUP},
                 {"measured", 0, MEASURED},
                 {"no-action", 0, NO_ACTION},
+                {"odoo", 1, ODOO},
                 {"keep-alive", 0, KEEP_ALIVE},
                 {"pickings-max", 1, PICKINGS},
                 {"moves-max", 1, MOVES},
@@ -324,10 +355,10 @@ int main(int argc, char **argv)
     struct MHD_Daemon *d = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, a.port, NULL, NULL,
         on_request, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_CONNECTION_LIMIT,
-        CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
     if (!d) {
-        fprintf(stderr, "holdfast-odoo-sandbox: cannot listen on %s:%u\n", a.listen, a.port);
+        fprintf(stderr, "holdfast-odoo-sandbox: cannot listen on %s:%u: %s\n", a.listen, a.port,
+                strerror(errno));
         return 1;
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(d, MHD_DAEMON_INFO_BIND_PORT);

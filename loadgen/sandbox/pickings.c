@@ -79,7 +79,18 @@ static bool move_create(struct sandbox *s, struct picking *p, const json_t *comm
         outcome_fail(o, 500, VALUE, "only the create command is known for move_ids");
         return false;
     }
-    if (!fields_known(vals, "stock.move", known, o))
+    // Odoo 18 demands a name, Odoo 19 does not know it.
+    bool named = json_is_string(json_object_get(vals, "name")), old = s->options.version < 19;
+    json_t *rest = json_copy((json_t *)vals);
+    if (old)
+        json_object_del(rest, "name");
+    bool fine = fields_known(rest, "stock.move", known, o);
+    json_decref(rest);
+    if (fine && old && !named) {
+        outcome_fail(o, 422, VALIDATION, "The operation cannot be completed: name");
+        return false;
+    }
+    if (!fine)
         return false;
     struct product *product =
         product_of(s, json_integer_value(json_object_get(vals, "product_id")));
@@ -383,7 +394,7 @@ void picking_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struc
 
 // ------------------------------------------------------------------------------- one call
 
-static json_t *vals_of(const json_t *batch)
+static json_t *vals_of(const struct sandbox *s, const json_t *batch)
 {
     const json_t *lines = json_object_get(batch, "lines");
     const json_t *src = json_object_get(batch, "src"), *dst = json_object_get(batch, "dst");
@@ -394,7 +405,8 @@ static json_t *vals_of(const json_t *batch)
     {
         json_t *qty = json_array_get(line, 2);
         json_array_append_new(
-            moves, json_pack("[i,i,{s:O,s:O,s:O,s:O,s:b,s:O,s:O,s:O}]", 0, 0, "product_id",
+            moves, json_pack("[i,i,{s:O*,s:O,s:O,s:O,s:O,s:b,s:O,s:O,s:O}]", 0, 0, "name",
+                             s->options.version < 19 ? json_array_get(line, 3) : NULL, "product_id",
                              json_array_get(line, 0), "product_uom", json_array_get(line, 1),
                              "product_uom_qty", qty, "quantity", qty, "picked", 1, "origin",
                              json_array_get(line, 3), "location_id", src, "location_dest_id", dst));
@@ -448,7 +460,7 @@ static void action_tell(struct sandbox *s, const struct picking *p, bool dup, st
 static struct picking *action_make(struct sandbox *s, const json_t *batch, uint64_t now_ms,
                                    struct outcome *o)
 {
-    json_t *vals = vals_of(batch);
+    json_t *vals = vals_of(s, batch);
     struct picking *p = NULL;
     if (vals)
         p = create_one(s, vals, now_ms, o);

@@ -1,5 +1,5 @@
-// A stand-in for Odoo 19's JSON-2 API: products, locations, quants and pickings in memory, with the
-// answers and refusals that the flusher meets. docs/sandbox.md.
+// A stand-in for Odoo 19's JSON-2 API, and for the JSON-RPC of Odoo 18: products, locations, quants
+// and pickings in memory, with the answers and refusals that the flusher meets. docs/sandbox.md.
 //
 // One call is one transaction under one mutex; latencies and hanging are the server's business, so
 // the model itself is deterministic and serves tests in their own process too.
@@ -22,6 +22,7 @@ struct sandbox_options {
     uint32_t fixed_ms, line_ms; // latency of a posting: fixed and per line. default 0
     uint32_t lookup_ms;         // of everything else. default 0
     bool server_action;         // the one-call action is installed. default true
+    int version;                // of Odoo, 18 or 19. default 19
     uint64_t seed;              // of faults by chance
 };
 void sandbox_options_default(struct sandbox_options *o);
@@ -54,8 +55,9 @@ struct sandbox_answer {
 void sandbox_handle(struct sandbox *s, const struct sandbox_request *r, struct sandbox_answer *a);
 
 // `default_code,warehouse,quantity[,tracking]` a line; a first line that begins with
-// "default_code" is skipped. False: *line is the line that was not understood.
+// "default_code" is skipped. False: *line is the line that was not understood, and why.
 bool sandbox_seed_csv(struct sandbox *s, const char *text, size_t bytes, uint32_t *line);
+const char *sandbox_seed_wrong(const struct sandbox *s); // static text; after a call that failed
 
 // Does again what this file tells, and from now on writes down there what changes. Set-up, after
 // the catalogue. False: the file cannot be opened or was not understood.

@@ -121,8 +121,9 @@ struct sandbox {
     struct fault faults[SANDBOX_FAULTS_MAX];
     uint32_t fault_count;
     uint64_t random, calls, struck, duplicates, name_sequence;
-    char *action_code; // NULL: no server action
-    FILE *log;         // NULL: forgets everything at its end
+    const char *seed_wrong; // static text
+    char *action_code;      // NULL: no server action
+    FILE *log;              // NULL: forgets everything at its end
 };
 
 // What a call comes to: a result, or an error in Odoo's words.
@@ -170,7 +171,13 @@ bool search_run(struct sandbox *s, const char *model, const json_t *args, bool c
                 struct outcome *o);
 bool search_knows(const char *model);
 
+// ------------------------------------------------------------------- rpc.c
+void rpc_handle(struct sandbox *s, const struct sandbox_request *r, struct sandbox_answer *a);
+
 // ------------------------------------------------------------------- handle.c
+// One call of somebody who may, with the faults that strike it.
+void call_run(struct sandbox *s, const char *model, const char *method, const json_t *args,
+              uint64_t now_ms, struct sandbox_answer *a);
 // One call of a model's method, without faults.
 void call_do(struct sandbox *s, const char *model, const char *method, const json_t *args,
              uint64_t now_ms, struct outcome *o);

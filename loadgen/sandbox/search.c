@@ -71,6 +71,24 @@ static uint32_t location_total(const struct sandbox *s)
 {
     return s->location_count;
 }
+// "10000004/10000009/": a location is below those whose whole name is the beginning of its own.
+static void parent_path(const struct sandbox *s, uint32_t i, char *path, size_t room)
+{
+    const char *whole = s->locations[i].complete, *end = whole;
+    size_t at = 0;
+    while (*end && at < room) {
+        end += strcspn(end, "/");
+        for (uint32_t k = 0; k < s->location_count; k++) {
+            const char *name = s->locations[k].complete;
+            size_t bytes = (size_t)(end - whole);
+            if (at < room && (k == i || s->locations[k].company_id == s->locations[i].company_id) &&
+                strlen(name) == bytes && memcmp(name, whole, bytes) == 0 && (*end || k == i))
+                at += (size_t)snprintf(path + at, room - at, "%d/", (int)BASE_LOCATION + (int)k);
+        }
+        end += *end == '/';
+    }
+}
+
 static json_t *location_field(struct sandbox *s, uint32_t i, const char *name)
 {
     const struct location *l = &s->locations[i];
@@ -82,8 +100,11 @@ static json_t *location_field(struct sandbox *s, uint32_t i, const char *name)
         return json_string(l->complete);
     if (IS("usage"))
         return json_string(l->usage);
-    if (IS("parent_path")) // locations have none above them here
-        return json_sprintf("%d/", (int)BASE_LOCATION + (int)i);
+    if (IS("parent_path")) {
+        char path[64];
+        parent_path(s, i, path, sizeof path);
+        return json_string(path);
+    }
     if (IS("barcode"))
         return json_false();
     if (IS("active"))

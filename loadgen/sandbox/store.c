@@ -1,6 +1,7 @@
 // What the stand-in holds: arrays that grow up to their bound, found by chained buckets.
 #include "sandbox/sandbox_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -274,7 +275,8 @@ void sandbox_options_default(struct sandbox_options *o)
                                   .products_max = 1000000,
                                   .pickings_max = 1000000,
                                   .moves_max = 8000000,
-                                  .server_action = true};
+                                  .server_action = true,
+                                  .version = 19};
 }
 
 struct sandbox *sandbox_create(const struct sandbox_options *o)
@@ -334,48 +336,69 @@ static bool csv_field(const char **at, const char *end, char *to, size_t room)
     return true;
 }
 
-static bool csv_line(struct sandbox *s, const char *at, const char *end)
+static bool tracking_valid(const char *t)
+{
+    return !*t || strcmp(t, "none") == 0 || strcmp(t, "lot") == 0 || strcmp(t, "serial") == 0;
+}
+
+// NULL, or what is wrong with the line.
+static const char *csv_line(struct sandbox *s, const char *at, const char *end)
 {
     char code[SANDBOX_NAME_BYTES], place[16], quantity[32], tracking[8], *stop;
-    if (!csv_field(&at, end, code, sizeof code) || !csv_field(&at, end, place, sizeof place) ||
-        !csv_field(&at, end, quantity, sizeof quantity) ||
-        !csv_field(&at, end, tracking, sizeof tracking) || !*code || !*quantity)
-        return false;
+    if (!csv_field(&at, end, code, sizeof code) || !*code)
+        return "its default_code is empty, or longer than 95 bytes";
+    if (!csv_field(&at, end, place, sizeof place) || !*place)
+        return "its warehouse is not there, or longer than 15 bytes";
+    if (!csv_field(&at, end, quantity, sizeof quantity) || !*quantity)
+        return "its quantity is not there, or longer than 31 bytes";
     double q = strtod(quantity, &stop);
     if (*stop || !(fabs(q) < 9e12))
-        return false;
+        return "its quantity is no number, or not below 9e12";
+    if (!csv_field(&at, end, tracking, sizeof tracking) || !tracking_valid(tracking))
+        return "its tracking is none of none, lot and serial";
     struct product *p = product_find(s, code);
     if (!p)
         p = product_add(s, code);
+    if (!p)
+        return "there is no room for another product: --products-max";
     struct warehouse *w = warehouse_get(s, place, 1);
-    struct quant *at_quant = p && w ? quant_get(s, (uint32_t)(p - s->products), w->stock) : NULL;
+    if (!w)
+        return "there are too many warehouses";
+    struct quant *at_quant = quant_get(s, (uint32_t)(p - s->products), w->stock);
     if (!at_quant)
-        return false;
+        return "there is no room for another product's stock: --products-max";
     at_quant->quantity += llround(q * (double)SANDBOX_MILLION);
     if (*tracking)
         memcpy(p->tracking, tracking, sizeof tracking);
-    return true;
+    return NULL;
 }
+static_assert(SANDBOX_NAME_BYTES == 96, "a text above tells it");
 
 bool sandbox_seed_csv(struct sandbox *s, const char *text, size_t bytes, uint32_t *line)
 {
     const char *end = text + bytes;
-    bool ok = true;
+    const char *wrong = NULL;
     pthread_mutex_lock(&s->mutex);
-    for (*line = 1; text < end && ok; ++*line) {
+    for (*line = 1; text < end; ++*line) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         const char *next = stop ? stop + 1 : end;
         stop = stop ? stop : end;
         if (stop > text && stop[-1] == '\r')
             stop--;
         bool heading = *line == 1 && stop - text >= 12 && memcmp(text, "default_code", 12) == 0;
-        ok = heading || stop == text || csv_line(s, text, stop);
-        if (!ok)
+        wrong = heading || stop == text ? NULL : csv_line(s, text, stop);
+        if (wrong)
             break;
         text = next;
     }
+    s->seed_wrong = wrong ? wrong : "";
     pthread_mutex_unlock(&s->mutex);
-    return ok;
+    return wrong == NULL;
+}
+
+const char *sandbox_seed_wrong(const struct sandbox *s)
+{
+    return s->seed_wrong;
 }
 
 int64_t sandbox_quantity(struct sandbox *s, const char *default_code, const char *complete_name)

@@ -3,7 +3,8 @@
 // Columns by name: InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID,
 // Country (the second edition's names too). Plain or gzip. An InvoiceNo that starts with C takes
 // goods back; a negative line elsewhere is a correction of stock. Codes that are no goods (postage,
-// fees, discounts) are skipped and counted. InvoiceDate may be missing: then all have minute 0.
+// fees, discounts: what begins with no digit, but for DCGS) are left out and counted. InvoiceDate
+// may be missing: then all have minute 0.
 #ifndef HOLDFAST_LOADGEN_TRACE_H
 #define HOLDFAST_LOADGEN_TRACE_H
 
@@ -42,8 +43,10 @@ struct trace {
     struct trace_line *lines;
     struct trace_cell *cells;
     uint32_t invoice_count, line_count, cell_count, customer_count, widest;
-    uint64_t rows, rows_skipped, rows_bad, orders, returns, corrections;
-    char why[160]; // when it could not be read
+    // Rows; of them left out: no goods, not to be read; kept, with a date that could not be read.
+    uint64_t rows, rows_skipped, rows_bad, dates_bad, orders, returns, corrections;
+    char first[120]; // the first of those, with its line; "": none
+    char why[320];   // when it could not be read
 };
 
 // one_location: all countries are one place. False: t->why says what was wrong.

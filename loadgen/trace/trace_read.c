@@ -30,6 +30,7 @@ struct reading {
     gzFile file;
     struct row row;
     int columns[COLUMNS];
+    uint64_t lines, line; // of the file: read so far; of the row's beginning
     bool one_location;
     int64_t first_minute;
     struct table invoices, cells, customers;
@@ -48,6 +49,7 @@ static bool row_read(struct reading *r)
     int c = gzgetc(r->file);
     if (c == -1)
         return false;
+    r->line = ++r->lines;
     row->count = 1;
     row->fields[0] = row->text;
     for (; c != -1 && (quoted || c != '\n'); c = gzgetc(r->file)) {
@@ -62,6 +64,7 @@ static bool row_read(struct reading *r)
             quoted = true;
             continue;
         }
+        r->lines += c == '\n';
         bool ends = c == ',' && !quoted && row->count < FIELDS_MAX;
         if (at < ROW_BYTES - 1 && c != '\r')
             row->text[at++] = ends ? '\0' : (char)c;
@@ -77,8 +80,10 @@ static bool header_read(struct reading *r)
     static const char *const names[COLUMNS][2] = {
         {"InvoiceNo", "Invoice"},      {"StockCode", "StockCode"}, {"Quantity", "Quantity"},
         {"CustomerID", "Customer ID"}, {"Country", "Country"},     {"InvoiceDate", "InvoiceDate"}};
-    if (!row_read(r))
+    if (!row_read(r)) {
+        snprintf(r->t->why, sizeof r->t->why, "it is empty");
         return false;
+    }
     for (int c = 0; c < COLUMNS; c++) {
         r->columns[c] = -1;
         for (uint32_t f = 0; f < r->row.count; f++)
@@ -91,6 +96,14 @@ static bool header_read(struct reading *r)
         }
     }
     return true;
+}
+
+// Keeps the first row that was left out, or whose date was.
+static void tell(struct reading *r, const char *what, const char *text)
+{
+    if (!r->t->first[0])
+        snprintf(r->t->first, sizeof r->t->first, "line %llu: %s '%.40s'",
+                 (unsigned long long)r->line, what, text ? text : "");
 }
 
 static char *field(struct reading *r, enum column c)
@@ -158,6 +171,10 @@ static uint32_t minute_since(struct reading *r)
 {
     const char *text = field(r, DATE);
     int64_t minute = text ? minute_of(text) : 0;
+    if (text && text[0] && minute == 0) {
+        r->t->dates_bad++;
+        tell(r, "InvoiceDate is no date:", text);
+    }
     if (r->first_minute == 0)
         r->first_minute = minute;
     uint32_t latest = r->t->invoice_count > 1 ? r->t->invoices[r->t->invoice_count - 2].minute : 0;
@@ -190,23 +207,39 @@ static uint32_t invoice_of(struct reading *r, const char *number, bool negative)
     return index;
 }
 
+// "12", and some editions' "12.0". 0: it is neither, or out of range.
+static long long quantity_of(const char *text)
+{
+    char *end;
+    long long q = strtoll(text, &end, 10);
+    bool whole =
+        end != text && (*end == '\0' || (*end == '.' && end[1 + strspn(end + 1, "0")] == 0));
+    return whole && llabs(q) <= HF_QUANTITY_MAX / 1000000 ? q : 0;
+}
+
 static void row_take(struct reading *r)
 {
+    static const char *const names[] = {"InvoiceNo", "StockCode", "Quantity", NULL, "Country"};
     struct trace *t = r->t;
-    char *number = field(r, NUMBER), *code = field(r, CODE), *quantity = field(r, QUANTITY);
-    char *country = field(r, COUNTRY), *end;
     t->rows++;
-    if (!number || !number[0] || !code || !code[0] || !quantity || !country || !country[0]) {
-        t->rows_bad++;
-        return;
+    for (int c = NUMBER; c <= COUNTRY; c++) {
+        const char *text = field(r, (enum column)c);
+        if (names[c] && (!text || !text[0])) {
+            t->rows_bad++;
+            tell(r, "it is empty, or not there:", names[c]);
+            return;
+        }
     }
-    long long q = strtoll(quantity, &end, 10);
-    if (end == quantity || q == 0 || llabs(q) > HF_QUANTITY_MAX / 1000000) {
+    char *number = field(r, NUMBER), *code = field(r, CODE), *country = field(r, COUNTRY);
+    long long q = quantity_of(field(r, QUANTITY));
+    if (q == 0) {
         t->rows_bad++;
+        tell(r, "Quantity is 0, or no number:", field(r, QUANTITY));
         return;
     }
     if (!is_goods(code)) {
         t->rows_skipped++;
+        tell(r, "StockCode is no goods, it begins with no digit:", code);
         return;
     }
     if (r->raw_count == r->raw_room) {
@@ -290,37 +323,61 @@ static void invoices_finish(struct reading *r)
     free(latest);
 }
 
+// What zlib has to say, such as that the file ends too soon, is the cause of everything else.
+static bool file_read(struct reading *r, const char *path)
+{
+    int error;
+    bool ok = header_read(r);
+    while (ok && row_read(r))
+        row_take(r);
+    const char *text = gzerror(r->file, &error);
+    if (error != Z_OK && error != Z_STREAM_END) {
+        snprintf(r->t->why, sizeof r->t->why, "%.80s",
+                 error == Z_BUF_ERROR ? "it ends in the middle of the compressed data" : text);
+        ok = false;
+    }
+    if (!ok) {
+        char why[100];
+        snprintf(why, sizeof why, "%.99s", r->t->why);
+        snprintf(r->t->why, sizeof r->t->why, "%.200s: %s", path, why);
+    }
+    return ok;
+}
+
+static bool orders_check(struct trace *t)
+{
+    if (t->orders == 0)
+        snprintf(t->why, sizeof t->why,
+                 "no orders: of %llu rows %llu are no goods and %llu can't be read; %s",
+                 (unsigned long long)t->rows, (unsigned long long)t->rows_skipped,
+                 (unsigned long long)t->rows_bad, t->first);
+    else if (t->widest > HF_LINES_MAX)
+        snprintf(t->why, sizeof t->why, "an order has %u lines, at most %d", t->widest,
+                 HF_LINES_MAX);
+    return t->why[0] == '\0';
+}
+
 bool trace_read(struct trace *t, const char *path, bool one_location)
 {
     struct reading *r = calloc(1, sizeof *r);
     memset(t, 0, sizeof *t);
+    snprintf(t->why, sizeof t->why, "no memory");
     if (!r)
         return false;
     r->t = t;
     r->one_location = one_location;
     r->file = gzopen(path, "rb");
-    bool ok = r->file != NULL;
-    if (!ok) {
-        snprintf(t->why, sizeof t->why, "%.100s cannot be opened", path);
-    } else if ((ok = header_read(r))) {
-        while (row_read(r))
-            row_take(r);
-        int error;
-        const char *text = gzerror(r->file, &error);
-        ok = error == Z_OK || error == Z_STREAM_END;
-        if (!ok)
-            snprintf(t->why, sizeof t->why, "%.60s: %.80s", path, text);
-    }
+    t->why[0] = '\0';
+    if (!r->file)
+        snprintf(t->why, sizeof t->why, "%.200s cannot be opened", path);
+    bool ok = r->file && file_read(r, path);
     if (r->file)
         gzclose(r->file);
     if (ok) {
         cells_finish(r);
         lines_finish(r);
         invoices_finish(r);
-        ok = t->widest <= HF_LINES_MAX && t->orders > 0;
-        if (!ok)
-            snprintf(t->why, sizeof t->why, "%llu orders, the widest has %u lines, at most %d",
-                     (unsigned long long)t->orders, t->widest, HF_LINES_MAX);
+        ok = orders_check(t);
     }
     table_free(&r->invoices);
     table_free(&r->cells);

@@ -27,6 +27,7 @@
 #define PACKET_ITEM_BYTES   24 // without lines
 #define PACKET_LINE_BYTES   8
 #define PACKET_BYTES_MAX    1472 // what an Ethernet frame of 1,500 bytes leaves over IPv4
+#define PACKET_BYTES_IPV6   1452 // and over IPv6
 #define PACKET_ITEMS_MAX    ((PACKET_BYTES_MAX - PACKET_HEADER_BYTES) / PACKET_ITEM_BYTES)
 #define PACKET_LINES_MAX                                                                           \
     ((PACKET_BYTES_MAX - PACKET_HEADER_BYTES - PACKET_ITEM_BYTES) / PACKET_LINE_BYTES)

@@ -39,7 +39,7 @@ def make_stubs(out):
     os.makedirs(source)
     proto = os.path.join(ROOT, "proto")
     files = []
-    for name in ("common", "reservation", "stock_read", "stock_admin", "packet"):
+    for name in ("common", "reservation", "stock_read", "stock_admin", "packet", "erp"):
         files.append(f"holdfast/v1/{name}.proto")
         os.makedirs(os.path.join(source, "holdfast/v1"), exist_ok=True)
         shutil.copy(os.path.join(proto, files[-1]), os.path.join(source, files[-1]))

@@ -13,8 +13,8 @@ import time
 import grpc
 import rpc_status_pb2
 from health.v1 import health_pb2, health_pb2_grpc
-from holdfast.v1 import (common_pb2, reservation_pb2, reservation_pb2_grpc, stock_admin_pb2,
-                         stock_admin_pb2_grpc, stock_read_pb2, stock_read_pb2_grpc)
+from holdfast.v1 import (common_pb2, erp_pb2, erp_pb2_grpc, reservation_pb2, reservation_pb2_grpc,
+                         stock_admin_pb2, stock_admin_pb2_grpc, stock_read_pb2, stock_read_pb2_grpc)
 
 GENERATION = 2 ** 63 + 5  # more than a double, or a signed number, can hold
 TERMS = ["on_hand", "held", "committed", "external", "safety_stock", "backorder_limit"]
@@ -284,6 +284,29 @@ class Reservations(Base, reservation_pb2_grpc.ReservationServiceServicer):
             next_page_token=str(at + 1) if at + 1 < len(found) else "")
 
 
+class Erp(Base, erp_pb2_grpc.ErpServiceServicer):
+    """Every comparison comes to nothing, for `fake.pause`."""
+    @method
+    def StartReconciliation(self, request, context):
+        return erp_pb2.StartReconciliationResponse()
+
+    @method
+    def GetReconciliation(self, request, context):
+        return erp_pb2.GetReconciliationResponse(failed=True)
+
+    @method
+    def GetPostingStatus(self, request, context):
+        return erp_pb2.GetPostingStatusResponse(pause=self.fake.pause[0],
+                                                pause_help=self.fake.pause[1])
+
+    @method
+    def Trace(self, request, context):
+        record = erp_pb2.TraceRecord(record="ORDER", lsn=7, version=1, movements=[
+            erp_pb2.TraceMovement(sku="TEA", location="WH1", kind="SALE", quantity=1)])
+        return erp_pb2.TraceResponse(reservations=[
+            erp_pb2.TracedReservation(reservation_id=request.reservation_id, records=[record])])
+
+
 class Health(Base, health_pb2_grpc.HealthServicer):
     @method
     def Check(self, request, context):
@@ -300,11 +323,13 @@ class Fake:
         self.cells, self.reservations, self.operations = {}, {}, {}
         self.row_errors = {}  # (sku, location) -> list of (code, reason, message), used up
         self.health = 1
+        self.pause = "NONE", "posting"
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
         stock_read_pb2_grpc.add_StockReadServiceServicer_to_server(StockRead(self), self.server)
         stock_admin_pb2_grpc.add_StockAdminServiceServicer_to_server(StockAdmin(self), self.server)
         reservation_pb2_grpc.add_ReservationServiceServicer_to_server(Reservations(self),
                                                                       self.server)
+        erp_pb2_grpc.add_ErpServiceServicer_to_server(Erp(self), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(Health(self), self.server)
         if credentials:
             self.port = self.server.add_secure_port(address, credentials)

@@ -35,6 +35,7 @@ def load():
     # The health service and google.rpc are the standard's: their stubs come from the same files.
     files = ["holdfast/v1/common.proto", "holdfast/v1/reservation.proto",
              "holdfast/v1/stock_read.proto", "holdfast/v1/stock_admin.proto",
+             "holdfast/v1/erp.proto",
              "grpc/health/v1/health.proto", "google/rpc/status.proto"]
     for name in files:
         # A folder named `grpc` would hide the library: that one goes without its first folder.

@@ -9,6 +9,7 @@ import secrets
 import socket
 import struct
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -384,6 +385,124 @@ def test_many_batches_in_flight(c):
     fails(lambda: list(c.reservations.ReserveStream(iter([too_many]))), CODE.INVALID_ARGUMENT,
           "operations")
     assert list(c.reservations.ReserveStream(iter([]))) == []
+
+
+def all_at_once(count, ask):
+    """ask(i) from as many threads at once: their answers, or statuses for those that failed."""
+    gate, answers = threading.Barrier(count), [None] * count
+
+    def one(i):
+        gate.wait()
+        try:
+            answers[i] = ask(i)
+        except grpc.RpcError as e:
+            answers[i] = e
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+def test_an_operation_asked_by_many_connections_is_decided_once(c, server):
+    c.make("race", 10**6)
+    many = [Client(server.channel()) for _ in range(8)]
+    waited = 0
+
+    def decided(ask, repeat):
+        """One decides; the others are told the same, or to wait."""
+        nonlocal waited
+        firsts = 0
+        for a in all_at_once(len(many), lambda i: ask(many[i])):
+            if isinstance(a, grpc.RpcError):
+                field, reason, retry_ns = details_of(a)
+                assert (a.code(), reason) == (CODE.ABORTED, "IN_PROGRESS") and retry_ns > 0, a
+                waited += 1
+            else:
+                firsts += not repeat(a)
+        assert firsts == 1, firsts
+        assert repeat(ask(c))
+
+    for _ in range(12):
+        ident, before = uuid7(), c.cell("race").available
+        reserve = c.r.ReserveRequest(reservation_id=ident, lines=[c.line("race", 10)],
+                                     ttl_ms=60000)
+        decided(lambda m: m.reservations.Reserve(reserve), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 10
+        release = c.r.ReleaseRequest(reservation_id=ident, operation_id=uuid7(),
+                                     lines=[c.line("race", 6)])
+        decided(lambda m: m.reservations.Release(release), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 4
+        commit = c.r.CommitRequest(reservation_id=ident)
+        decided(lambda m: m.reservations.Commit(commit), lambda a: a.decision.repeat)
+        cancel = c.r.CancelRequest(reservation_id=ident, operation_id=uuid7(),
+                                   lines=[c.line("race", 3)])
+        decided(lambda m: m.reservations.Cancel(cancel), lambda a: a.decision.repeat)
+        assert c.cell("race").available == before - 1
+        adjust = c.a.AdjustStockRequest(operation_id=uuid7(), sku="race", location="main",
+                                        difference=1)
+        decided(lambda m: m.admin.AdjustStock(adjust), lambda a: a.repeat)
+        assert c.cell("race").available == before
+    for m in many:
+        m.channel.close()
+
+
+ANSWER_BYTES_MAX = 7 << 19  # the client under test takes in 4 MiB, its default
+
+
+def wide_stock(c):
+    """Cells with names as long as they may be; the lines that take one of each."""
+    names = [f"{i:04}" + "w" * 60 for i in range(1024)]
+    location = "l" * 32
+    for at in (0, 512):
+        rows = [c.a.ImportStockRow(operation_id=uuid7(), sku=n, location=location,
+                                   on_hand=c.a.OptionalQuantity(value=2**53 - 1))
+                for n in names[at:at + 512]]
+        for result in c.admin.ImportStock(c.a.ImportStockRequest(rows=rows)).results:
+            assert not result.HasField("error"), result
+    return [c.line(n, 2**42, location) for n in names]
+
+
+def test_answers_are_no_larger_than_clients_take_in(c):
+    from holdfast.v1 import erp_pb2 as e, erp_pb2_grpc as eg
+    lines, channel = wide_stock(c), "c" * 32
+    c.admin.CreateChannel(c.a.CreateChannelRequest(channel=channel))
+    held, sold = [[uuid7() for _ in range(n)] for n in (40, 14)]
+    for ident in held:
+        assert c.reserve(lines, ident, channel=channel, reference="h" * 64).outcome == DONE
+    for ident in sold:
+        assert c.reservations.Order(c.r.OrderRequest(
+            reservation_id=ident, lines=lines, channel=channel,
+            reference="s" * 64)).decision.outcome == DONE
+    # Pages of a list.
+    found, pages, token = [], 0, ""
+    while pages == 0 or token:
+        page = c.reservations.ListReservations(c.r.ListReservationsRequest(
+            reference="h" * 64, page_size=1000, page_token=token))
+        assert page.ByteSize() <= ANSWER_BYTES_MAX, page.ByteSize()
+        found += [r.reservation_id for r in page.reservations]
+        token, pages = page.next_page_token, pages + 1
+    assert sorted(found) == sorted(held) and 2 <= pages <= 4, (len(found), pages)
+    # Results of a stream's message: those that have no room are asked for again.
+    left, messages = list(held), 0
+    while left:
+        answer = list(c.reservations.ReserveStream(iter([operations(c, [
+            dict(get=c.r.GetReservationRequest(reservation_id=i)) for i in left])])))[0]
+        assert answer.ByteSize() <= ANSWER_BYTES_MAX, answer.ByteSize()
+        again = [left[r.correlation_id] for r in answer.results if r.HasField("error")]
+        for r in answer.results:
+            assert not r.HasField("error") or r.error.reason == "ANSWER_TOO_LARGE", r
+            assert r.HasField("error") or len(r.reservation.lines) == 1024
+        assert len(answer.results) == len(left) and len(again) < len(left)
+        left, messages = again, messages + 1
+    assert 2 <= messages <= 4, messages
+    # A trace.
+    traced = eg.ErpServiceStub(c.channel).Trace(e.TraceRequest(reference="s" * 64))
+    assert traced.cut and 0 < len(traced.reservations) < len(sold), len(traced.reservations)
+    assert traced.ByteSize() <= ANSWER_BYTES_MAX, traced.ByteSize()
+    one = eg.ErpServiceStub(c.channel).Trace(e.TraceRequest(reservation_id=sold[0]))
+    assert not one.cut and len(one.reservations[0].records[0].movements) == 1024, one
 
 
 # ------------------------------------------------------------------------------------ bad clients

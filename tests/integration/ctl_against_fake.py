@@ -128,13 +128,17 @@ class Stock(Case):
         self.assertIn("done earlier", out)
         self.run_ctl("stock", "set", "TEA", "WH1", "active", "0")
         self.assertFalse(self.fake.cells[("TEA", "WH1")].active)
+        self.run_ctl("stock", "set", "TEA", "WH1", "active", "true")
+        self.assertTrue(self.fake.cells[("TEA", "WH1")].active)
+        self.run_ctl("stock", "create", "TEA", "WH1")  # is found, whatever its unit
+        self.assertEqual(self.fake.asked["CreateStock"][-1].unit_scale, 3)
         out, _ = self.run_ctl("stock", "create", "POT", "WH1", "--unit-scale", "2")
         self.assertIn(str(GENERATION), out)
         out, _ = self.run_ctl("channel", "create", "web")
         self.assertEqual(out, "channel number 3\n")
         for wrong in [["on-hand", "1.0001"], ["colour", "1"], ["on-hand", "x"], ["on-hand", ""]]:
             self.run_ctl("stock", "set", "TEA", "WH1", *wrong, code=USAGE)
-        self.assertEqual(len(self.fake.asked["SetStock"]), 3)
+        self.assertEqual(len(self.fake.asked["SetStock"]), 4)
 
 
 class Reservations(Case):
@@ -339,6 +343,38 @@ class Failures(Case):
         self.assertEqual(done.returncode, FAILED)
 
 
+class Erp(Case):
+    def test_a_comparison_that_failed_tells_what_holds_it_up(self):
+        self.fake.pause = "CONFIG", "a warehouse is not there"
+        _, err = self.run_ctl("odoo", "reconcile", code=FAILED)
+        self.assertIn("CONFIG: a warehouse is not there", err)
+        self.assertIn("`odoo check`", err)
+        self.fake.pause = "ODOO_AWAY", "Odoo does not answer"
+        _, err = self.run_ctl("odoo", "reconcile", code=UNREACHED)
+        self.assertIn("did not answer", err)
+
+    def test_a_fix_names_what_is_missing_and_a_dry_run_asks_for_nothing(self):
+        self.env["USER"] = self.env["LOGNAME"] = "ann"
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", code=USAGE)
+        self.assertIn("needs --reason\n", err)
+        self.env["USER"] = self.env["LOGNAME"] = ""
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", "--reason", "x", code=USAGE)
+        self.assertIn("needs --actor\n", err)
+        _, err = self.run_ctl("odoo", "reconcile", "--fix", code=USAGE)
+        self.assertIn("needs --reason and --actor\n", err)
+        self.assertEqual(self.fake.asked["StartReconciliation"], [])
+        self.run_ctl("odoo", "reconcile", "--fix", "--dry-run", code=UNREACHED)
+        self.assertTrue(self.fake.asked["StartReconciliation"][0])
+
+    def test_a_trace_without_an_erp_leaves_the_place_out(self):
+        out, _ = self.run_ctl("trace", HELD_ID)
+        self.assertIn("TEA@WH1 SALE 1\n", out)
+
+    def test_a_reference_that_no_live_hold_has_hints_at_the_trace(self):
+        out, err = self.run_ctl("list", "--reference", "S-9")
+        self.assertIn("holdfastctl trace", err)
+
+
 class Keys(Case):
     def sent(self):
         return self.fake.metadata["Check"][-1].get("authorization")
@@ -362,6 +398,9 @@ class Keys(Case):
         self.env["HOLDFAST_KEY"] = "hf_secret secret"
         _, err = self.run_ctl("health", code=USAGE)
         self.assertNotIn("secret", err)
+        self.env["HOLDFAST_KEY"] = "hf_15_bytes_key"  # none to any server
+        _, err = self.run_ctl("health", code=USAGE)
+        self.assertIn("16 to 128", err)
         self.run_ctl("health", "--key-file", self.path("none"), code=USAGE)
         self.run_ctl("health", "--key-file", self.path("empty", ""), code=USAGE)
 
@@ -373,7 +412,14 @@ class Keys(Case):
                          + hashlib.sha256(key.encode()).hexdigest())
         out, _ = self.run_ctl("key", "make", "shop-eu", "--roles", "operator", "--json")
         self.assertNotEqual(json.loads(out)["key"], key)
-        for wrong in [["a b", "--roles", "reader"], ["shop", "--roles", "king"], ["shop"]]:
+        out, _ = self.run_ctl("key", "make", "till", "--roles", "storefront", "--channels",
+                              "till,web", "--locations", "WH1")
+        self.assertTrue(out.rstrip().endswith(" channels=till,web locations=WH1"), out)
+        for wrong in [["a b", "--roles", "reader"], ["shop", "--roles", "king"], ["shop"],
+                      ["a", "--roles", "reader", "--channels", ""],
+                      ["a", "--roles", "reader", "--channels", "a,,b"],
+                      ["a", "--roles", "reader", "--locations", "a b"],
+                      ["a", "--roles", "reader", "--channels", "x" * 33]]:
             self.run_ctl("key", "make", *wrong, code=USAGE)
 
     def test_nothing_leaves_this_machine_in_clear(self):
@@ -426,7 +472,8 @@ class Tls(Case):
         for wrong in [["--ca", self.made_path("other.pem"), *name],  # not whom I trust
                       ["--ca", self.made_path("ca.pem")],            # not the name
                       ["--tls", *name], []]:                         # in clear to a TLS port
-            self.run_ctl("health", *wrong, *quick, code=UNREACHED)
+            _, err = self.run_ctl("health", *wrong, *quick, code=UNREACHED)
+        self.assertIn("does it want TLS?", err)
         self.run_ctl("health", "--ca", self.made_path("names"), *quick, code=USAGE)
 
     def test_clear_server(self):
@@ -560,6 +607,27 @@ class Import(Case):
         self.run_ctl("stock", "import", path, "--raw")
         self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 2500)
         self.run_ctl("stock", "import", self.csv("TEA,WH1,3,2.5,,\n"), "--raw", code=USAGE)
+
+    def test_a_row_without_a_scale_has_its_cells(self):
+        self.fake.cell("TEA", "WH1", 3, on_hand=1)
+        self.fake.cell("POT", "WH1", 0, on_hand=1)
+        path = self.path("stock.csv", "sku,location,on_hand\nTEA,WH1,2.5\nPOT,WH1,4\nNEW,WH1,3\n")
+        self.run_ctl("stock", "import", path)
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 2500)
+        self.assertEqual(self.fake.cells[("POT", "WH1")].on_hand, 4)
+        self.assertEqual(self.fake.cells[("NEW", "WH1")].on_hand, 3)
+        scales = [(r.sku, r.unit_scale) for r in self.fake.asked["ImportStock"][-1].rows]
+        self.assertEqual(scales, [("TEA", 3), ("POT", 0), ("NEW", 0)])
+        self.run_ctl("stock", "import", self.csv("TEA,WH1,,77,,\n"), "--raw")
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 77)
+        self.assertEqual(self.fake.asked["ImportStock"][-1].rows[0].unit_scale, 3)
+        # What does not fit is told with its line, and the others are done.
+        path = self.csv("POT,WH1,,1.5,,\nTEA,WH1,,1.5,,\n")
+        out, err = self.run_ctl("stock", "import", path, code=PARTLY)
+        self.assertEqual(out, "2 rows: 1 done, 1 failed, 0 not sent\n")
+        self.assertIn("stock.csv:2: POT@WH1: INVALID_ARGUMENT: on_hand ", err)
+        self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 1500)
+        self.run_ctl("stock", "import", self.csv("POT,WH1,,x,,\n"), code=USAGE)
 
     def test_standard_input(self):
         out, _ = self.run_ctl("stock", "import", "-", stdin="sku,location,on_hand\nA,WH1,5\n")
@@ -697,6 +765,9 @@ class Help(Case):
                       ["health", "--json", "--json"], ["health", "--address", "nowhere"]]:
             _, err = self.run_ctl(*wrong, code=USAGE)
             self.assertTrue(err.startswith("holdfastctl: "), err)
+        self.assertEqual(self.run_ctl("help", "stock", "set"),
+                         self.run_ctl("stock", "set", "--help"))
+        self.assertEqual(self.run_ctl("help"), self.run_ctl("--help"))
         out, _ = self.run_ctl("stock", "--help")
         self.assertIn("stock import", out)
         out, _ = self.run_ctl("--version")

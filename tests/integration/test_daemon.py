@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -105,6 +106,38 @@ class Commands(Case):
         good = run("--check-config", f"--config={d.SOURCE}/packaging/holdfast.yaml")
         self.assertEqual((good.returncode, good.stderr), (0, ""))
 
+    def test_check_config_tells_of_odoo_what_a_start_would_refuse(self):
+        key = self.file("key", "secret\n")
+
+        def check(url="https://odoo.example", locations="main=WH", key_file=key, *more):
+            done = run("--check-config", f"--odoo-url={url}", "--odoo-database=d",
+                       f"--odoo-key-file={key_file}", f"--odoo-locations={locations}", *more)
+            self.assertNotIn("secret", done.stderr)
+            return done.returncode, done.stderr
+        self.assertEqual(check(), (0, ""))
+        self.assertEqual(check("http://[::1]:8069", "main=WH:stage:Europe/Berlin"), (0, ""))
+        code, said = check("http://odoo.example:8069")
+        self.assertEqual(code, 0)
+        self.assertIn("warning: odoo_url: http://odoo.example:8069: http:// outside loopback", said)
+        for arguments, part in (
+                (("https://odoo.example/odoo",), "odoo_url: https://odoo.example/odoo: must be"),
+                (("https://odoo.example/",), "odoo_url: https://odoo.example/: must be"),
+                (("https://odoo.example", "berlin"), "odoo_locations: 'berlin': wants LOCATION="),
+                (("https://odoo.example", "main=WH,berlin=WH:xx"),
+                 "odoo_locations: 'berlin=WH:xx': a mode is"),
+                (("https://odoo.example", "main=WH:ship:Mars/Foo"),
+                 "odoo_locations: main: no time zone 'Mars/Foo'"),
+                (("https://odoo.example", "a=B,a=C"), "odoo_locations: a location is there twice"),
+                (("https://odoo.example", "main=WH", "/nope"),
+                 "odoo_key_file: /nope: is not there"),
+                (("https://odoo.example", "main=WH", key, "--odoo-engine=Foo_!"),
+                 "odoo_engine: 'Foo_!' must be"),
+                (("https://odoo.example", "main=WH", key, "--odoo-ca-file=/nope"),
+                 "odoo_ca_file: /nope: is not there")):
+            code, said = check(*arguments)
+            self.assertEqual(code, 78, arguments)
+            self.assertIn(part, said)
+
     def test_print_config_is_a_configuration(self):
         done = run("--print-config", "--cells-max=77", env={"HOLDFAST_ID_WINDOW": "20min"})
         self.assertIn("cells_max: 77  # flag\n", done.stdout)
@@ -119,11 +152,71 @@ class Commands(Case):
         self.assertFalse(os.path.exists(self.data))
 
 
+    def test_two_locations_of_one_warehouse_never_start(self):
+        odoo = ["--odoo-url=http://127.0.0.1:1", "--odoo-database=odoo",
+                "--odoo-key-file=" + self.file("odoo.key", "secret\n"),
+                "--odoo-locations=berlin=WH2,hamburg=WH2:stage"]
+        for args in (["--check-config"], ["--data-folder", self.data, "--listen=127.0.0.1:0"]):
+            done = run(*args, *odoo)
+            self.assertEqual(done.returncode, 78, args)
+            self.assertIn("one warehouse", done.stderr)
+
+
 class Ends(Case):
     def test_one_folder_one_process(self):
         self.start().serving()
         second = self.start()
         self.assertEqual(second.wait(), 75)
+
+    def test_a_copy_is_not_served_unasked(self):
+        self.start().serving().kill()
+        copy, third = os.path.join(self.folder, "copy"), os.path.join(self.folder, "third")
+        shutil.copytree(self.data, copy)
+        shutil.copytree(self.data, third)
+        refused = d.Daemon(PROGRAM, copy)
+        self.assertEqual(refused.wait(), 79)
+        self.assertIn("a copy", refused.log())
+        self.assertIn("--moved", refused.log())
+        self.assertIn("--as-new", refused.log())
+        self.assertEqual(d.Daemon(PROGRAM, copy, "--moved", "--as-new").wait(), 78)
+        for folder, options in ((copy, ["--as-new"]), (copy, []), (third, ["--moved"]), (third, []),
+                                (self.data, [])):
+            ran = d.Daemon(PROGRAM, folder, *options)
+            self.started.append(ran)
+            ran.serving().kill()
+        # A backup in the place of the folder is another one, too.
+        shutil.rmtree(self.data)
+        shutil.copytree(third, self.data)
+        self.assertEqual(self.start().wait(), 79)
+
+    def test_what_binds_a_folder_is_checked(self):
+        self.start().serving().kill()
+        with open(os.path.join(self.data, "binding.hfb"), "r+b") as f:
+            f.seek(20)
+            f.write(b"x")
+        self.assertEqual(self.start().wait(), 65)
+
+    def test_a_data_folder_of_another_kind_or_owner_is_told_with_its_path(self):
+        as_another = {}
+        program = PROGRAM
+        if os.geteuid() == 0:  # root may everything
+            program = shutil.copy(PROGRAM, self.folder)
+            os.chmod(self.folder, 0o755)
+            as_another = {"user": 65534, "group": 65534, "extra_groups": []}
+        closed, lock = os.path.join(self.folder, "closed"), os.path.join(self.folder, "theirs")
+        os.mkdir(closed, 0o500)
+        os.mkdir(lock, 0o777)
+        os.chmod(lock, 0o777)
+        os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
+        for path, why in ((closed, "Permission denied"), (lock, "Permission denied"),
+                          (os.path.join(closed, "made"), "Permission denied"),
+                          (self.file("file", "x"), "is no folder"),
+                          (os.path.join(self.folder, "none", "data"), "No such file")):
+            done = subprocess.run([program, f"--data-folder={path}", "--listen=127.0.0.1:0",
+                                   *d.SMALL], capture_output=True, text=True, timeout=60,
+                                  check=False, **as_another)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn(f"data_folder: {path}: {why}", done.stderr)
 
     def test_an_address_in_use(self):
         first = self.start().serving()
@@ -135,6 +228,42 @@ class Ends(Case):
                          f"--admin-listen=127.0.0.1:{first.admin_port}")
         self.assertEqual(third.wait(), 69)
         self.assertIn("part=admin", third.log())
+
+    def test_a_unix_socket_in_use_is_not_taken_over(self):
+        path = os.path.join(self.folder, "s.sock")
+        first = self.start("--listener-check=200ms", listen=f"unix:{path}").serving()
+        second = d.Daemon(PROGRAM, os.path.join(self.folder, "other"), listen=f"unix:{path}")
+        self.assertEqual(second.wait(), 69)
+        self.assertIn("another process listens on that socket", second.log())
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            self.assertEqual(health(channel), SERVING)
+        first.kill()  # which leaves its file
+        third = self.start(listen=f"unix:{path}").serving()
+        self.assertEqual(third.end(), 0)
+
+    def test_another_listener_at_its_path_is_not_taken_for_its_own(self):
+        path = os.path.join(self.folder, "s.sock")
+        ran = self.start("--listener-check=100ms", listen=f"unix:{path}").serving()
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+            other.listen(16)
+            other.settimeout(0.1)
+            asked = []
+
+            def answer():
+                while ran.process.poll() is None:
+                    try:
+                        peer, _ = other.accept()
+                    except TimeoutError:
+                        continue
+                    asked.append(peer)
+                    peer.sendall(b"\0\0\0\4\0\0\0\0\0")
+            thread = threading.Thread(target=answer)
+            thread.start()
+            self.assertEqual(ran.wait(), 72)
+            thread.join()
+        self.assertIn("not the daemon's own", ran.log())
 
     def test_damage(self):
         first = self.start().serving()
@@ -349,7 +478,7 @@ class Serving(Case):
         done = subprocess.run(["curl", "-sS", "-i", base + "/version"], capture_output=True,
                               text=True, timeout=20)
         self.assertRegex(done.stdout, r"HTTP/1.1 200 OK\r?\n(?s:.*)application/json(?s:.*)"
-                                      r'"version":"\d')
+                                      r'"version":"\d(?s:.*)"grpc_core":"\d')
         self.assertEqual(ran.get("/nothing")[0], 404)
         self.assertEqual(ran.get("/metrics", "POST")[0], 405)
 
@@ -370,7 +499,25 @@ class Serving(Case):
             reply = stub.Order(reservation_pb2.OrderRequest(
                 reservation_id=d.uuid7(), lines=[line("apple", 1)]), timeout=10)
             self.assertFalse(reply.decision.durable)
+            refused = stub.Reserve(reservation_pb2.ReserveRequest(
+                reservation_id=d.uuid7(), lines=[line("apple", 9)], ttl_ms=60000), timeout=10)
+            self.assertTrue(refused.decision.durable)  # nothing was written that could be lost
         self.assertIn("event=durability", ran.log())
+
+    def test_every_decision_is_durable_in_mode_sync(self):
+        ran = self.start().serving()
+        with ran.channel() as channel:
+            self.stock(channel, "apple", 5)
+            stub = reservation_pb2_grpc.ReservationServiceStub(channel)
+            for ask, request, more in (
+                    (stub.Reserve, reservation_pb2.ReserveRequest, {"ttl_ms": 60000}),
+                    (stub.Order, reservation_pb2.OrderRequest, {})):
+                for quantity, outcome in ((9, common_pb2.OUTCOME_REFUSED),
+                                          (1, common_pb2.OUTCOME_DONE)):
+                    reply = ask(request(reservation_id=d.uuid7(),
+                                        lines=[line("apple", quantity)], **more), timeout=10)
+                    self.assertEqual(reply.decision.outcome, outcome)
+                    self.assertTrue(reply.decision.durable)
 
 
 class Keys(Case):
@@ -488,13 +635,14 @@ class Tls(Case):
                 f.write("no key\n")
             ran.signal(signal.SIGHUP)
             self.assertIn("the certificates in force stay", ran.wait_event("reload_failed"))
+            self.assertIn("certificates=stay", ran.wait_event("reloaded"))  # the keys were read
             with self.channel(ran, *mine) as channel:
                 self.assertEqual(health(channel), SERVING)
             old_authority = grpc.ssl_channel_credentials(self.pem("ca.pem"), *mine)
             old_server = grpc.ssl_channel_credentials(self.pem("ca.pem"))
             self.certificates()  # another authority, server and client
             ran.signal(signal.SIGHUP)
-            ran.wait_event("reloaded")
+            self.assertIn("certificates=read", ran.wait_event("reloaded"))
             new = self.pem("client.key"), self.pem("client.pem")
             with self.channel(ran, *new) as channel:
                 self.assertEqual(health(channel), SERVING)
@@ -568,6 +716,34 @@ class Documents(unittest.TestCase):
         # A device's are there with a device only: tests/clients/test_packets_veth.py reads them.
         named = {n for n in named if not n.startswith("holdfast_packet_device_")}
         self.assertEqual(named - set(families), set())
+
+    def test_the_page_of_the_api_has_every_reason(self):
+        folder, told = os.path.join(d.SOURCE, "api"), set()
+        no_reasons = {"HELD", "COMMITTED"}
+        for name in ("rpc", "service"):
+            for file in os.listdir(os.path.join(folder, name)):
+                if file.endswith((".c", ".h")):
+                    told |= set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"',
+                                           self.read("api", name, file))) - no_reasons
+        # Those of the engine's outcomes, which are told by their names.
+        told |= {"CONFLICT", "IN_PROGRESS", "ID_TOO_OLD", "ID_IN_FUTURE"}
+        page = self.read("docs", "api.md")
+        named = set()
+        for row in re.findall(r"^\| `[A-Z_]+` \|([^|]*)\|.*\|.*\|$", page, re.M):
+            named |= set(re.findall(r"`([A-Z_]+)`", row))
+        self.assertGreater(len(told), 30)
+        self.assertEqual(told, named)
+
+    def test_the_service_config_of_the_page_is_one(self):
+        import json
+        page = self.read("docs", "api.md")
+        text = re.search(r"^    (\{\"methodConfig.*?)\n\n", page, re.M | re.S).group(1)
+        config = json.loads(text)["methodConfig"][0]
+        self.assertEqual(config["name"], [{"service": "holdfast.v1.ReservationService"}])
+        policy = config["retryPolicy"]
+        self.assertLessEqual(policy["maxAttempts"], 5)  # gRPC takes no more
+        for code in policy["retryableStatusCodes"]:
+            self.assertTrue(hasattr(grpc.StatusCode, code))
 
     def test_the_unit_file_matches_the_exit_codes(self):
         unit = self.read("packaging", "holdfastd.service")

@@ -16,6 +16,8 @@ OK, REFUSED, USAGE, FORBIDDEN, UNREACHED = 0, 1, 2, 6, 7
 
 
 class Case(unittest.TestCase):
+    version = "19"
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -23,7 +25,8 @@ class Case(unittest.TestCase):
         with open(self.key, "w", encoding="ascii") as f:
             f.write("secret\n")
         os.chmod(self.key, 0o600)
-        self.sandbox = subprocess.Popen([SANDBOX, "--port", "0", "--key", "secret", "--no-action"],
+        self.sandbox = subprocess.Popen([SANDBOX, "--port", "0", "--key", "secret", "--no-action",
+                                         "--odoo", self.version],
                                         stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.end)
         self.url = self.sandbox.stdout.readline().split()[-1]
@@ -125,9 +128,47 @@ class Case(unittest.TestCase):
         self.assertRegex(out.stdout, "FAIL +products +1 have a default_code of another.*: tea")
         self.assertRegex(out.stdout, "warn +products +1 are tracked by lot.*: lot")
 
+    def sandbox_refuses(self, *args, code=2):
+        done = subprocess.run([SANDBOX, *args], capture_output=True, text=True, timeout=60,
+                              check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    # Found: two of them shared a port, and --port 99999 was another one.
+    def test_the_stand_in_checks_its_options(self):
+        port = self.url.rsplit(":", 1)[1]
+        self.assertIn("in use", self.sandbox_refuses("--port", port, code=1))
+        self.assertIn("65535", self.sandbox_refuses("--port", "99999"))
+        self.sandbox_refuses("--port", "-1")
+        self.assertIn("UUID", self.sandbox_refuses("--uuid", "zzz"))
+        catalogue = os.path.join(os.path.dirname(self.key), "c.csv")
+        with open(catalogue, "w", encoding="ascii") as f:
+            f.write("tea,WH,1\noil,WH,much\n")
+        self.assertIn("c.csv:2: its quantity is no number",
+                      self.sandbox_refuses("--seed-catalogue", catalogue, code=1))
+
     def test_no_key_is_told_before_anything_is_sent(self):
         self.assertEqual(self.ctl("check", "--odoo-key-file", "/nonexistent").returncode, USAGE)
         self.assertNotIn("secret", self.ctl("check", "--odoo-locations", "m=WH").stdout)
+
+
+class Odoo18(unittest.TestCase):
+    """By JSON-RPC."""
+    version, setUp, end, door, ctl, check, fault = (
+        "18", Case.setUp, Case.end, Case.door, Case.ctl, Case.check, Case.fault)
+
+    def test_it_wants_a_login(self):
+        self.assertEqual(self.check(code=UNREACHED)["version"], "failure")
+        out = self.ctl("install-action", "--json", "--odoo-login", "admin")
+        self.assertEqual(out.returncode, OK, out.stderr)
+        points = self.check("--odoo-action-id", str(json.loads(out.stdout)["id"]),
+                            "--odoo-locations", "main=WH", HOLDFAST_ODOO_LOGIN="admin")
+        self.assertEqual(set(points.values()), {"ok"}, points)
+
+    def test_a_refused_key_is_told(self):
+        with open(self.key, "w", encoding="ascii") as f:
+            f.write("another\n")
+        self.assertEqual(self.check("--odoo-login", "admin", code=FORBIDDEN)["key"], "failure")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Usage: test_operator.py HOLDFASTD HOLDFAST-ODOO-SANDBOX HOLDFASTCTL
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -209,7 +210,7 @@ def reconciled(w):
     found = rows(code=1)
     assert found["tea"]["difference"] == drift != 0, found
     args = ("--fix", "--reason", "count of today", "--actor", "ann")
-    w.ctl.text("odoo", "reconcile", *args, "--dry-run", code=1)
+    w.ctl.text("odoo", "reconcile", "--fix", "--dry-run", code=1)
     assert w.c.cell("tea").on_hand != 900
     w.ctl.text("odoo", "reconcile", *args)
     assert w.c.cell("tea").on_hand == 900
@@ -269,6 +270,15 @@ def imported(w):
     told = w.ctl.text("odoo", "import", "--actor", "ann")
     assert "5 cells were missing, 4 made" in told and " 1 tracked" in told, told
     assert w.c.cell("tea").on_hand == 1000
+    # Odoo has 2.6: two are for sale, and the rest is told.
+    w.sandbox.ask("/sandbox/catalogue", {"products": [{"default_code": "wire"}], "stock": [
+        {"product": "wire", "location": "WH/Stock", "quantity": 2.6}]})
+    told = w.ctl.text("odoo", "import", "--actor", "ann")
+    assert w.c.cell("wire").on_hand == 2 and "1 are no whole number" in told, told
+    told = w.ctl.text("odoo", "reconcile")
+    assert re.search(r"wire +main +2\.6 +2 .* FRACTION", told) and "1 are no whole" in told, told
+    wire = [r for r in w.ctl.json("odoo", "reconcile") if r["sku"] == "wire"][0]
+    assert (wire["erp"], wire["erp_exact"], wire["difference"]) == (2, "2.6", 0), wire
     sold, stop = [], threading.Event()
 
     def sell():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 from relay import Relay, free_port
 from server import Server
@@ -147,6 +148,29 @@ class Load(Case):
                             "--ttl", "700ms", "--audit", "--outstanding", "200", "--stream",
                             "--stock", "5000")
 
+    # Found: holds of the run before ended during the next, whose audit failed.
+    def test_holds_of_the_run_before_do_no_harm(self):
+        abandon = ["--mix", "abandon", "--customers", "60", "--duration", "0"]
+        self.load("--make-catalogue", "10x1", "--ttl", "2s", *abandon)
+        result = self.load("--mix", "order", "--customers", "60", "--duration", "0", "--audit")
+        self.assertEqual(result["audit"]["held_at_start"], 0)  # they were waited for
+        self.load("--ttl", "1h", *abandon)
+        result = self.load("--mix", "abandon", "--ttl", "300ms", "--customers", "60",
+                           "--duration", "0", "--audit", "--settle", "300ms")
+        self.assertGreater(result["audit"]["held_at_start"], 0)  # they were not
+
+    def test_the_clients_key_is_not_the_servers_key_file(self):
+        key = os.path.join(self.server.folder.name, "k")
+        with open(key, "w", encoding="ascii") as f:
+            f.write("client-key-0123456789\n")
+        args = ["--make-catalogue", "1x1", "--customers", "1"]
+        with mock.patch.dict(os.environ, {"HOLDFAST_KEY_FILE": "/nonexistent"}):
+            self.load(*args)
+        with mock.patch.dict(os.environ, {"HOLDFAST_CLIENT_KEY_FILE": "/nonexistent"}):
+            self.load(*args, expect=2)
+        with mock.patch.dict(os.environ, {"HOLDFAST_CLIENT_KEY_FILE": key}):
+            self.load(*args, "--insecure")
+
     def test_the_audit_sees_one_unit(self):
         self.load("--make-catalogue", "10x1", "--customers", "1", "--mix", "order")
         args = self.command("--mix", "order", "--rate", "50", "--duration", "3s", "--audit",
@@ -164,6 +188,12 @@ class Load(Case):
     def test_exit_codes(self):
         self.load("--rate", "x", expect=2)
         self.load("--customers", "1", expect=2)  # no cells yet
+        self.load("--handles", "5", expect=2)
+        for path in ("/nonexistent/x", self.server.folder.name):
+            told = subprocess.run([LOAD, "--address", "unix:/nonexistent", "--json", path],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(told.returncode, 2)
+            self.assertIn("--json", told.stderr)
         self.load("--address", self.server.address + "-not", "--give-up", "500ms", expect=7)
 
 

@@ -15,6 +15,7 @@ import time
 import unittest
 
 import veth
+from packet_metrics import Metrics
 from server import Server
 
 LOAD, DAEMON = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -25,7 +26,8 @@ CLIENT = None
 
 class Veth(unittest.TestCase):
     def serve(self, *options):
-        self.server = Server(DAEMON, "--packet-listen", f"{DOOR}:{PORT}", *options)
+        self.server = Server(DAEMON, "--packet-listen", f"{DOOR}:{PORT}", *options,
+                             admin="127.0.0.1:0")
         self.addCleanup(self.server.stop)
 
     def load(self, *args, kill=False):
@@ -37,7 +39,8 @@ class Veth(unittest.TestCase):
              "--lines", "1-6", "--audit", "--outstanding", "200", *args],
             stderr=subprocess.PIPE, text=True)
         if kill:
-            time.sleep(1.5)
+            while process.poll() is None and Metrics(self.server)["frames_total"] < 100:
+                time.sleep(0.02)
             self.server.kill()
         error = process.communicate(timeout=200)[1]
         self.assertEqual(process.returncode, 0, f"{error}\n{self.server.tail()}")
@@ -55,7 +58,7 @@ class Veth(unittest.TestCase):
 
     def test_to_dpdk_through_a_kill(self):
         self.serve("--packet-eal", EAL.format(m=128, end="hfa"), "--packet-buffers", "1024")
-        result = self.load("--duration", "3s", "--ttl", "700ms", kill=True)
+        result = self.load("--customers", "3000", "--duration", "0", "--ttl", "700ms", kill=True)
         self.assertGreaterEqual(result["packets"]["sessions"], 2)
         self.server.stop()
         self.assertRegex(self.server.last, r"event=dpdk_closed buffers=[1-9]\d* buffers_lost=0\n")

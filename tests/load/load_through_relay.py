@@ -1,66 +1,49 @@
 #!/usr/bin/env python3
 """holdfast-load with the kernel's sockets, holdfastd with DPDK, and between them a wire that loses,
 copies, delays and damages frames; kill -9 in the middle, the audit exact, and what was damaged
-counted by its cause.
+counted by its cause. Over IPv4, by two drivers, and over IPv6 in a VLAN.
 
 Usage: load_through_relay.py LOAD DAEMON [unittest options]
 
 Needs root, iproute2, util-linux, ethtool, a kernel with veth, and DPDK in the daemon, and AF_XDP
 for a part; else it is skipped, aloud. Nothing outside of three namespaces of its own is touched.
-HOLDFAST_RELAY_CUSTOMERS: how many there are; HOLDFAST_RELAY_SEED: another story.
+RELAY_CUSTOMERS: how many there are; RELAY_SEED: another story.
 """
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 import unittest
-import urllib.request
 
 import veth
 from frame_relay import FrameRelay
+from packet_metrics import Metrics
 from server import Server
 
 LOAD, DAEMON = (os.path.abspath(path) for path in sys.argv[1:3])
 DOOR, OURS, PORT = "10.77.2.1", "10.77.2.2", 7422
-CUSTOMERS = int(os.environ.get("HOLDFAST_RELAY_CUSTOMERS", "8000"))
-SEED = int(os.environ.get("HOLDFAST_RELAY_SEED", "1"))
+DOOR6, OURS6, VLAN = "fd77:2::1", "fd77:2::2", 7
+CUSTOMERS = int(os.environ.get("RELAY_CUSTOMERS", "8000"))
+SEED = int(os.environ.get("RELAY_SEED", "1"))
 EAL = "--no-huge --no-pci --no-shconf -m 128 --vdev="
 # Not damage: a session that a killed process knew, and copies.
 UNDAMAGED = {"SESSION", "REPLAYED", "OLD"}
 
 
-class Metrics(dict):
-    """What the daemon tells of packets."""
-
-    def __init__(self, server):
-        port = re.findall(r"admin_port=([0-9]+)", server.told())[-1]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
-            text = page.read().decode()
-        super().__init__((name, int(value)) for name, value in re.findall(
-            r"^holdfast_packet_(\S+) ([0-9]+)$", text, re.M))
-
-    def port(self, *names):
-        return sum(self[f"port_{name}_total"] for name in names)
-
-    def causes(self):
-        return {cause: self[f'dropped_total{{cause="{cause}"}}'] for cause in re.findall(
-            r'dropped_total{cause="([A-Z]+)"}', "\n".join(self))}
-
-
 class AfPacket(unittest.TestCase):
-    device = "net_af_packet0,iface=hfa"
+    device, listen, vlan = "net_af_packet0,iface=hfa", f"{DOOR}:{PORT}", 0
 
     def setUp(self):
-        self.relay = FrameRelay(WIRE, "hfb", "hfc", SEED)
+        self.relay = FrameRelay(WIRE, "hfb", "hfc", SEED, self.vlan)
         self.addCleanup(self.relay.close)
         self.server = self.serve()
         self.addCleanup(self.stop)
 
     def serve(self):
-        return Server(DAEMON, "--packet-listen", f"{DOOR}:{PORT}", "--packet-eal",
-                      EAL + self.device, "--packet-buffers", "1024", admin="127.0.0.1:0")
+        return Server(DAEMON, "--packet-listen", self.listen, "--packet-eal", EAL + self.device,
+                      "--packet-vlan", str(self.vlan), "--packet-buffers", "1024",
+                      admin="127.0.0.1:0")
 
     def stop(self):
         self.server.stop()
@@ -101,7 +84,9 @@ class AfPacket(unittest.TestCase):
         # Since the kill: each flipped bit is found by a checksum or makes the frame nobody's, each
         # forged payload by the format or by its tag, each copy by its sequence. What was on the
         # wire while nobody listened, or was copied of a session that is gone, is not among them.
-        self.among(told.port("bad_checksum", "foreign", "fragments"), sent["flipped"], story)
+        # The client's kernel says things that are nobody's, too.
+        self.among(told.port("bad_checksum", "foreign", "fragments"), sent["flipped"], story,
+                   self.relay.to_door.other)
         damaged = sum(n for cause, n in causes.items() if cause not in UNDAMAGED)
         self.among(damaged, sent["forged"], story)
         self.assertGreater(causes["FORGED"], 0, story)
@@ -127,6 +112,18 @@ class AfXdp(AfPacket):
                 raise
             print(f"SKIPPED: no AF_XDP here: {e}")
             raise unittest.SkipTest("no AF_XDP here") from e
+
+
+class SixInVlan(AfPacket):
+    listen, vlan = f"[{DOOR6}]:{PORT}", VLAN
+
+    def setUp(self):
+        try:
+            CLIENT.run("ip", "-6", "address", "replace", f"{OURS6}/64", "dev", "hfd", "nodad")
+        except subprocess.CalledProcessError as e:
+            print("SKIPPED: this kernel speaks no IPv6")
+            raise unittest.SkipTest("this kernel speaks no IPv6") from e
+        super().setUp()
 
 
 def wire():

@@ -256,6 +256,7 @@ static void test_options(void **state)
                                       "--connections 65",
                                       "--make-catalogue 5",
                                       "--handles 5 --audit",
+                                      "--handles 5",
                                       "--replay x --handles 1",
                                       "file.csv",
                                       "--mix order=",

@@ -140,6 +140,7 @@ static void story_open(struct story *t)
     char why[200];
     struct ingest_dpdk_options o = {.device = t->door.name,
                                     .host = "10.0.0.2",
+                                    .also = "",
                                     .port = 7422,
                                     .queues = 1,
                                     .frames = FRAMES,

@@ -28,7 +28,7 @@ def skip(why):
 
 
 def skip_if_not_here(*tools):
-    if os.environ.get("HOLDFAST_DPDK") == "no":
+    if os.environ.get("TEST_WITH_DPDK") == "no":
         skip("the programs were built without DPDK")
     if os.geteuid() != 0:
         skip("needs root, for network namespaces and packet sockets")

@@ -1,10 +1,11 @@
 // holdfast-sim [--seed FIRST] [--seeds COUNT] [--seconds S] [--crash-every] [--crash-at IO]
 //              [--verify-determinism] [--verbose] [--pinned FILE] [--no-odoo] [--no-packets]
+//              [--failures N]
 //
 // --crash-every runs each seed's short form once for every I/O that it does, with power failing
 // there. --pinned runs the seeds that the lines of FILE begin with ("packets SEED": as the seed
 // draws it; "odoo SEED": without packets; SEED: without an Odoo, too). --no-packets: no seed has
-// any; --no-odoo: nor an Odoo.
+// any; --no-odoo: nor an Odoo. --failures: ends after so many violations, 20 by default.
 //
 // Prints SEED=<n> and what went wrong for every seed that fails, then counts as `name value`
 // lines. Exit status 0 only when nothing did.
@@ -133,14 +134,14 @@ static double now_seconds(void)
 }
 
 struct arguments {
-    uint64_t first, count, seconds, crash_at;
+    uint64_t first, count, seconds, crash_at, failures;
     const char *pinned;
     int every, verify, verbose, no_odoo, no_packets;
 };
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = {.first = 1, .count = 1};
+    struct arguments a = {.first = 1, .count = 1, .failures = 20};
     const struct option options[] = {{"seed", required_argument, NULL, 's'},
                                      {"seeds", required_argument, NULL, 'n'},
                                      {"pinned", required_argument, NULL, 'p'},
@@ -148,6 +149,7 @@ static struct arguments parse(int argc, char **argv)
                                      {"no-packets", no_argument, &a.no_packets, 1},
                                      {"seconds", required_argument, NULL, 't'},
                                      {"crash-at", required_argument, NULL, 'a'},
+                                     {"failures", required_argument, NULL, 'f'},
                                      {"crash-every", no_argument, &a.every, 1},
                                      {"verbose", no_argument, &a.verbose, 1},
                                      {"verify-determinism", no_argument, &a.verify, 1},
@@ -162,6 +164,8 @@ static struct arguments parse(int argc, char **argv)
             a.seconds = value;
         else if (c == 'a')
             a.crash_at = value;
+        else if (c == 'f')
+            a.failures = value;
         else if (c == 'p')
             a.pinned = optarg;
         else if (c != 0)
@@ -204,7 +208,7 @@ int main(int argc, char **argv)
         run_pinned(&t, a.pinned, a.verbose);
         a.count = 0;
     }
-    for (uint64_t seed = a.first; seed < a.first + a.count && t.violations < 20; seed++) {
+    for (uint64_t seed = a.first; seed < a.first + a.count && t.violations < a.failures; seed++) {
         uint64_t hash = 0, again = 0, ios;
         if (a.seconds && now_seconds() - start > (double)a.seconds)
             break;

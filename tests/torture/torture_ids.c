@@ -81,7 +81,7 @@ static void own(struct world *w, uint32_t index, uint32_t k, uint64_t hash)
 static void link_step(struct world *w, struct stock_thread *t)
 {
     uint32_t k = (uint32_t)torture_below(IDS);
-    uint64_t hash = hf_hash_uuid(&w->ids[k]);
+    uint64_t hash = stock_hash(&w->stock.slots, &w->ids[k]);
     uint32_t found = torture_below(2) ? stock_find(&w->stock.slots, w->ids[k], hash) : 0;
     if (found) {
         id_check(w, found, k);

@@ -64,11 +64,11 @@ static inline void service_world_close(struct service_world *t)
     watch_hub_destroy(t->hub);
 }
 
-static inline int service_world_set_up(void **state)
+static inline int service_world_set_up_cells(void **state, uint32_t cells_max)
 {
     struct service_world *t = calloc(1, sizeof *t);
     world_init(&t->w);
-    t->w.options.cells_max = 20000;
+    t->w.options.cells_max = cells_max;
     t->w.options.workers_max = 3;
     t->who = *auth_anonymous();
     t->key.in_force = 1;
@@ -76,6 +76,11 @@ static inline int service_world_set_up(void **state)
     service_world_open(t);
     *state = t;
     return 0;
+}
+
+static inline int service_world_set_up(void **state)
+{
+    return service_world_set_up_cells(state, 20000);
 }
 
 static inline int service_world_tear_down(void **state)

@@ -284,6 +284,36 @@ static void silent_connections_up_to_the_limit_pass(void **state)
     assert_reply(ask("GET /healthz"), "HTTP/1.1 200", "ok\n");
 }
 
+// Found: idle connections up to the limit kept a health check waiting until they timed out.
+static void idle_connections_keep_no_health_check_waiting(void **state)
+{
+    (void)state;
+    char why[200];
+    struct server patient = {.good = true};
+    struct admin_server_options o = options();
+    o.timeout_s = 120;
+    o.ctx = &patient;
+    assert_int_equal(admin_server_create(&o, &patient.admin, why), HF_OK);
+    uint16_t port = admin_server_port(patient.admin);
+    int fds[40];
+    for (int i = 0; i < 40; i++) {
+        fds[i] = connect_to(port);
+        assert_int_equal(write(fds[i], "GET /me", i % 8), i % 8);
+    }
+    for (int i = 0; i < 3; i++) {
+        static const char request[] =
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        int fd = connect_to(port);
+        assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+        assert_reply(read_all(fd), "HTTP/1.1 200", "ok\n");
+    }
+    for (int i = 0; i < 36; i++) // the oldest have gone
+        read_all(fds[i]);
+    for (int i = 36; i < 40; i++)
+        close(fds[i]);
+    admin_server_destroy(patient.admin);
+}
+
 static void headers_without_end_are_refused(void **state)
 {
     (void)state;
@@ -327,6 +357,7 @@ int main(void)
         cmocka_unit_test(what_is_no_page),
         cmocka_unit_test(a_silent_connection_is_closed),
         cmocka_unit_test(silent_connections_up_to_the_limit_pass),
+        cmocka_unit_test(idle_connections_keep_no_health_check_waiting),
         cmocka_unit_test(headers_without_end_are_refused),
         cmocka_unit_test(an_address_in_use_or_of_elsewhere_is_told),
     };

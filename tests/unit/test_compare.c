@@ -47,7 +47,7 @@ static enum hf_status look(struct world *w, uint32_t ms, uint32_t pace)
 static struct stock_slot *slot_of(struct world *w, struct hf_uuid id)
 {
     struct stock_slots *slots = &w->core->stock.slots;
-    uint32_t at = stock_find(slots, id, hf_hash_uuid(&id));
+    uint32_t at = stock_find(slots, id, stock_hash(slots, &id));
     assert_int_not_equal(at, 0);
     return &slots->slots[at];
 }

@@ -325,7 +325,8 @@ static void flags_in_all_their_forms(void **state)
 static void an_unknown_name_in_the_environment_is_a_warning(void **state)
 {
     (void)state;
-    load_good(NULL, ARGS("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_ids_max=3", "HOLDFAST_=1"));
+    load_good(NULL, ARGS("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_ids_max=3", "HOLDFAST_=1",
+                         "HOLDFAST_ADDRESS=x", "HOLDFAST_CLIENT_KEY_FILE=x")); // the tools'
     assert_int_equal(e.warnings, 3);
     assert_int_equal(c.ids_max, 4000000);
     assert_told("HOLDFAST_SERVICE_HOST");
@@ -375,10 +376,41 @@ static void outside_loopback_needs_tls_and_known_callers(void **state)
         {{"--packet-listen=0.0.0.0:1"}, false},
         {{"--packet-listen=0.0.0.0:1", "--packet-advertise=10.0.0.2:1"}, true},
         {{"--packet-listen=unix:/x"}, false},
+        {{"--packet-eal=-x", "--packet-listen=10.0.0.2:1"}, true},
+        {{"--packet-eal=-x", "--packet-listen=10.0.0.2:0"}, false},
+        {{"--packet-eal=-x", "--packet-listen=localhost:1"}, false},
+        {{"--packet-eal=-x", "--packet-listen=[fd00::2]:1", "--packet-vlan=7"}, true},
+        {{"--packet-eal=-x", "--packet-listen=[ff02::2]:1"}, false},
+        {{"--packet-vlan=7", "--packet-listen=10.0.0.2:1"}, false},
+        {{"--packet-also=fd00::2", "--packet-listen=10.0.0.2:1"}, false},
+        {{"--packet-also=fd00::2", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, true},
+        {{"--packet-also=10.0.0.3", "--packet-listen=10.0.0.2:1", "--packet-eal=-x"}, false},
+        {{"--packet-also=10.0.0.3", "--packet-listen=[fd00::2]:1", "--packet-eal=-x"}, true},
+        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.1:4"}, false},
+        {{"--listen=127.0.0.1:4", "--admin-listen=0.0.0.0:4", "--admin-public"}, false},
+        {{"--listen=127.0.0.1:4", "--admin-listen=127.0.0.2:4"}, true},
+        {{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, true},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0"}, true},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0", "--packet-queues=2"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=9999999"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=0,"}, false},
+        {{"--packet-listen=127.0.0.1:1", "--packet-cores=,0"}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (load(cases[i].args, NULL) != cases[i].good)
             fail_msg("case %zu: %s: %s", i, cases[i].args[0], e.count ? e.texts[0] : "taken");
+    // What cannot be read lies neither here nor there.
+    assert_false(load(ARGS("--listen=127.0.0.1:99999", "--admin-listen=x"), NULL));
+    assert_int_equal(e.count, 2);
+}
+
+static void yaml_has_words_for_nothing(void **state)
+{
+    (void)state;
+    assert_false(load_yaml("data_folder: ~\nkey_file: null\n"));
+    assert_told(":1: data_folder: needs a value");
+    assert_told(":2: key_file: needs a value");
+    assert_true(load_yaml("data_folder: '~'\n"));
 }
 
 static void relations_between_numbers(void **state)
@@ -530,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(flags_in_all_their_forms),
         cmocka_unit_test(an_unknown_name_in_the_environment_is_a_warning),
         cmocka_unit_test(outside_loopback_needs_tls_and_known_callers),
+        cmocka_unit_test(yaml_has_words_for_nothing),
         cmocka_unit_test(relations_between_numbers),
         cmocka_unit_test(commands_are_read_whatever_else_is_there),
         cmocka_unit_test(what_is_printed_says_the_same_when_loaded),

@@ -428,10 +428,59 @@ static void a_reference_is_found_however_long_ago(void **state)
     assert_int_equal(core_find_reference(c, "S004", 4, found, 2, &count), HF_NOT_FOUND);
 }
 
+// Stock can be corrected, and what Odoo has booked is acknowledged, when ordinary requests have
+// taken every id; they get none of what is kept for that.
+static void administration_goes_on_when_no_id_is_free(void **state)
+{
+    struct world *w = *state;
+    struct core_line line = {0, 0, 1};
+    struct core_admin_answer told;
+    struct core_answer a = {.outcome = CORE_OUT_DONE};
+    world_kill(w);
+    w->options.ids_max = 8192;
+    world_open(w);
+    line.handle = world_cell(w, "a", 1000000);
+    struct core_request order = request(w, CORE_ORDER, &line, 1);
+    done(w, &order);
+    for (int held = 0; a.outcome != CORE_OUT_BUSY; held++) {
+        struct core_request r = request(w, CORE_RESERVE, &line, 1);
+        r.ttl_ms = 3600000;
+        core_execute(w->worker, core_now(w->core), &r, &a, 1);
+        assert_true(a.outcome == CORE_OUT_DONE || held > 8192 - 512);
+        if (held % 50 == 0)
+            world_settle(w);
+    }
+    world_settle(w);
+    for (int round = 0; round < 4; round++) { // what was used is forgotten, and kept again
+        for (int i = 0; i < 100; i++) {
+            struct core_change ch = {
+                .op_id = world_id(w), .handle = line.handle, .relative = true, .value = 1};
+            core_change(w->worker, core_now(w->core), &ch, &told);
+            assert_int_equal(told.outcome, CORE_OUT_DONE);
+            core_change(w->worker, core_now(w->core), &ch, &told);
+            assert_true(told.outcome == CORE_OUT_DONE && told.repeat);
+        }
+        world_settle(w);
+        struct core_request r = request(w, CORE_RESERVE, &line, 1);
+        r.ttl_ms = 60000;
+        a = world_do(w, &r);
+        assert_int_equal(a.outcome, CORE_OUT_BUSY);
+        world_pass(w, 12000);
+        world_pass(w, 1000);
+    }
+    core_acknowledge(w->worker, core_now(w->core), world_id(w), &line, 1, &told);
+    assert_int_equal(told.outcome, CORE_OUT_DONE);
+    world_settle(w);
+    world_kill(w); // and all of it fits again
+    world_open(w);
+    assert_int_equal(world_read(w, line.handle).on_hand, 1000000 + 400 - 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(administration_goes_on_when_no_id_is_free),
         TEST(a_release_says_why_in_the_journal),
         TEST(a_bad_reason_is_named_and_releases_nothing),
         TEST(terms_move_available_and_compare_guards_them),

@@ -301,6 +301,7 @@ static void a_full_disk_is_busy_and_passes(void **state)
     world_settle(w);
     w->disk->faults.capacity_bytes = fake_storage_used_bytes(w->disk);
     struct core_answer a = {0};
+    struct core_metrics m;
     int64_t sold = 9;
     for (int i = 0; i < 5000 && a.outcome != CORE_OUT_BUSY; i++) {
         struct core_request r = order(w, &line);
@@ -309,7 +310,11 @@ static void a_full_disk_is_busy_and_passes(void **state)
         core_step_writer(w->core, false);
     }
     assert_int_equal(a.outcome, CORE_OUT_BUSY); // before any stock was touched
+    assert_int_equal(a.line, CORE_SHORT_SPACE);
     assert_true(a.retry_ms > 0);
+    core_metrics(w->core, &m);
+    assert_true(m.busy_space > 0 && m.busy_space == m.busy);
+    assert_int_equal(m.busy_ids + m.busy_blocks + m.busy_lag + m.busy_buffers, 0);
     assert_int_equal(world_read(w, 0).committed, sold);
     assert_int_equal(core_status(w->core), HF_OK); // full is no failure
     w->disk->faults.capacity_bytes = 0;

@@ -402,7 +402,7 @@ static void late_commit(bool action, uint32_t n)
     fworld_sell(fw, 0, 3, false);
     fworld_sell(fw, 2, 4, false);
     fworld_sell(fw, 4, 5, false);
-    fw->odoo.late_at = fw->odoo.calls + 5; // after contact and products
+    fw->odoo.late_at = fw->odoo.calls + 7; // after contact and products
     fw->odoo.late_by = n;
     fault(fw, "{\"kind\":\"user_error\",\"method\":\"create\",\"product\":\"oil\"},"
               "{\"kind\":\"user_error\",\"method\":\"run\",\"product\":\"oil\"}");
@@ -532,7 +532,7 @@ static void anothers_document_of_its_name_stops_it(void **state)
     struct flush_world *fw = *state;
     struct sandbox_answer a;
     static const char body[] =
-        "{\"vals_list\":[{\"name\":\"HF/test/123456789abc/0/1\",\"origin\":\"x\","
+        "{\"vals_list\":[{\"name\":\"HF/test/123456789abc/0/2\",\"origin\":\"x\","
         "\"picking_type_id\":12000000,\"location_id\":10000004,\"location_dest_id\":10000000}]}";
     struct sandbox_request r = {.method = "POST",
                                 .path = "/json/2/stock.picking/create",
@@ -541,13 +541,15 @@ static void anothers_document_of_its_name_stops_it(void **state)
                                 .content_type = "application/json",
                                 .body = body,
                                 .body_bytes = sizeof body - 1};
+    fworld_sell(fw, 0, 1, false);
+    assert_true(fworld_run(fw)); // a start that finds such a document does not even begin
     sandbox_handle(fw->sandbox, &r, &a);
     assert_int_equal(a.status, 200);
     free(a.body);
     fworld_sell(fw, 0, 2, false);
     assert_false(fworld_run(fw));
     assert_int_equal(flush_step(fw->f, fw->w.worker, core_now(fw->w.core)), HF_FOREIGN);
-    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 1000000);
 }
 
 static void a_lost_state_is_noticed(void **state)
@@ -682,6 +684,82 @@ static void a_quiet_flusher_lets_segments_go(void **state)
     }
 }
 
+// ------------------------------------------------------------------------------- JSON-RPC
+
+static void by_json_rpc(struct flush_world *fw)
+{
+    fw->options.login = "admin";
+    reopen(fw);
+}
+
+static void everything_goes_out_by_json_rpc_too(void **state)
+{
+    struct flush_world *fw = *state;
+    for (int way = 0; way < 2; way++) {
+        fw->options.action_id = way ? 13000000 : 0;
+        by_json_rpc(fw);
+        for (int i = 0; i < 60; i++)
+            fworld_work(fw);
+        fault(fw, way ? "{\"kind\":\"commit_504\",\"method\":\"run\"}"
+                      : "{\"kind\":\"commit_504\",\"method\":\"create\"}");
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+    }
+    fault(fw, "{\"kind\":\"user_error\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    assert_true(fworld_run(fw));
+    struct flush_dead_letter d;
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
+    assert_non_null(strstr(d.why, "odoo.exceptions.UserError"));
+}
+
+// HTTP says 200 to all of it; the name tells them apart.
+static void errors_by_json_rpc_are_told_by_their_names(void **state)
+{
+    struct flush_world *fw = *state;
+    const struct {
+        const char *fault;
+        enum flush_pause pause;
+    } rows[] = {{"unauthorized", FLUSH_PAUSE_KEY},      {"access", FLUSH_PAUSE_RIGHTS},
+                {"operational", FLUSH_PAUSE_ODOO_AWAY}, {"database_down", FLUSH_PAUSE_ODOO_AWAY},
+                {"http_502", FLUSH_PAUSE_ODOO_AWAY},    {"value_error", FLUSH_PAUSE_SCHEMA}};
+    by_json_rpc(fw);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[96];
+        bool did;
+        snprintf(text, sizeof text, "{\"kind\":\"%s\",\"method\":\"search_read\",\"count\":9}",
+                 rows[i].fault);
+        reopen(fw);
+        fault(fw, text);
+        fworld_sell(fw, 0, 1, false);
+        for (int n = 0; n < 60 && metrics(fw).pause == FLUSH_PAUSE_NONE; n++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 100);
+        }
+        assert_int_equal(metrics(fw).pause, rows[i].pause);
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+    }
+}
+
+static void a_key_that_json_rpc_refuses_holds_until_another_comes(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fw->options.key = "wrong";
+    by_json_rpc(fw);
+    fworld_sell(fw, 0, 1, false);
+    for (int n = 0; n < 60; n++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_KEY);
+    flush_key_set(fw->f, "sandbox");
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 int main(void)
 {
     hf_log_set_level(HF_LOG_ERROR + 1);
@@ -712,6 +790,9 @@ int main(void)
         EACH(options_are_checked),
         EACH(a_flusher_far_behind_reads_the_archive),
         EACH(a_quiet_flusher_lets_segments_go),
+        EACH(everything_goes_out_by_json_rpc_too),
+        EACH(errors_by_json_rpc_are_told_by_their_names),
+        EACH(a_key_that_json_rpc_refuses_holds_until_another_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

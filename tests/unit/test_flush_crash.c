@@ -7,11 +7,12 @@ struct variant {
     const char *name;
     bool action, archive;
     uint32_t batch_lines;
+    const char *login; // by JSON-RPC
 };
 static const struct variant variants[] = {
-    {"two calls", false, true, 3},
-    {"one call", true, true, 2},
-    {"without archive", false, false, 100},
+    {"two calls", false, true, 3, NULL},
+    {"one call, JSON-RPC", true, true, 2, "admin"},
+    {"without archive", false, false, 100, NULL},
 };
 
 static struct flush_world *world_make(const struct variant *v, uint64_t seed)
@@ -20,6 +21,7 @@ static struct flush_world *world_make(const struct variant *v, uint64_t seed)
     fworld_init(fw, seed);
     fw->options.action_id = v->action ? 13000000 : 0;
     fw->options.batch_lines = v->batch_lines;
+    fw->options.login = v->login;
     fw->w.options.archive = v->archive;
     fworld_restart(fw);
     for (int i = 0; i < 40; i++)

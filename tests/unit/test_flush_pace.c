@@ -54,6 +54,59 @@ static void where_an_order_of_odoo_ships_no_sale_is_posted(void **state)
     assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 6000000);
 }
 
+// ------------------------------------------------------------------------------- places
+
+static const char *parsed(const char *options)
+{
+    char text[64];
+    struct flush_location out[FLUSH_LOCATIONS_MAX];
+    uint32_t count;
+    snprintf(text, sizeof text, "%s", options);
+    return flush_locations_parse(text, out, &count);
+}
+
+static void two_locations_of_one_warehouse_are_refused(void **state)
+{
+    struct flush_world *fw = *state;
+    assert_null(parsed("berlin=WH,hamburg=SHOP"));
+    assert_non_null(strstr(parsed("berlin=WH,hamburg=SHOP,x=WH:stage"), "one warehouse"));
+    fworld_close(fw);
+    fake_storage_restart(fw->w.disk);
+    fw->places[1].warehouse = "WH";
+    assert_int_equal(fworld_try_open(fw), HF_INVALID);
+    assert_non_null(strstr(fw->why, "one warehouse"));
+    fw->places[1].warehouse = "SHOP";
+    world_close(&fw->w);
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+}
+
+// By two names; only Odoo can tell.
+static void two_names_of_one_location_stop_posting(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    json_t *rows = read_back(fw, "stock.location",
+                             "{\"domain\":[[\"complete_name\",\"=\",\"WH/Stock\"]],"
+                             "\"fields\":[\"complete_name\"]}");
+    fw->places[1].location_id =
+        (uint32_t)json_integer_value(json_object_get(json_array_get(rows, 0), "id"));
+    json_decref(rows);
+    assert_true(fw->places[1].location_id > 0);
+    reopen(fw);
+    fworld_sell(fw, 0, 1, false);
+    for (int i = 0; i < 20; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_CONFIG);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0);
+    fw->places[1].location_id = 0;
+    reopen(fw);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 // ------------------------------------------------------------------------------- days
 
 #define DAY_MS  (UINT64_C(24) * 3600 * 1000)
@@ -102,6 +155,42 @@ static void documents_are_of_the_sales_day(void **state)
         assert_true(later >= midnight && later < midnight + DAY_MS);
         fw->options.action_id = 13000000;
     }
+}
+
+// Decisions of several threads stand in the journal in almost their order, so around midnight the
+// lines of two days overlap by LSN.
+static void a_movement_near_midnight_is_found_in_its_own_days_line(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t midnight = (core_now(fw->w.core) / DAY_MS + 1) * DAY_MS, lsn[4];
+    const int64_t after[] = {3, -2, 2, -1}; // ms, of each movement
+    struct flush_fates *k;
+    fake_clock_advance_ms(&fw->w.clock, midnight - core_now(fw->w.core));
+    for (uint32_t i = 0; i < 4; i++) {
+        struct core_line line = {fw->cells[0], 0, 1 + i};
+        struct core_request r = {
+            .verb = CORE_ORDER, .id = world_id(&fw->w), .lines = &line, .line_count = 1};
+        struct core_answer a;
+        core_execute(fw->w.worker, (uint64_t)((int64_t)midnight + after[i]), &r, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        lsn[i] = a.ticket;
+        fw->customers[0] += 1 + i;
+    }
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    assert_int_equal(flush_fates_create(fw->f, &k), HF_OK);
+    struct flush_history_filter all = {.max = 1000};
+    assert_int_equal(flush_fates_day(k, midnight / DAY_MS, &all), HF_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint64_t at = (uint64_t)((int64_t)midnight + after[i]);
+        const struct flush_span *s = flush_fates_find(k, fw->cells[0], FLUSH_SALE, lsn[i], at);
+        assert_non_null(s);
+        assert_int_equal(s->day, at / DAY_MS);
+        assert_int_equal(s->quantity, i % 2 ? 2 + 4 : 1 + 3);
+        assert_true(flush_fates_of_day(k, s, at));
+        assert_false(flush_fates_of_day(k, s, i % 2 ? midnight : midnight - 1));
+    }
+    flush_fates_destroy(k);
 }
 
 static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
@@ -220,6 +309,84 @@ static void calls_at_once_grow_with_successes_and_are_halved_by_failures(void **
     flush_poster_destroy(p);
 }
 
+static void a_product_that_keeps_failing_holds_up_no_other(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 100; i++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 100);
+        }
+        fworld_sell(fw, 0, 1, false); // tea
+        fworld_sell(fw, 2, 2, false); // and two others, in one window
+        fworld_sell(fw, 4, 3, false);
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(sandbox_quantity(fw->sandbox, "oil", CUSTOMERS), 12000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "rye", CUSTOMERS), 18000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
+    sandbox_handle(fw->sandbox, &r, &a);
+    free(a.body);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void nothing_is_sent_in_closed_hours(void **state)
+{
+    struct flush_world *fw = *state;
+    bool did;
+    fw->options.closed = "09:00-10:00,22:00-01:00 Asia/Tokyo"; // 00:00-01:00, 13:00-16:00 UTC
+    reopen(fw);
+    uint64_t day = (core_now(fw->w.core) / DAY_MS + 1) * DAY_MS;
+    const struct {
+        uint64_t at; // minutes since UTC's midnight
+        bool open;
+    } times[] = {{1, false},       {59, false},      {60, true},           {12 * 60, true},
+                 {13 * 60, false}, {14 * 60, false}, {16 * 60 - 1, false}, {16 * 60, true}};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        fake_clock_advance_ms(&fw->w.clock, day + times[i].at * 60000 - core_now(fw->w.core));
+        fworld_sell(fw, 0, 1, false);
+        uint32_t before = sandbox_pickings(fw->sandbox, "done");
+        for (int k = 0; k < 60; k++) {
+            assert_true(fworld_pump(fw, &did));
+            fake_clock_advance_ms(&fw->w.clock, 400);
+        }
+        assert_int_equal(sandbox_pickings(fw->sandbox, "done") > before, times[i].open);
+        assert_int_equal(metrics(fw).pause, times[i].open ? FLUSH_PAUSE_NONE : FLUSH_PAUSE_CLOSED);
+    }
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+static void closed_hours_that_are_none_are_told_at_the_start(void **state)
+{
+    static const char *const wrong[] = {"22-4",
+                                        "22:00-24:00",
+                                        "9:00-10:00",
+                                        "10:00-10:00",
+                                        "10:00-11:00,",
+                                        "10:00-11:60",
+                                        "10:00-11:00 Mars/Olympus",
+                                        "10:00-11:00 ",
+                                        "10:00-11:00;12:00-13:00"};
+    struct flush_hours h;
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (i != 6)
+            assert_non_null(flush_hours_parse(wrong[i], &h));
+    assert_null(flush_hours_parse("", &h));
+    assert_null(flush_hours_parse(wrong[6], &h));
+    assert_string_equal(h.zone, "Mars/Olympus"); // the flusher's start knows zones
+}
+
 static void lines_are_posted_no_faster_than_asked(void **state)
 {
     struct flush_world *fw = *state;
@@ -241,10 +408,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(a_staged_sale_stays_owned_until_odoo_ships_it),
         EACH(where_an_order_of_odoo_ships_no_sale_is_posted),
+        EACH(two_locations_of_one_warehouse_are_refused),
+        EACH(two_names_of_one_location_stop_posting),
         EACH(documents_are_of_the_sales_day),
+        EACH(a_movement_near_midnight_is_found_in_its_own_days_line),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(several_batches_are_under_way_but_one_a_product),
         EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),
+        EACH(a_product_that_keeps_failing_holds_up_no_other),
+        EACH(nothing_is_sent_in_closed_hours),
+        EACH(closed_hours_that_are_none_are_told_at_the_start),
         EACH(lines_are_posted_no_faster_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

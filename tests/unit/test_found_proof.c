@@ -248,6 +248,69 @@ static void a_shadow_that_is_loaded_later_is_whole(void **state)
     w->options.storage = &w->disk->base;
 }
 
+static void archive_pass(struct world *w, uint32_t h, uint32_t orders)
+{
+    for (uint32_t i = 0; i < orders; i++) {
+        assert_true(take_and_give(w, h));
+        world_settle(w); // a block of its own: segments fill soon
+    }
+    for (int i = 0; i < 200; i++) {
+        fake_clock_advance_ms(&w->clock, 2);
+        step(core_step_archive(w->core, core_now(w->core)), "archive");
+        step(core_step_checkpoint(w->core, core_now(w->core), 1000), "checkpoint");
+        step(core_step_segments(w->core), "segments");
+    }
+    assert_int_equal(core_status(w->core), HF_OK);
+}
+
+struct names {
+    uint32_t count;
+    char of[64][40];
+};
+
+static void archive_name(void *ctx, const char *name)
+{
+    struct names *n = ctx;
+    if (strncmp(name, "archive-", 8) == 0 && n->count < 64)
+        snprintf(n->of[n->count++], sizeof n->of[0], "%s", name);
+}
+
+static void archive_away(struct storage *s)
+{
+    struct names n = {0};
+    assert_int_equal(s->ops->list(s, archive_name, &n), HF_OK);
+    assert_in_range(n.count, 1, 63);
+    for (uint32_t i = 0; i < n.count; i++)
+        assert_int_equal(s->ops->unlink(s, n.of[i]), HF_OK);
+}
+
+// Found by a review. The engine started and then stopped, at each start.
+static void an_archive_that_was_off_for_a_while_is_said_at_the_start(void **state)
+{
+    struct world *w = *state;
+    w->options.checkpoint_ms = 1;
+    world_open(w);
+    uint32_t h = world_cell(w, "a", 1000000);
+    archive_pass(w, h, 300);
+    const uint64_t archived = archive_lsn(core_archive(w->core));
+    assert_true(archived > 0);
+    world_kill(w);
+    w->options.archive = false;
+    world_open(w);
+    for (int i = 0; i < 50 && journal_oldest_lsn(core_journal(w->core)) <= archived + 1; i++)
+        archive_pass(w, h, 100);
+    assert_true(journal_oldest_lsn(core_journal(w->core)) > archived + 1);
+    world_kill(w);
+    w->options.archive = true;
+    assert_int_equal(world_try_open(w), HF_DAMAGED);
+    assert_non_null(strstr(w->report.why, "archive"));
+    fake_storage_kill(w->disk);
+    archive_away(&w->disk->base);
+    world_open(w);
+    archive_pass(w, h, 300);
+    assert_true(archive_lsn(core_archive(w->core)) > archived);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +319,7 @@ int main(void)
         TEST(moved_deadlines_are_no_damage),
         TEST(too_many_id_files_wait_for_the_floor),
         TEST(a_shadow_that_is_loaded_later_is_whole),
+        TEST(an_archive_that_was_off_for_a_while_is_said_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,20 +10,34 @@
 
 #include <cmocka.h>
 
-static const struct net_self self = {{2, 0, 0, 0, 0, 1}, {10, 0, 0, 2}, 7422};
-static const struct wire_self wire = {{2, 0, 0, 0, 0, 1}, {10, 0, 0, 2}, 7422};
+static const struct net_self self = {
+    .mac = {2, 0, 0, 0, 0, 1}, .has_ip = true, .ip = {10, 0, 0, 2}, .port = 7422};
+static const struct wire_self wire = {
+    {2, 0, 0, 0, 0, 1}, {10, 0, 0, 2}, 7422, {0xfd, 0x77, [13] = 3, 4, 2}};
+
+// With both families, and in a VLAN or none.
+static struct net_self self_of(uint16_t vlan)
+{
+    struct net_self s = self;
+    s.has_ip6 = true;
+    memcpy(s.ip6, wire.ip6, 16);
+    s.vlan = vlan;
+    return s;
+}
 
 static void answers_udp_of_every_length(void **state)
 {
     (void)state;
     for (size_t n = 0; n <= 1472; n++) {
         uint8_t frame[WIRE_MAX], payload[1472];
-        size_t bytes, told;
+        struct net_part part;
+        size_t told;
         for (size_t i = 0; i < n; i++)
             payload[i] = (uint8_t)hf_mix64(n * 1472 + i);
         size_t all = wire_udp(frame, &wire, payload, n);
-        assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_PAYLOAD);
-        assert_int_equal(bytes, n);
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
+        assert_int_equal(part.at, NET_HEADERS_BYTES);
+        assert_int_equal(part.bytes, n);
         assert_memory_equal(frame + NET_HEADERS_BYTES, payload, n);
         if (n > 3)
             frame[NET_HEADERS_BYTES + 3] ^= 0x5a; // the answer is another one
@@ -39,13 +53,14 @@ static void a_sum_of_zero_is_sent_as_ones(void **state)
 {
     (void)state;
     uint8_t frame[WIRE_MAX], payload[2] = {0, 0};
-    size_t bytes, told;
+    struct net_part part;
+    size_t told;
     size_t all = wire_udp(frame, &wire, payload, 2);
     uint16_t sum = wire_get(frame + 40);
     wire_put(payload, sum); // now all words add up to ones
     all = wire_udp(frame, &wire, payload, 2);
     assert_int_equal(wire_get(frame + 40), 0xffff);
-    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_PAYLOAD);
+    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
     net_answer(frame, 2, 0);
     assert_int_equal(wire_get(frame + 40), 0xffff);
     assert_true(wire_udp_good(frame, all, &wire, &told));
@@ -55,11 +70,12 @@ static void leaves_sums_to_the_device(void **state)
 {
     (void)state;
     uint8_t frame[WIRE_MAX];
-    size_t bytes, told;
+    struct net_part part;
+    size_t told;
     size_t all = wire_udp(frame, &wire, "order", 5);
     wire_put(frame + 24, 0x1234); // both wrong, and the device has found them right
     wire_put(frame + 40, 0x1234);
-    assert_int_equal(net_receive(&self, frame, all, NET_CHECKED_IPV4 | NET_CHECKED_UDP, &bytes),
+    assert_int_equal(net_receive(&self, frame, all, NET_CHECKED_IPV4 | NET_CHECKED_UDP, &part),
                      NET_PAYLOAD);
     net_answer(frame, 5, NET_CHECKED_IPV4 | NET_CHECKED_UDP);
     assert_int_equal(wire_get(frame + 24), 0);
@@ -70,7 +86,7 @@ static void leaves_sums_to_the_device(void **state)
 
     all = wire_udp(frame, &wire, "order", 5); // none was sent, none is wanted
     wire_put(frame + 40, 0);
-    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_PAYLOAD);
+    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
     net_answer(frame, 5, 0);
     assert_int_equal(wire_get(frame + 40), 0);
 }
@@ -80,20 +96,20 @@ static void answers_arp_and_echo(void **state)
     (void)state;
     static const uint8_t other[4] = {10, 0, 0, 3};
     uint8_t frame[WIRE_MAX];
-    size_t bytes;
+    struct net_part part;
     size_t all = wire_arp(frame, wire.ip);
-    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_ARP);
-    assert_true(wire_arp_good(frame, bytes, &wire));
+    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_ARP);
+    assert_true(wire_arp_good(frame, part.bytes, &wire));
     all = wire_arp(frame, other);
-    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_FOREIGN);
+    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_FOREIGN);
     for (size_t n = 1; n < 100; n++) {
         all = wire_echo(frame, &wire, n);
-        assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_ECHO);
-        assert_true(wire_echo_good(frame, bytes, &wire, n));
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_ECHO);
+        assert_true(wire_echo_good(frame, part.bytes, &wire, n));
     }
     all = wire_echo(frame, &wire, 20);
     frame[50] ^= 1;
-    assert_int_equal(net_receive(&self, frame, all, 0, &bytes), NET_BAD_CHECKSUM);
+    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_BAD_CHECKSUM);
 }
 
 static void takes_nothing_that_is_not_its_own(void **state)
@@ -116,42 +132,214 @@ static void takes_nothing_that_is_not_its_own(void **state)
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         uint8_t frame[WIRE_MAX];
-        size_t bytes, all = wire_udp(frame, &wire, "order", 5);
+        struct net_part part;
+        size_t all = wire_udp(frame, &wire, "order", 5);
         frame[changes[i].at] = changes[i].value;
         if (changes[i].sum) {
             wire_put(frame + 24, 0);
             wire_put(frame + 24, (uint16_t)~wire_sum(frame + 14, 20, 0));
         }
-        if (net_receive(&self, frame, all, 0, &bytes) != changes[i].says)
+        if (net_receive(&self, frame, all, 0, &part) != changes[i].says)
             fail_msg("change %zu", i);
     }
 }
 
-// Any bytes, in memory of their exact size: nothing is read beyond, and an answer is no longer than
-// what came.
+// RFC 8200: there is a checksum, always.
+static void answers_udp_over_ipv6(void **state)
+{
+    (void)state;
+    const struct net_self both = self_of(0);
+    for (size_t n = 0; n <= 1452; n += n < 70 ? 1 : 23) {
+        uint8_t frame[WIRE_MAX], payload[1452];
+        struct net_part part;
+        size_t told;
+        for (size_t i = 0; i < n; i++)
+            payload[i] = (uint8_t)hf_mix64(n * 1452 + i);
+        size_t all = wire_udp6(frame, &wire, payload, n);
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_FOREIGN); // has none
+        assert_int_equal(net_receive(&both, frame, all + 4, 0, &part), NET_PAYLOAD);
+        assert_int_equal(part.at, WIRE6_HEADERS);
+        assert_int_equal(part.bytes, n);
+        assert_memory_equal(frame + part.at, payload, n);
+        if (n > 3)
+            frame[part.at + 3] ^= 0x5a;
+        struct net_headers h = net_answer(frame, n, 0);
+        assert_true(h.six && h.ether == 14 && h.ip == 40);
+        assert_true(wire_udp6_good(frame, all, &wire, &told));
+        assert_int_equal(told, n);
+        wire_udp6(frame, &wire, payload, n);
+        wire_put(frame + 60, 0);
+        assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_BAD_CHECKSUM);
+        assert_int_equal(net_receive(&both, frame, all, NET_CHECKED_UDP, &part), NET_BAD_CHECKSUM);
+    }
+    uint8_t frame[WIRE_MAX];
+    struct net_part part;
+    size_t told, all = wire_udp6(frame, &wire, "order", 5);
+    wire_put(frame + 60, 0x1234); // wrong, and the device has found it right
+    assert_int_equal(net_receive(&both, frame, all, NET_CHECKED_UDP, &part), NET_PAYLOAD);
+    net_answer(frame, 5, NET_CHECKED_IPV4 | NET_CHECKED_UDP);
+    wire_put(frame + 60, (uint16_t)~wire_sum(frame + 54, 13, 0)); // as the device then does
+    assert_true(wire_udp6_good(frame, all, &wire, &told));
+}
+
+static void is_a_neighbour_over_ipv6(void **state)
+{
+    (void)state;
+    const struct net_self both = self_of(0);
+    const uint8_t *askers[] = {wire_peer_ip6, wire_none_ip6};
+    uint8_t frame[WIRE_MAX];
+    struct net_part part;
+    for (size_t i = 0; i < 2; i++) {
+        size_t all = wire_solicit(frame, wire.ip6, askers[i]);
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_FOREIGN);
+        assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_NEIGHBOUR);
+        assert_true(wire_advert_good(frame, part.bytes, &wire, askers[i]));
+    }
+    // Is it still there? To itself, not to the group.
+    size_t all = wire_solicit(frame, wire.ip6, wire_peer_ip6);
+    memcpy(frame, wire.mac, 6);
+    memcpy(frame + 38, wire.ip6, 16);
+    wire_put(frame + 56, 0);
+    wire_put(frame + 56, (uint16_t)~wire_sum6(frame + 14, 58, 32));
+    assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_NEIGHBOUR);
+    assert_true(wire_advert_good(frame, part.bytes, &wire, wire_peer_ip6));
+    for (size_t n = 1; n < 100; n++) {
+        all = wire_echo6(frame, &wire, n);
+        assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_ECHO);
+        assert_true(wire_echo6_good(frame, part.bytes, &wire, n));
+    }
+    all = wire_echo6(frame, &wire, 20);
+    frame[70] ^= 1;
+    assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_BAD_CHECKSUM);
+}
+
+static void takes_nothing_over_ipv6_that_is_not_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t at, value;
+        enum net_says udp, solicitation;
+    } changes[] = {
+        {5, 9, NET_FOREIGN, NET_FOREIGN},
+        {6, 3, NET_FOREIGN, NET_FOREIGN},
+        {13, 0, NET_FOREIGN, NET_FOREIGN},
+        {14, 0x4a, NET_FOREIGN, NET_FOREIGN},
+        {18, 9, NET_BAD_CHECKSUM, NET_BAD_CHECKSUM},
+        {20, 44, NET_FRAGMENT, NET_FRAGMENT},
+        {20, 0, NET_FRAGMENT, NET_FRAGMENT},
+        {20, 6, NET_FOREIGN, NET_FOREIGN},
+        {22, 0xff, NET_FOREIGN, NET_FOREIGN},
+        {22, 0, NET_BAD_CHECKSUM, NET_BAD_CHECKSUM},
+        {53, 9, NET_FOREIGN, NET_FOREIGN},
+    };
+    const struct net_self both = self_of(0);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        uint8_t frame[WIRE_MAX];
+        struct net_part part;
+        size_t all = wire_udp6(frame, &wire, "order", 5);
+        frame[changes[i].at] = changes[i].value;
+        if (net_receive(&both, frame, all, 0, &part) != changes[i].udp)
+            fail_msg("change %zu of an order", i);
+        all = wire_solicit(frame, wire.ip6, wire_peer_ip6);
+        frame[changes[i].at] = changes[i].value;
+        if (net_receive(&both, frame, all, 0, &part) != changes[i].solicitation)
+            fail_msg("change %zu of a solicitation", i);
+    }
+    // Of solicitations: from beyond a router, for another one, with an option of no length, cut.
+    for (int what = 0; what < 5; what++) {
+        uint8_t frame[WIRE_MAX];
+        struct net_part part;
+        size_t all = wire_solicit(frame, wire.ip6, wire_peer_ip6);
+        frame[21] = what == 0 ? 254 : 255;
+        frame[62 + 9] ^= what == 1;
+        frame[79] = what == 2 ? 0 : 1;
+        frame[55] = what == 3; // a code
+        frame[19] = what == 4 ? 28 : 32;
+        wire_put(frame + 56, 0);
+        wire_put(frame + 56, (uint16_t)~wire_sum6(frame + 14, 58, frame[19]));
+        assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_FOREIGN);
+    }
+}
+
+// The tag comes back as it was, its priority included; another VLAN's frames are nobody's.
+static void a_tag_is_answered_in_kind(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 6; what++) {
+        const uint16_t tag = 0xa007;
+        const struct net_self none = self_of(0), seven = self_of(7), eight = self_of(8);
+        uint8_t frame[WIRE_MAX];
+        struct net_part part;
+        size_t told;
+        size_t all = what == 0   ? wire_udp(frame, &wire, "order", 5)
+                     : what == 1 ? wire_udp6(frame, &wire, "order", 5)
+                     : what == 2 ? wire_arp(frame, wire.ip)
+                     : what == 3 ? wire_solicit(frame, wire.ip6, wire_peer_ip6)
+                     : what == 4 ? wire_echo(frame, &wire, 9)
+                                 : wire_echo6(frame, &wire, 9);
+        assert_int_equal(net_receive(&seven, frame, all, 0, &part), NET_FOREIGN);
+        all = wire_tag(frame, all, tag);
+        assert_int_equal(net_receive(&none, frame, all, 0, &part), NET_FOREIGN);
+        assert_int_equal(net_receive(&eight, frame, all, 0, &part), NET_FOREIGN);
+        for (size_t cut = 0; cut < 18; cut++)
+            assert_int_equal(net_receive(&seven, frame, cut, 0, &part), NET_FOREIGN);
+        enum net_says says = net_receive(&seven, frame, all, 0, &part);
+        if (what < 2) {
+            assert_int_equal(says, NET_PAYLOAD);
+            assert_memory_equal(frame + part.at, "order", 5);
+            struct net_headers h = net_answer(frame, part.bytes, 0);
+            assert_int_equal(h.ether, 18);
+            part.bytes = all;
+        }
+        all = wire_untag(frame, part.bytes, tag);
+        assert_true(what == 0   ? wire_udp_good(frame, all, &wire, &told)
+                    : what == 1 ? wire_udp6_good(frame, all, &wire, &told)
+                    : what == 2 ? says == NET_ARP && wire_arp_good(frame, all, &wire)
+                    : what == 3 ? says == NET_NEIGHBOUR &&
+                                      wire_advert_good(frame, all, &wire, wire_peer_ip6)
+                    : what == 4 ? says == NET_ECHO && wire_echo_good(frame, all, &wire, 9)
+                                : says == NET_ECHO && wire_echo6_good(frame, all, &wire, 9));
+        // VLAN 0 is no VLAN: a priority alone.
+        all = wire_tag(frame, wire_udp(frame, &wire, "order", 5), 0x6000);
+        assert_int_equal(net_receive(&none, frame, all, 0, &part), NET_PAYLOAD);
+        assert_int_equal(net_receive(&seven, frame, all, 0, &part), NET_FOREIGN);
+    }
+}
+
+// Any bytes, in memory of their exact size and no less than an answer wants: nothing is read
+// beyond, and no answer is longer.
 static void any_bytes_are_safe(void **state)
 {
     (void)state;
     struct prng rng = {7};
     for (int i = 0; i < 100000; i++) {
+        const struct net_self both = self_of(i % 2 ? 7 : 0);
         uint8_t made[WIRE_MAX];
-        size_t told, bytes = 0;
-        size_t all = i % 3 == 0   ? wire_udp(made, &wire, "some order", 10)
-                     : i % 3 == 1 ? wire_echo(made, &wire, 10)
-                                  : wire_arp(made, wire.ip);
+        struct net_part part = {0};
+        size_t all = i % 6 == 0   ? wire_udp(made, &wire, "some order", 10)
+                     : i % 6 == 1 ? wire_udp6(made, &wire, "some order", 10)
+                     : i % 6 == 2 ? wire_echo(made, &wire, 10)
+                     : i % 6 == 3 ? wire_echo6(made, &wire, 10)
+                     : i % 6 == 4 ? wire_arp(made, wire.ip)
+                                  : wire_solicit(made, wire.ip6, wire_peer_ip6);
+        if (both.vlan)
+            all = wire_tag(made, all, 7);
         for (uint64_t k = prng_below(&rng, 4); k > 0; k--)
             made[prng_below(&rng, all)] = (uint8_t)prng_next(&rng);
         if (prng_chance(&rng, 1, 3))
             all = prng_below(&rng, all + 1);
-        uint8_t *frame = malloc(all ? all : 1);
+        size_t room = all > NET_NEIGHBOUR_BYTES ? all : NET_NEIGHBOUR_BYTES;
+        uint8_t *frame = malloc(room);
+        assert_non_null(frame);
         memcpy(frame, made, all);
-        enum net_says says = net_receive(&self, frame, all, (unsigned)prng_below(&rng, 4), &bytes);
+        enum net_says says = net_receive(&both, frame, all, (unsigned)prng_below(&rng, 4), &part);
         if (says == NET_PAYLOAD) {
-            assert_true(bytes + NET_HEADERS_BYTES <= all);
-            net_answer(frame, bytes, 0);
-            (void)wire_udp_good(frame, bytes + NET_HEADERS_BYTES, &wire, &told);
+            assert_true(part.at + part.bytes <= all);
+            net_answer(frame, part.bytes, 0);
         } else if (says == NET_ARP || says == NET_ECHO) {
-            assert_true(bytes <= all);
+            assert_true(part.at == 0 && part.bytes <= all);
+        } else if (says == NET_NEIGHBOUR) {
+            assert_true(part.at == 0 && part.bytes <= NET_NEIGHBOUR_BYTES);
         }
         free(frame);
     }
@@ -165,6 +353,10 @@ int main(void)
         cmocka_unit_test(leaves_sums_to_the_device),
         cmocka_unit_test(answers_arp_and_echo),
         cmocka_unit_test(takes_nothing_that_is_not_its_own),
+        cmocka_unit_test(answers_udp_over_ipv6),
+        cmocka_unit_test(is_a_neighbour_over_ipv6),
+        cmocka_unit_test(takes_nothing_over_ipv6_that_is_not_its_own),
+        cmocka_unit_test(a_tag_is_answered_in_kind),
         cmocka_unit_test(any_bytes_are_safe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "daemon/node.h"
+#include "core/core_internal.h"
 #include "watch/hub.h"
 
 #include "base/arena.h"
@@ -132,6 +133,17 @@ static struct core_cell cell_read(struct fixture *f, uint32_t handle)
     struct core_cell c;
     assert_int_equal(core_cell_read(node_core(f->node), handle, &c), HF_OK);
     return c;
+}
+
+static void each_start_draws_a_key_for_its_index(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t *key = node_core(f->node)->stock.slots.hash_key;
+    const uint64_t first = key[0], second = key[1];
+    assert_true(first != 0 && second != 0 && first != second);
+    node_down(f);
+    node_up(f);
+    assert_true(node_core(f->node)->stock.slots.hash_key[0] != first);
 }
 
 static void what_was_durable_is_there_after_a_close(void **state)
@@ -417,6 +429,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_durable_is_there_after_a_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_start_draws_a_key_for_its_index, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_threads_end_holds_in_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_waits_is_told_of_each_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_pushes_when_all_was_quiet_is_told, set_up,

@@ -252,6 +252,21 @@ static void a_session_is_what_the_table_has(void **state)
     }
 }
 
+static void frames_fit_ipv6_where_a_door_has_it(void **state)
+{
+    struct service_world *t = *state;
+    Holdfast__V1__OpenSessionRequest r = HOLDFAST__V1__OPEN_SESSION_REQUEST__INIT;
+    t->packets.doors[1] = (struct service_door){"fd77::2", 7422};
+    t->packets.door_count = 2;
+    service_world_leave(t);
+    service_world_serve(t);
+    Holdfast__V1__OpenSessionResponse *a = session_opened(t, &r);
+    assert_int_equal(a->n_doors, 2);
+    assert_string_equal(a->doors[1]->address, "fd77::2");
+    assert_int_equal(a->frame_bytes_max, PACKET_BYTES_IPV6);
+    FREE_ANSWER(a);
+}
+
 static void sessions_without_tags_tell_no_key(void **state)
 {
     struct service_world *t = *state;
@@ -466,6 +481,7 @@ int main(void)
         TEST(bad_pages_are_refused),
         TEST(without_packets_all_is_refused),
         PACKETS(a_session_is_what_the_table_has),
+        PACKETS(frames_fit_ipv6_where_a_door_has_it),
         PACKETS(sessions_without_tags_tell_no_key),
         PACKETS(a_keys_limits_hold_for_its_sessions),
         PACKETS(a_key_has_so_many_sessions),

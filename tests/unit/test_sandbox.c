@@ -374,6 +374,12 @@ static void the_state_can_be_looked_at(void **state)
     uint32_t line;
     assert_false(sandbox_seed_csv(f->s, "A,WH,1\nA,WH,x\n", 14, &line));
     assert_int_equal(line, 2);
+    assert_non_null(strstr(sandbox_seed_wrong(f->s), "quantity"));
+    static const char *const bad[] = {",WH,1", "A", "A,", "A,WH", "A,WH,1e13", "A,WH,1,boxes"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(sandbox_seed_csv(f->s, bad[i], strlen(bad[i]), &line));
+        assert_true(sandbox_seed_wrong(f->s)[0] != 0);
+    }
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

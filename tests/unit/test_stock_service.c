@@ -383,6 +383,7 @@ static void bad_changes_name_the_field(void **state)
     BAD(RPC_INVALID_ARGUMENT, "value", r.value = INT64_MAX);
     BAD(RPC_INVALID_ARGUMENT, "value", r.value = INT64_MIN);
     BAD(RPC_INVALID_ARGUMENT, "value", (r.setting = SETTING(ACTIVE), r.value = 2));
+    assert_string_equal(t->call.error.message, "0 or 1");
     BAD(RPC_INVALID_ARGUMENT, "reason", r.reason = reason);
     BAD(RPC_INVALID_ARGUMENT, "reason", r.reason = text("a\tb"));
     BAD(RPC_INVALID_ARGUMENT, "sku", r.sku = text(""));
@@ -426,6 +427,7 @@ static void an_adjustment_adds_once(void **state)
     r.difference = -HF_QUANTITY_MAX;
     world_call(t, ADMIN("AdjustStock"), &r); // the sum is out of range
     world_refused(t, RPC_INVALID_ARGUMENT, "difference");
+    assert_non_null(strstr(t->call.error.message, "stock on hand"));
     t->who.location_count = 1;
     r.difference = 1;
     world_call(t, ADMIN("AdjustStock"), &r);
@@ -620,6 +622,47 @@ static void a_search_that_fails_is_not_told_as_unknown(void **state)
     world_refused(t, RPC_RESOURCE_EXHAUSTED, NULL);
 }
 
+#define LOCATIONS 40000
+
+static int many_cells_set_up(void **state)
+{
+    return service_world_set_up_cells(state, LOCATIONS);
+}
+
+// Names as long as they may be, and more cells than an answer may hold.
+static void a_sku_at_too_many_places_is_summed_whole_and_told_in_part(void **state)
+{
+    struct service_world *t = *state;
+    char sku[HF_SKU_BYTES_MAX + 1], location[HF_LOCATION_BYTES_MAX + 1];
+    struct core_admin_answer a;
+    memset(sku, 's', HF_SKU_BYTES_MAX);
+    sku[HF_SKU_BYTES_MAX] = 0;
+    for (uint32_t i = 0; i < LOCATIONS; i++) {
+        snprintf(location, sizeof location, "%032u", i);
+        core_cell_make(t->w.worker, core_now(t->w.core), sku, HF_SKU_BYTES_MAX, location,
+                       HF_LOCATION_BYTES_MAX, 0, &a);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        if (i % 100 == 0)
+            world_settle(&t->w);
+    }
+    world_settle(&t->w);
+    struct core_change last = {.op_id = world_id(&t->w), .handle = a.handle, .value = 7};
+    core_change(t->w.worker, core_now(t->w.core), &last, &a);
+    assert_int_equal(a.outcome, CORE_OUT_DONE);
+    world_settle(&t->w);
+    Holdfast__V1__GetSkuStockRequest r = HOLDFAST__V1__GET_SKU_STOCK_REQUEST__INIT;
+    r.sku = sku;
+    world_call(t, READ("GetSkuStock"), &r);
+    Holdfast__V1__GetSkuStockResponse *s =
+        world_answer(t, &holdfast__v1__get_sku_stock_response__descriptor);
+    assert_true(s->cells_left_out > 0);
+    assert_int_equal(s->n_cells + s->cells_left_out, LOCATIONS);
+    assert_int_equal(s->total->on_hand, 7);
+    size_t bytes = protobuf_c_message_get_packed_size(&s->base);
+    assert_true(bytes <= ANSWER_BYTES_MAX && bytes > ANSWER_BYTES_MAX / 10 * 9);
+    FREE_ANSWER(s);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, service_world_set_up, service_world_tear_down)
@@ -638,6 +681,8 @@ int main(void)
         TEST(an_import_acts_once_however_often_it_is_sent),
         TEST(absent_values_stay_as_they_are),
         TEST(a_bad_row_leaves_the_others_alone),
+        cmocka_unit_test_setup_teardown(a_sku_at_too_many_places_is_summed_whole_and_told_in_part,
+                                        many_cells_set_up, service_world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

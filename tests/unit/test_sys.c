@@ -4,6 +4,7 @@
 #include "sys/storage.h"
 #include "sys/text_file.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,6 +88,31 @@ static void files_are_made_written_renamed_removed(void **state)
     storage_destroy(s);
 }
 
+// What an operator can mend is no broken disk.
+static void what_is_no_folder_is_told_apart_from_a_failure(void **state)
+{
+    (void)state;
+    struct storage *s;
+    int f;
+    char path[sizeof folder + 16];
+    assert_int_equal(storage_os_create(folder, true, &s), HF_OK);
+    assert_int_equal(s->ops->open(s, "plain", STORAGE_WRITE | STORAGE_CREATE, &f), HF_OK);
+    s->ops->close(s, f);
+    snprintf(path, sizeof path, "%s/plain", folder);
+    struct storage *none;
+    for (int make = 0; make < 2; make++) {
+        assert_int_equal(storage_os_create(path, make, &none), HF_INVALID);
+        assert_int_equal(errno, ENOTDIR);
+    }
+    assert_string_equal(storage_os_why(errno), "is no folder");
+    snprintf(path, sizeof path, "%s/none/here", folder);
+    assert_int_equal(storage_os_create(path, true, &none), HF_NOT_FOUND);
+    assert_int_equal(errno, ENOENT);
+    assert_string_equal(storage_os_why(EACCES), "Permission denied");
+    assert_int_equal(s->ops->unlink(s, "plain"), HF_OK);
+    storage_destroy(s);
+}
+
 static void a_second_lock_is_refused(void **state)
 {
     (void)state;
@@ -164,6 +190,7 @@ int main(void)
         cmocka_unit_test(descriptors_that_are_used_up_come_back),
         cmocka_unit_test(files_are_made_written_renamed_removed),
         cmocka_unit_test(text_files_are_read_whole_or_refused),
+        cmocka_unit_test(what_is_no_folder_is_told_apart_from_a_failure),
         cmocka_unit_test(a_second_lock_is_refused),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(a_park_times_out_and_a_wake_is_not_lost),

@@ -72,6 +72,44 @@ static void test_both_editions_dates(void **state)
     trace_free(&t);
 }
 
+static void why_of(char *why, size_t room, const char *bytes, size_t count)
+{
+    char path[] = "/tmp/test_trace_XXXXXX";
+    struct trace t;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, count), (ssize_t)count);
+    close(fd);
+    assert_false(trace_read(&t, path, true));
+    snprintf(why, room, "%s", t.why);
+    trace_free(&t);
+    unlink(path);
+}
+
+// Found: what was wrong with a file was not told, or something else was.
+static void test_what_is_wrong_is_told_with_its_line(void **state)
+{
+    static const unsigned char cut[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c};
+    struct trace t;
+    char why[400], text[512];
+    (void)state;
+    why_of(why, sizeof why, "", 0);
+    assert_non_null(strstr(why, "it is empty"));
+    why_of(why, sizeof why, (const char *)cut, sizeof cut);
+    assert_non_null(strstr(why, "in the middle of the compressed data"));
+    int n = snprintf(text, sizeof text, "%s1,TEA,A,1,,1,5,X\n2,OIL,A,1,,1,5,X\n3,10,A,x,,1,5,X\n",
+                     header);
+    why_of(why, sizeof why, text, (size_t)n);
+    assert_non_null(strstr(why, "of 3 rows 2 are no goods and 1 can't be read; line 2: StockCode"));
+    assert_non_null(strstr(why, "'TEA'"));
+    read_text(&t, header, "1,10,\"A\nB\",1.0,,1,5,X\n2,10,A,12x,,1,5,X\n3,10,A,1,never,1,5,X\n",
+              true);
+    assert_int_equal(t.rows_bad, 1);
+    assert_int_equal(t.dates_bad, 1);
+    assert_string_equal(t.first, "line 4: Quantity is 0, or no number: '12x'");
+    trace_free(&t);
+}
+
 static bool not_second(const void *ctx, uint32_t invoice)
 {
     (void)ctx;
@@ -152,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_become_invoices),
         cmocka_unit_test(test_both_editions_dates),
+        cmocka_unit_test(test_what_is_wrong_is_told_with_its_line),
         cmocka_unit_test(test_take_back_newest_first),
         cmocka_unit_test(test_a_return_over_many_orders_is_bounded),
         cmocka_unit_test(test_made_up_trace_is_read),
