@@ -117,7 +117,7 @@ bool import_row_scale(struct import_row *r, unsigned unit_scale, bool raw, const
     return true;
 }
 
-// The scale and the quantities of a row. Without a scale they are as fine as any can be, for now.
+// The scale and the quantities of a row. Without a scale they must make sense by some, for now.
 static bool numbers_good(struct ctl *c, struct import_file *f, const struct csv_row *row,
                          const struct header *h, struct import_row *to)
 {
@@ -135,9 +135,11 @@ static bool numbers_good(struct ctl *c, struct import_file *f, const struct csv_
         to->texts[i] = to->given[i] ? row->fields[field] : NULL;
     }
     const char *which, *why;
-    if (import_row_scale(to, to->scale_given ? (unsigned)(scale[0] - '0') : HF_UNIT_SCALE_MAX,
-                         c->raw, &which, &why))
-        return true;
+    unsigned least = to->scale_given ? (unsigned)(scale[0] - '0') : 0;
+    unsigned most = to->scale_given ? least : HF_UNIT_SCALE_MAX;
+    for (unsigned k = least; k <= most; k++)
+        if (import_row_scale(to, k, c->raw, &which, &why))
+            return true;
     tell_bad(c, f, row->line, which, why);
     return false;
 }

@@ -39,6 +39,7 @@ static enum hf_status from_errno(int e)
 {
     return e == ENOSPC || e == EDQUOT                  ? HF_NO_SPACE
            : e == EMFILE || e == ENFILE || e == ENOMEM ? HF_NO_MEMORY
+           : e == EACCES || e == EPERM                 ? HF_INVALID
                                                        : HF_IO;
 }
 

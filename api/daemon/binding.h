@@ -18,10 +18,11 @@ struct binding {
     char why[120];
 };
 
-// Blocking, set-up; reads only. HF_DAMAGED, HF_IO, HF_NO_MEMORY (no descriptor).
+// Blocking, set-up; reads only. HF_INVALID: this process may not; HF_DAMAGED, HF_IO,
+// HF_NO_MEMORY (no descriptor).
 enum hf_status binding_read(const char *folder, struct binding *out) HF_CHECKED;
 // Binds the folder to where it is now; durable when HF_OK. Who calls has the folder locked.
-// HF_NO_SPACE, HF_IO, HF_NO_MEMORY.
+// HF_INVALID, HF_NO_SPACE, HF_IO, HF_NO_MEMORY.
 enum hf_status binding_write(const char *folder, bool posting_off) HF_CHECKED;
 
 #endif

@@ -7,7 +7,9 @@
 #include "daemon/poster.h"
 #include "daemon/tls_files.h"
 #include "rpc/accept.h"
+#include "sys/storage.h"
 
+#include <errno.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <stdatomic.h>
@@ -182,6 +184,11 @@ static enum exit_code binding_start(struct daemon *d)
     char why[300];
     const struct config *c = d->config;
     enum hf_status s = binding_read(c->data_folder, &b);
+    if (s == HF_INVALID) {
+        snprintf(why, sizeof why, "data_folder: %.200s: %s", c->data_folder,
+                 storage_os_why(EACCES));
+        return fail(exit_code_of(s), "binding", why);
+    }
     if (s != HF_OK)
         return fail(exit_code_of(s), "binding", hf_status_help(s));
     d->binds = b.state != BINDING_HERE || c->moved || c->as_new;

@@ -627,7 +627,12 @@ class Import(Case):
         self.assertEqual(out, "2 rows: 1 done, 1 failed, 0 not sent\n")
         self.assertIn("stock.csv:2: POT@WH1: INVALID_ARGUMENT: on_hand ", err)
         self.assertEqual(self.fake.cells[("TEA", "WH1")].on_hand, 1500)
-        self.run_ctl("stock", "import", self.csv("POT,WH1,,x,,\n"), code=USAGE)
+        os.unlink(path + ".import-state")
+        for bad in ("x", "1.0000001", str(2**53)):
+            _, err = self.run_ctl("stock", "import", self.csv(f"POT,WH1,,{bad},,\n"), code=USAGE)
+            self.assertIn("stock.csv:2: on_hand ", err)
+        self.run_ctl("stock", "import", self.csv(f"POT,WH1,,{2**53 - 1},,\n"))
+        self.assertEqual(self.fake.cells[("POT", "WH1")].on_hand, 2**53 - 1)
 
     def test_standard_input(self):
         out, _ = self.run_ctl("stock", "import", "-", stdin="sku,location,on_hand\nA,WH1,5\n")

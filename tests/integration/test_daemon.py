@@ -208,7 +208,12 @@ class Ends(Case):
         os.mkdir(lock, 0o777)
         os.chmod(lock, 0o777)
         os.close(os.open(os.path.join(lock, "lock"), os.O_CREAT, 0o400))
+        bound = os.path.join(self.folder, "bound")
+        os.mkdir(bound)
+        os.chmod(bound, 0o777)
+        os.close(os.open(os.path.join(bound, "binding.hfb"), os.O_CREAT, 0))
         for path, why in ((closed, "Permission denied"), (lock, "Permission denied"),
+                          (bound, "Permission denied"),
                           (os.path.join(closed, "made"), "Permission denied"),
                           (self.file("file", "x"), "is no folder"),
                           (os.path.join(self.folder, "none", "data"), "No such file")):
