@@ -269,7 +269,7 @@ uint32_t stock_wheel_ahead(struct stock_wheels *w, uint32_t most)
 {
     for (uint32_t passed = 1; passed <= most; passed++) {
         uint32_t at = w->ahead++ % stock_wheel_places(w);
-        uint32_t place = STOCK_WHEEL_LISTS + at / w->wheel_count;
+        uint32_t place = at / w->wheel_count;
         struct stock_wheel *wheel = &w->wheels[at % w->wheel_count];
         struct stock_wheel_cursor *c = &w->cursors[place / STOCK_WHEEL_LISTS];
         HF_ASSERT(!c->open);

@@ -96,13 +96,13 @@ uint32_t stock_wheel_next(struct stock_wheels *w, uint64_t tick);
 // stock_wheel_reclaim. The drainer, outside of a step.
 #define STOCK_WHEEL_RETIRED 1024
 void stock_wheel_reclaim(struct stock_wheels *w);
-// Takes one further list of the upper levels before its time, so that slots can be looked at early,
-// passing at most `most` places. Returns how many it passed. Call when stock_wheel_next has
-// returned 0; then its slots come next.
+// Takes one further list before its time, so that slots can be looked at early, passing at most
+// `most` places. Returns how many it passed. Call when stock_wheel_next has returned 0; then its
+// slots come next.
 uint32_t stock_wheel_ahead(struct stock_wheels *w, uint32_t most);
 static inline uint32_t stock_wheel_places(const struct stock_wheels *w) // of a whole turn
 {
-    return (STOCK_WHEEL_HEADS - STOCK_WHEEL_LISTS) * w->wheel_count;
+    return STOCK_WHEEL_HEADS * w->wheel_count;
 }
 
 #endif

@@ -36,7 +36,7 @@ class Veth(unittest.TestCase):
             [*CLIENT.inside, LOAD, "--address", self.server.address, "--quiet", "--json", path,
              "--transport", "packet", "--packet-local", f"{OURS}:40000", "--packet-eal",
              EAL.format(m=64, end="hfb"), "--make-catalogue", "200x1", "--stock", "3000",
-             "--lines", "1-6", "--audit", "--outstanding", "200", *args],
+             "--lines", "1-6", "--audit", *args],
             stderr=subprocess.PIPE, text=True)
         if kill:
             while process.poll() is None and Metrics(self.server)["frames_total"] < 100:
@@ -54,11 +54,13 @@ class Veth(unittest.TestCase):
         veth.run("ip", "address", "add", f"{DOOR}/24", "dev", "hfa")
         self.addCleanup(veth.run, "ip", "address", "flush", "dev", "hfa")
         self.serve()
-        self.load("--customers", "3000", "--duration", "0")
+        self.load("--customers", "3000", "--duration", "0", "--outstanding", "200")
 
     def test_to_dpdk_through_a_kill(self):
         self.serve("--packet-eal", EAL.format(m=128, end="hfa"), "--packet-buffers", "1024")
-        result = self.load("--customers", "3000", "--duration", "0", "--ttl", "700ms", kill=True)
+        # Small frames, few on their way: it is far from done when the kill comes.
+        result = self.load("--customers", "6000", "--duration", "0", "--ttl", "700ms",
+                           "--outstanding", "40", "--frame-items", "2", kill=True)
         self.assertGreaterEqual(result["packets"]["sessions"], 2)
         self.server.stop()
         self.assertRegex(self.server.last, r"event=dpdk_closed buffers=[1-9]\d* buffers_lost=0\n")

@@ -206,7 +206,7 @@ static void p5_a_deadline_waits_for_no_list_of_later_ones(void **state)
     struct core_line line = {h, 0, 1};
     for (int i = 0; i < 6000; i++) {
         struct core_request r = request(w, CORE_RESERVE, &line, 1);
-        r.ttl_ms = (uint32_t)(edge - core_now(w->core)) + 100 + (uint32_t)i % 3000;
+        r.ttl_ms = (uint32_t)(edge - core_now(w->core)) + 300 + (uint32_t)i % 3000;
         struct core_answer a;
         core_execute(w->worker, core_now(w->core), &r, &a, 1);
         assert_int_equal(a.outcome, CORE_OUT_DONE);
@@ -215,8 +215,8 @@ static void p5_a_deadline_waits_for_no_list_of_later_ones(void **state)
     }
     while (core_now(w->core) + turn + 1000 < edge)
         world_pass(w, 100);
-    // One hold ends each 100 ms; before each, a step of 64 slots, and one after its deadline.
-    while (core_now(w->core) + 100 < edge) {
+    // Each 100 ms a hold ends, at the first of two steps of 128 slots.
+    while (core_now(w->core) < edge + 100) {
         struct core_request r = request(w, CORE_RESERVE, &line, 1);
         r.ttl_ms = 50;
         assert_int_equal(world_do(w, &r).outcome, CORE_OUT_DONE);
@@ -224,12 +224,12 @@ static void p5_a_deadline_waits_for_no_list_of_later_ones(void **state)
         core_metrics(w->core, &before);
         for (int i = 0; i < 2; i++) {
             fake_clock_advance_ms(&w->clock, 50);
-            assert_true(core_step_timers(w->core, core_now(w->core), 64) <= HF_AGAIN);
+            assert_true(core_step_timers(w->core, core_now(w->core), 128) <= HF_AGAIN);
         }
         core_metrics(w->core, &after);
         assert_int_equal(after.expired, before.expired + 1);
     }
-    world_pass(w, 200 + 3000);
+    world_pass(w, 300 + 3000);
     world_pass(w, 100);
     assert_int_equal(world_read(w, h).available, 100000);
 }
@@ -311,9 +311,9 @@ static void p8_an_order_is_found_in_the_archive(void **state)
     assert_int_equal(archive_find_id(core_archive(w->core), hold.id, count_visit, &found), HF_OK);
     assert_int_equal(found, 2);
     found = 0;
-    assert_int_equal(archive_find_reference(core_archive(w->core), hf_hash("A-1", 3, 0),
-                                            count_visit, &found),
-                     HF_OK);
+    assert_int_equal(
+        archive_find_reference(core_archive(w->core), hf_hash("A-1", 3, 0), count_visit, &found),
+        HF_OK);
     assert_int_equal(found, 1);
 }
 
