@@ -181,6 +181,7 @@ enum hf_status packets_ring_create(struct feed *f, uint32_t outstanding, uint32_
     char name[32], why[200] = "no rings";
     struct ingest_dpdk_options o = {.device = name,
                                     .host = "10.0.0.2",
+                                    .also = "",
                                     .port = 7422,
                                     .queues = 1,
                                     .frames = outstanding,
