@@ -407,7 +407,10 @@ def all_at_once(count, ask):
 
 def test_an_operation_asked_by_many_connections_is_decided_once(c, server):
     c.make("race", 10**6)
-    many = [Client(server.channel()) for _ in range(8)]
+    channels = [server.channel() for _ in range(8)]
+    for channel in channels:  # or the first calls would race their connections
+        grpc.channel_ready_future(channel).result(timeout=20)
+    many = [Client(channel) for channel in channels]
     waited = 0
 
     def decided(ask, repeat):

@@ -85,6 +85,12 @@ class Install(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         whole, count = re.subn(r"^# ((?:odoo|packet)_\w+: )", r"\1", sample, flags=re.M)
         self.assertGreaterEqual(count, 7)
+        key = os.path.join(self.folder.name, "odoo.key")
+        with open(key, "w", encoding="ascii") as f:
+            f.write("secret\n")
+        os.chmod(key, 0o600)
+        whole, count = re.subn(r"^odoo_key_file: .*$", f"odoo_key_file: {key}", whole, flags=re.M)
+        self.assertEqual(count, 1)
         done = self.check(whole)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         # The paths in it are this prefix's.
