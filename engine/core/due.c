@@ -145,6 +145,7 @@ static bool set_free(struct due *d, uint32_t index)
     uint64_t freed = stock_word_make(word, CORE_STATE_FREE, KIND_NONE, 0, 0);
     if (!hf_cas(&s->word, &word, freed))
         return false;
+    hf_fence_release(); // as in stock_slot_win
     stock_lines_drop(&d->c->stock.slots, &d->w->thread.blocks, s, stock_word_flags(word));
     return true;
 }
