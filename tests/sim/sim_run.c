@@ -108,7 +108,7 @@ static bool crash_and_return(struct sim *s)
     for (int i = 0; i < 5 && !s->stopped; i++)
         if (!sim_writer(s, true))
             return false;
-    if (s->stopped || s->audit.durable < s->audit.last_lsn)
+    if (s->stopped || s->fs->crashed || s->audit.durable < s->audit.last_lsn)
         return sim_ok(s); // the copy would not know what is not durable
     sim_close(s);
     fake_storage_kill(s->fs);
