@@ -265,7 +265,8 @@ static int by_invoice_and_cell(const void *a, const void *b)
 static void lines_finish(struct reading *r)
 {
     struct trace *t = r->t;
-    qsort(r->raw, r->raw_count, sizeof *r->raw, by_invoice_and_cell);
+    if (r->raw_count)
+        qsort(r->raw, r->raw_count, sizeof *r->raw, by_invoice_and_cell);
     t->lines = calloc(r->raw_count + 1, sizeof *t->lines);
     if (!t->lines)
         abort();
