@@ -124,6 +124,17 @@ static int error_told(int error)
     }
 }
 
+// A sanitizer has to see where descriptors come from: its own accept4, in a program that has one.
+int __interceptor_accept4(int listener, struct sockaddr *from, socklen_t *bytes, int flags)
+    __attribute__((weak));
+
+static int accept_any(int listener, struct sockaddr *from, socklen_t *bytes, int flags)
+{
+    return __interceptor_accept4
+               ? __interceptor_accept4(listener, from, bytes, flags)
+               : (int)syscall(SYS_accept4, listener, from, bytes, flags);
+}
+
 // The name that libraries call; here it has another one, as C's is declared with types of glibc's
 // own.
 int accept_guarded(int listener, struct sockaddr *from, socklen_t *bytes,
@@ -135,7 +146,7 @@ int accept_guarded(int listener, struct sockaddr *from, socklen_t *bytes, int fl
     for (uint32_t i = 0; i < AT_ONCE_MAX; i++) {
         if (bytes)
             *bytes = room;
-        int fd = (int)syscall(SYS_accept4, listener, from, bytes, flags);
+        int fd = accept_any(listener, from, bytes, flags);
         int error = errno;
         if ((fd >= 0 && (uint32_t)fd < hf_load_relaxed(&limit)) || (fd < 0 && error == EAGAIN))
             return fd;
