@@ -16,9 +16,7 @@
 #define RECONCILE_CAUSE_TABLE(X)                                                                   \
     X(AGREES, "both sides are equal")                                                              \
     X(EXPLAINED, "both sides are equal but for what is on its way, dead or discarded")             \
-    X(FRACTION,                                                                                    \
-      "both sides are equal in whole smallest units; Odoo has a fraction of one besides, "         \
-      "which is not for sale here")                                                                \
+    X(FRACTION, "equal in whole smallest units; a fraction that Odoo has is not for sale here")    \
     X(MOVING, "it moved all the while: look again")                                                \
     X(ABSENT, "Odoo has no stock record of it")                                                    \
     X(DIFFERENCE, "nothing explains the difference; changes in Odoo that were not read yet do so")
