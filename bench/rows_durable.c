@@ -5,8 +5,9 @@
 //
 // latency: orders arrive at fixed times, at half the rate that `durable` reached in this very
 // engine, whatever became of those before them. An order's time runs from when it should have
-// been issued to when its thread sees it durable. The yardstick is one write and one fdatasync of
-// as many bytes as the engine's groups had on average.
+// been issued to when its thread sees it durable. That thread sleeps when nothing is due: one that
+// polled would take a whole core, and the engine's threads would wait for what it leaves. The
+// yardstick is one write and one fdatasync of as many bytes as the engine's groups had on average.
 #include "rows_durable.h"
 
 #include "base/limits.h"
@@ -15,6 +16,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #define GOAL_M       8.0
 #define CELLS        (1u << 20)
@@ -26,7 +28,6 @@
 
 // Forgetting takes window and skew: the ids of that time are all in memory.
 #define DURABLE_IDS (96u << 20)
-#define LATENCY_IDS (32u << 20)
 
 struct durable_row {
     struct rig rig;
@@ -151,6 +152,7 @@ void durable_tear_down(void *ctx)
 // ------------------------------------------------------------------------------- latency
 
 #define LATENCIES_MAX (1u << 20) // batches of one repetition
+#define LOOK_NS       20000      // between two looks at what is durable
 
 struct latency_row {
     struct rig rig;
@@ -171,12 +173,12 @@ enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
         return HF_NO_MEMORY;
     l->seconds = s->seconds * 2;
     l->folder = s->folder;
-    enum hf_status st = engine_start(&l->rig, s, LATENCY_IDS);
+    enum hf_status st = engine_start(&l->rig, s, DURABLE_IDS);
     if (st != HF_OK)
         return st;
     if (!pump_start(&l->pump, &l->rig, &orders, 2))
         return HF_NO_MEMORY;
-    rig_sleep_us(2000000);
+    rig_sleep_us(WARM_SECONDS * 1000000); // until ids are forgotten as fast as they come
     uint64_t begin = rig_ns();
     pump_totals(&l->pump, &from);
     rig_sleep_us(3000000);
@@ -204,6 +206,12 @@ static uint32_t collect(struct latency_row *l, const uint64_t *tickets, uint64_t
     return told;
 }
 
+static void sleep_until(uint64_t ns)
+{
+    struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
 static int by_size(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -215,15 +223,21 @@ static enum hf_status open_loop(struct latency_row *l, uint32_t batches, uint64_
     struct load_result r = {0};
     uint32_t issued = 0, told = 0;
     uint64_t begin = rig_ns();
+    prctl(PR_SET_TIMERSLACK, 1UL); // or each sleep is 50 us longer
     while (told < batches && !rig_failed(&l->rig)) {
-        if (issued < batches &&
-            (double)rig_ns() >= (double)begin + issued * l->interval_ns) {
+        uint64_t due = begin + (uint64_t)(issued * l->interval_ns), now = rig_ns();
+        if (issued < batches && now >= due) {
             load_fill(&l->load);
             load_execute(&l->load, &r);
             tickets[issued++] = l->load.ticket;
+            continue;
         }
+        uint32_t before = told;
         told = collect(l, tickets, begin, told, issued);
+        if (told == before)
+            sleep_until(issued < batches && due < now + LOOK_NS ? due : now + LOOK_NS);
     }
+    prctl(PR_SET_TIMERSLACK, 0UL); // as before
     qsort(l->latency_ns, told, sizeof *l->latency_ns, by_size);
     return told == batches ? HF_OK : HF_STOPPED;
 }
