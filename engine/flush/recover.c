@@ -83,6 +83,8 @@ static enum hf_status begin_anew(struct flush *f, uint64_t now_ms)
         s = files_renew(f, now_ms); // R3
     if (s == HF_NOT_FOUND)
         s = HF_DAMAGED; // R4
+    if (s == HF_NO_SPACE)
+        s = HF_AGAIN;
     if (s != HF_OK && s != HF_AGAIN && s != HF_IO && s != HF_NO_MEMORY)
         hf_log(HF_LOG_ERROR, "flush_failed", "status=%s why=\"%s\"", hf_status_name(s), why);
     return s;

@@ -200,6 +200,39 @@ static void while_its_files_fail_the_engine_sells_and_that_is_told(void **state)
     world_free(t);
 }
 
+// Found by the simulator: the files are written anew, and there was no room for that. It ended for
+// good, by a disk that was full for a moment.
+static void a_disk_that_is_full_while_it_begins_anew_is_waited_for(void **state)
+{
+    (void)state;
+    struct tripping_world *t = world_make(&variants[0], 9);
+    struct flush_world *fw = &t->fw;
+    bool did;
+    fworld_sell(fw, 0, 3, false);
+    assert_true(fworld_run(fw));
+    fworld_sell(fw, 1, 2, false);
+    world_settle(&fw->w);
+    t->door.from = t->door.calls + 1;
+    t->door.to = UINT64_MAX;
+    for (int i = 0; i < 50 && metrics(fw).pause != FLUSH_PAUSE_DISK_ERROR; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 100);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_DISK_ERROR);
+    t->door.from = 0;
+    fw->w.disk->faults.capacity_bytes = 1; // full
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did)); // it has not ended
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).recoveries, 0);
+    fw->w.disk->faults.capacity_bytes = 0;
+    assert_true(fworld_run(fw));
+    assert_int_equal(metrics(fw).recoveries, 1);
+    fworld_check(fw);
+    world_free(t);
+}
+
 // R1: the call that is under way when a file fails may still be booked.
 static void a_call_under_way_is_waited_for(void **state)
 {
@@ -350,6 +383,7 @@ int main(void)
         cmocka_unit_test(p7_p8_power_fails_after_an_error_of_its_files),
         cmocka_unit_test(p7_what_was_read_back_is_durable_before_it_is_sent),
         cmocka_unit_test(while_its_files_fail_the_engine_sells_and_that_is_told),
+        cmocka_unit_test(a_disk_that_is_full_while_it_begins_anew_is_waited_for),
         cmocka_unit_test(a_call_under_way_is_waited_for),
         cmocka_unit_test(an_acknowledgement_that_is_not_durable_yet_is_waited_for),
         cmocka_unit_test(a_state_that_is_gone_is_no_new_beginning),
