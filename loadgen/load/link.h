@@ -6,6 +6,7 @@
 #define HOLDFAST_LOADGEN_LINK_H
 
 #include "base/status.h"
+#include "rpc_code.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
@@ -13,27 +14,9 @@
 #include <stdint.h>
 
 // The standard's status codes.
-#define LINK_CODE_TABLE(X)                                                                         \
-    X(0, OK)                                                                                       \
-    X(1, CANCELLED)                                                                                \
-    X(2, UNKNOWN)                                                                                  \
-    X(3, INVALID_ARGUMENT)                                                                         \
-    X(4, DEADLINE_EXCEEDED)                                                                        \
-    X(5, NOT_FOUND)                                                                                \
-    X(6, ALREADY_EXISTS)                                                                           \
-    X(7, PERMISSION_DENIED)                                                                        \
-    X(8, RESOURCE_EXHAUSTED)                                                                       \
-    X(9, FAILED_PRECONDITION)                                                                      \
-    X(10, ABORTED)                                                                                 \
-    X(11, OUT_OF_RANGE)                                                                            \
-    X(12, UNIMPLEMENTED)                                                                           \
-    X(13, INTERNAL)                                                                                \
-    X(14, UNAVAILABLE)                                                                             \
-    X(15, DATA_LOSS)                                                                               \
-    X(16, UNAUTHENTICATED)
 enum link_code {
 #define X(number, name) LINK_##name = number,
-    LINK_CODE_TABLE(X)
+    RPC_CODE_TABLE(X)
 #undef X
         LINK_CODE_COUNT
 };

@@ -10,7 +10,7 @@ const char *link_code_name(int code)
 {
     static const char *const names[LINK_CODE_COUNT] = {
 #define X(number, name) [number] = #name,
-        LINK_CODE_TABLE(X)
+        RPC_CODE_TABLE(X)
 #undef X
     };
     return code >= 0 && code < LINK_CODE_COUNT ? names[code] : "unknown";
