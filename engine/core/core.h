@@ -457,6 +457,10 @@ enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t bu
 // Archives closed segments. A thread of its own, or that of the checkpoints.
 enum hf_status core_step_archive(struct core *c, uint64_t now_ms);
 
+// True when the checkpointer or the archive is so far behind that decisions will soon be BUSY: the
+// threads of these steps, which else stand back, take their full share. Any thread.
+bool core_pressed(const struct core *c);
+
 // True when a worker has been inside one core_execute batch for more than `ticks` calls of this
 // function (call once every 100 ms; 10 ticks = 1 s): the caller ends the process.
 bool core_watchdog(struct core *c, uint32_t ticks);

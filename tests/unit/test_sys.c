@@ -3,8 +3,11 @@
 #include "sys/park.h"
 #include "sys/storage.h"
 #include "sys/text_file.h"
+#include "sys/thread.h"
 
 #include <errno.h>
+#include <linux/capability.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -184,6 +188,83 @@ static void text_files_are_read_whole_or_refused(void **state)
     assert_int_equal(text_file_read(folder, 7, &text, &bytes, &why), HF_INVALID);
 }
 
+struct levels {
+    bool tied; // it may not come back
+    bool free;
+    int first, made, back, again;
+};
+
+// A thread's capabilities are its own, and end with it.
+static void tie(void)
+{
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3];
+    struct rlimit none;
+    getrlimit(RLIMIT_NICE, &none);
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NICE, &none);
+    if (syscall(SYS_capget, &h, d) != 0)
+        return;
+    d[CAP_TO_INDEX(CAP_SYS_NICE)].effective &= ~(unsigned)CAP_TO_MASK(CAP_SYS_NICE);
+    syscall(SYS_capset, &h, d);
+}
+
+static void *levels_main(void *ctx)
+{
+    struct levels *l = ctx;
+    struct thread_place p;
+    if (l->tied)
+        tie();
+    thread_prompt();
+    l->first = getpriority(PRIO_PROCESS, 0);
+    thread_place_init(&p);
+    l->free = p.free;
+    l->made = getpriority(PRIO_PROCESS, 0);
+    thread_stand_back(&p, true);
+    l->back = getpriority(PRIO_PROCESS, 0);
+    thread_stand_back(&p, false);
+    l->again = getpriority(PRIO_PROCESS, 0);
+    return NULL;
+}
+
+static struct levels levels_of(bool tied)
+{
+    struct levels l = {.tied = tied};
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, levels_main, &l), 0);
+    pthread_join(t, NULL);
+    return l;
+}
+
+static void a_thread_stands_back_and_comes_again(void **state)
+{
+    (void)state;
+    int mine = getpriority(PRIO_PROCESS, 0);
+    struct levels l = levels_of(false);
+    assert_int_equal(l.first, mine);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), mine); // only that thread
+    if (!l.free) {
+        print_message("no right to come back: that it stands back was not tested\n");
+        return;
+    }
+    assert_int_equal(l.made, mine);
+    assert_int_equal(l.back, mine + 10 < 19 ? mine + 10 : 19);
+    assert_int_equal(l.again, mine);
+}
+
+static void a_thread_that_could_not_come_back_does_not_go(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    getrlimit(RLIMIT_NICE, &before);
+    struct levels l = levels_of(true);
+    setrlimit(RLIMIT_NICE, &before);
+    assert_false(l.free);
+    assert_true(l.made <= l.first + 1);
+    assert_int_equal(l.back, l.made);
+    assert_int_equal(l.again, l.made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +274,8 @@ int main(void)
         cmocka_unit_test(what_is_no_folder_is_told_apart_from_a_failure),
         cmocka_unit_test(a_second_lock_is_refused),
         cmocka_unit_test(memory_is_zero_and_aligned),
+        cmocka_unit_test(a_thread_stands_back_and_comes_again),
+        cmocka_unit_test(a_thread_that_could_not_come_back_does_not_go),
         cmocka_unit_test(a_park_times_out_and_a_wake_is_not_lost),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
