@@ -22,7 +22,7 @@ static struct sent_frame *frame_take(struct packet_client *c)
     if (f->left > 0)
         c->flying_frames--; // its items are sent again in time; a reply that late is not read
     f->sequence = c->sequence;
-    f->session = c->now.grant.session;
+    f->session = client_grant(c)->session;
     f->left = f->count = 0;
     return f;
 }
@@ -56,7 +56,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t items_max,
                            uint64_t now)
 {
-    const struct packet_grant *g = &c->now.grant;
+    const struct packet_grant *g = client_grant(c);
     struct sent_frame *f = frame_take(c);
     struct packet_writer w;
     items_max = least(items_max, c->o.frame_items);
@@ -94,8 +94,8 @@ static bool frame_ready(const struct packet_client *c, uint64_t now)
 void frames_send(struct packet_client *c, uint64_t now)
 {
     struct packet_buffer out[BURST];
-    uint32_t window = least(c->o.frames_max, c->now.grant.window_frames / 2);
-    while (c->now.grant.session && frame_ready(c, now)) {
+    uint32_t window = least(c->o.frames_max, client_grant(c)->window_frames / 2);
+    while (client_grant(c)->session && frame_ready(c, now)) {
         uint32_t n = 0, allowed = session_allowance(c, now);
         while (n < BURST && c->flying_frames < window && allowed && frame_ready(c, now)) {
             uint64_t tries = c->counts.tries;
@@ -175,7 +175,7 @@ static void frame_read(struct packet_client *c, uint8_t *bytes, uint32_t count)
         c->counts.foreign++;
         return;
     }
-    const struct session *s = session_find(c, h.session);
+    struct session *s = session_find(c, h.session);
     if (!s) {
         c->counts.foreign++;
         return;
@@ -192,7 +192,7 @@ static void frame_read(struct packet_client *c, uint8_t *bytes, uint32_t count)
     uint64_t now = client_now(c);
     const uint8_t *at = bytes + PACKET_HEADER_BYTES;
     bool told = false;
-    session_heard(c, h.session, now);
+    session_heard(c, s);
     // A callback may submit, and so may not be followed by a look at this frame's record: sending,
     // which writes records, waits for the end of the loop.
     for (uint32_t i = 0; i < h.count; i++) {

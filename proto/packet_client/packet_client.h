@@ -8,6 +8,8 @@
 //                                   +--> done (UNKNOWN): ask again later, with the same id
 //
 //   no session --control: open--> session --3/4 of its life, or nobody answers--> the next session
+//                                    |
+//                                    +--no answer is awaited in it any more--> closed
 //
 // The same id acts once, however often it is sent, in whichever session and over gRPC as well.
 // Items of one id must not be on their way together, unless that is what is wanted: their order is
@@ -110,8 +112,8 @@ struct packet_grant {
 };
 
 enum packet_control_step {
-    PACKET_CONTROL_IDLE,    // nothing was asked
-    PACKET_CONTROL_WAITING, // ask again
+    PACKET_CONTROL_IDLE,    // nothing is under way
+    PACKET_CONTROL_WAITING, // an opening or a closing is: ask again
     PACKET_CONTROL_OPENED,  // *grant is filled
     PACKET_CONTROL_AWAY,    // not now: the server is away or busy
     PACKET_CONTROL_REFUSED, // no: see `why`; asking again is of no use before something changes
@@ -123,7 +125,8 @@ struct packet_control {
     void (*open)(struct packet_control *c); // begins; one at a time
     enum packet_control_step (*step)(struct packet_control *c, struct packet_grant *grant,
                                      char why[PACKET_CLIENT_WHY]);
-    void (*close)(struct packet_control *c, uint32_t session); // as far as possible; may be NULL
+    void (*close)(struct packet_control *c, uint32_t session); // begins; as far as possible, may
+                                                               // be NULL; `step` and destroy go on
     void (*destroy)(struct packet_control *c);
 };
 
@@ -172,9 +175,9 @@ PACKET_CLIENT_API bool packet_control_handles(struct packet_control *c, struct p
     X(try_ms_max, 2000, 1, 600000, "of the doubling")                                              \
     X(again_ms, 5, 1, 60000, "after BUSY and the like, at least; doubling, with jitter")           \
     X(give_up_ms, 60000, 1, 86400000, "after submit: UNKNOWN")                                     \
-    X(silence_ms, 500, 10, 600000, "nobody answers what is on its way: the next session is asked") \
+    X(silence_ms, 500, 10, 600000, "nobody answers: the next session is asked for; doubling")      \
     X(open_ms, 100, 1, 60000, "between two tries to open a session, doubling")                     \
-    X(open_ms_max, 2000, 1, 600000, "of the doubling")
+    X(open_ms_max, 2000, 1, 600000, "of both doublings")
 
 struct packet_client_options {
 #define X(name, value, least, most, help) uint32_t name;
@@ -219,7 +222,7 @@ struct packet_client;
 PACKET_CLIENT_API enum packet_client_status
 packet_client_create(const struct packet_client_options *o, struct packet_client **out,
                      char why[PACKET_CLIENT_WHY]);
-// Items that are open are dropped without a callback. Closes the session, the transport and the
+// Items that are open are dropped without a callback. Closes the sessions, the transport and the
 // control.
 PACKET_CLIENT_API void packet_client_destroy(struct packet_client *c);
 

@@ -396,6 +396,58 @@ static void the_session_is_closed_at_the_end(void **state)
     packet_client_destroy(w->client);
     w->client = NULL;
     assert_int_equal(w->door->closes, 1);
+    assert_int_equal(w->door->sessions_open, 0);
+    world_free(w);
+}
+
+// Nothing comes through, and whoever opens sessions goes on: no more of them are kept than a few,
+// so that the other clients of the key find room, and one is left when the path is back.
+static void a_broken_path_uses_up_no_sessions(void **state)
+{
+    struct world *w = world_make(22);
+    (void)state;
+    w->o.silence_ms = w->o.open_ms = w->o.open_ms_max = 0; // as they are by default
+    world_start(w);
+    pass(w, 10);
+    w->door->lose = 1000;
+    submit(w, 0, PACKET_ORDER);
+    pass(w, 59000);
+    assert_in_range(w->door->opens, 20, 40);
+    assert_in_range(w->door->sessions_open, 1, 8);
+    assert_in_range(w->items[0].tries, 40, 400); // as without other sessions, and once more in each
+    w->door->lose = 0;
+    run(w, 1);
+    assert_int_equal(w->items[0].end, PACKET_CLIENT_ANSWERED);
+    pass(w, 5000);
+    assert_int_equal(w->door->sessions_open, 1);
+    assert_int_equal(w->door->opens, w->door->closes + 1);
+    world_free(w);
+}
+
+// Answers that take longer than a silence are answers, in whichever session they come.
+static void slow_answers_are_read(void **state)
+{
+    struct world *w = world_make(23);
+    (void)state;
+    w->door->delay_ns = 400 * MS; // each way
+    w->o.give_up_ms = 5000;
+    world_start(w);
+    for (uint32_t n = 0; n < 50; n++)
+        submit(w, n, PACKET_ORDER);
+    run(w, 50);
+    assert_int_equal(w->unknown, 0);
+    assert_int_equal(counts(w)->foreign, 0);
+    assert_int_equal(w->door->decided_count, 50);
+    for (uint32_t n = 50; n < 500; n++) {
+        submit(w, n, PACKET_ORDER);
+        pass(w, 10);
+    }
+    run(w, 500);
+    pass(w, 5000);
+    assert_int_equal(w->unknown, 0);
+    assert_int_equal(counts(w)->foreign, 0);
+    assert_in_range(w->sessions, 1, 16); // none more, once somebody has answered
+    assert_int_equal(w->door->sessions_open, 1);
     world_free(w);
 }
 
@@ -615,6 +667,8 @@ int main(void)
         cmocka_unit_test(silence_without_questions_is_none),
         cmocka_unit_test(a_session_is_renewed_before_its_end),
         cmocka_unit_test(the_session_is_closed_at_the_end),
+        cmocka_unit_test(a_broken_path_uses_up_no_sessions),
+        cmocka_unit_test(slow_answers_are_read),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(no_more_frames_are_on_their_way_than_may_be),
         cmocka_unit_test(lone_items_wait_for_company),
