@@ -2,7 +2,8 @@
 //
 // A reply is matched by session, sequence and place, and the ids are compared: hold and commit of
 // one reservation carry the same id, and a late copy of the hold's reply must not answer the
-// commit. An answer to an earlier try is as good as one to the last, but for "not now".
+// commit. An answer to an earlier try is as good as one to the last only when it will never be
+// another: a refusal that nobody remembers can be followed by the last try's success.
 #include "packet_client/packet_client_internal.h"
 
 #include "packet/tag.h"
@@ -140,6 +141,34 @@ static void slot_again(struct packet_client *c, uint32_t slot, uint32_t told_ms,
     c->counts.again++;
 }
 
+// Whether every later try is told the same. What is not remembered (a refused hold, a refused
+// retake, "not now", what is wrong with it) may have changed when the next one comes.
+static bool outcome_stays(uint8_t kind, uint8_t outcome)
+{
+    switch (outcome) {
+    case PACKET_OUT_DONE:
+    case PACKET_OUT_EXPIRED:
+    case PACKET_OUT_WRONG_STATE:
+    case PACKET_OUT_CONFLICT:
+    case PACKET_OUT_ID_TOO_OLD:
+        return true;
+    case PACKET_OUT_REFUSED:
+        return kind == PACKET_ORDER;
+    default:
+        return false;
+    }
+}
+
+// An earlier try has got such an answer while a later one is on its way: its own answer counts, and
+// may take as long as this one did. If it does not come, the item is sent again.
+static void slot_await(struct packet_client *c, uint32_t slot, uint64_t now)
+{
+    struct slot *s = &c->slots[slot];
+    uint64_t due_ns = now + (now - s->item->submitted_ns);
+    if (due_ns > s->due_ns)
+        slot_due(c, slot, due_ns);
+}
+
 // An item's answer at `at`. True: somebody waited for it.
 static bool answer_take(struct packet_client *c, const struct sent_frame *f, uint32_t index,
                         const struct packet_header *h, const uint8_t *at, uint64_t now)
@@ -152,8 +181,13 @@ static bool answer_take(struct packet_client *c, const struct sent_frame *f, uin
         return false;
     if (memcmp(a.id, item->id, sizeof a.id) != 0 || a.lines != item->line_count)
         return false;
-    if (outcome_again(a.outcome) && (s->state != SLOT_FLYING || s->sequence != f->sequence))
-        return false; // an older try's; a later one is on its way
+    if (s->sequence != f->sequence && !outcome_stays(item->kind, a.outcome)) {
+        if (s->state == SLOT_FLYING)
+            slot_await(c, slot, now);
+        return false;
+    }
+    if (outcome_again(a.outcome) && s->state != SLOT_FLYING)
+        return false; // it goes again anyway
     item->outcome = a.outcome;
     item->state = a.state;
     item->reply_flags = a.flags;

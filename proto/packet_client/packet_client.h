@@ -202,7 +202,7 @@ struct packet_client_options {
     X(lost, "items sent again as no answer came in time")                                          \
     X(again, "items sent again as BUSY, IN_PROGRESS or RATE_LIMITED was told")                     \
     X(replies, "frames that answered something")                                                   \
-    X(late, "replies to items that had their answer already")                                      \
+    X(late, "replies that told nothing: answered already, or a later try's answer counts")         \
     X(foreign, "frames that are no reply to this client: form, session or sequence")               \
     X(forged, "replies whose tag does not fit")                                                    \
     X(not_sent, "frames that the transport did not take")                                          \

@@ -336,6 +336,85 @@ static void without_a_session_items_are_given_up_in_time(void **state)
     world_free(w);
 }
 
+// The first try is refused, and nobody remembers that; the second, sent meanwhile, succeeds.
+static void an_earlier_try_s_refusal_is_not_the_last_word(void **state)
+{
+    (void)state;
+    static const struct {
+        enum packet_kind kind;
+        uint8_t flags;
+        enum packet_outcome first;
+    } cases[] = {{PACKET_HOLD, 0, PACKET_OUT_REFUSED},
+                 {PACKET_COMMIT, PACKET_RETAKE, PACKET_OUT_REFUSED},
+                 {PACKET_ORDER, 0, PACKET_OUT_ID_IN_FUTURE},
+                 {PACKET_ORDER, 0, PACKET_OUT_INVALID},
+                 {PACKET_COMMIT, 0, PACKET_OUT_UNKNOWN}};
+    for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct world *w = world_make(24 + i);
+        w->door->delay_ns = 15 * MS; // each way; tried again after 20
+        w->door->busy_left = 1;
+        w->door->busy_outcome = (uint8_t)cases[i].first;
+        world_start(w);
+        pass(w, 10);
+        struct packet_client_item *item = item_make(w, i, cases[i].kind);
+        item->flags = cases[i].flags;
+        assert_int_equal(packet_client_submit(w->client, item), PACKET_CLIENT_OK);
+        run(w, 1);
+        assert_int_equal(item->outcome, PACKET_OUT_DONE);
+        assert_int_equal(item->tries, 2); // and it has waited for the second's answer
+        world_free(w);
+    }
+}
+
+// Every order's refusal is the same: no need to wait.
+static void an_earlier_try_s_refusal_of_an_order_is_taken(void **state)
+{
+    struct world *w = world_make(29);
+    (void)state;
+    w->door->delay_ns = 15 * MS;
+    w->door->outcome = PACKET_OUT_REFUSED;
+    world_start(w);
+    pass(w, 10);
+    submit(w, 0, PACKET_ORDER);
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_REFUSED);
+    assert_true(w->items[0].answered_ns - w->items[0].submitted_ns < 35 * MS);
+    world_free(w);
+}
+
+// The later try is lost, or its answer is slower than tries are sent: it ends all the same.
+static void a_refusal_comes_to_an_end(void **state)
+{
+    struct world *w = world_make(30);
+    (void)state;
+    w->o.silence_ms = 2000;
+    w->door->delay_ns = 15 * MS;
+    w->door->busy_left = UINT32_MAX;
+    w->door->busy_outcome = PACKET_OUT_REFUSED;
+    world_start(w);
+    pass(w, 10);
+    submit(w, 0, PACKET_HOLD);
+    pass(w, 16);
+    w->door->lose = 1000;
+    pass(w, 10); // the second try, at 20
+    w->door->lose = 0;
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_REFUSED);
+    assert_int_equal(w->items[0].tries, 3);
+
+    w->door->delay_ns = 700 * MS; // try_ms_max is 200
+    w->door->delay_more_ns = 100 * MS;
+    for (uint32_t n = 1; n < 200; n++)
+        submit(w, n, PACKET_HOLD);
+    uint64_t before = w->door->now_ns;
+    run(w, 200);
+    assert_int_equal(w->unknown, 0);
+    assert_true(w->door->now_ns - before < 10000 * MS);
+    for (uint32_t n = 1; n < 200; n++)
+        assert_int_equal(w->items[n].outcome, PACKET_OUT_REFUSED);
+    world_free(w);
+}
+
 // ------------------------------------------------------------------------------- sessions
 
 static void a_server_that_forgot_gets_a_new_session(void **state)
@@ -663,6 +742,9 @@ int main(void)
         cmocka_unit_test(a_lost_frame_is_sent_again_as_a_new_one),
         cmocka_unit_test(nobody_tells_and_it_is_unknown),
         cmocka_unit_test(without_a_session_items_are_given_up_in_time),
+        cmocka_unit_test(an_earlier_try_s_refusal_is_not_the_last_word),
+        cmocka_unit_test(an_earlier_try_s_refusal_of_an_order_is_taken),
+        cmocka_unit_test(a_refusal_comes_to_an_end),
         cmocka_unit_test(a_server_that_forgot_gets_a_new_session),
         cmocka_unit_test(silence_without_questions_is_none),
         cmocka_unit_test(a_session_is_renewed_before_its_end),
