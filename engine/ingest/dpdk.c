@@ -267,6 +267,8 @@ static void port_answer(struct ingest_port *port, const struct ingest_frame *fra
         m->data_len = (uint16_t)(frames[i].payload - at + frames[i].bytes); // without the padding
         m->pkt_len = m->data_len;
         m->ol_flags = p->flags_out[h.six];
+        if (HF_UNLIKELY(!h.summed))
+            m->ol_flags &= ~RTE_MBUF_F_TX_UDP_CKSUM; // else it would sum over a field that is 0
         m->l2_len = h.ether;
         m->l3_len = h.ip;
         all += frames[i].bytes;
