@@ -465,6 +465,31 @@ static void a_session_is_renewed_before_its_end(void **state)
     world_free(w);
 }
 
+// A door that this transport knows no way to: the session is given back, and the old one goes on.
+static void a_door_of_no_use_is_closed(void **state)
+{
+    struct world *w = world_make(32);
+    (void)state;
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "shop.example");
+    w->door->grant.life_ms = 4000;
+    world_start(w);
+    pass(w, 1000);
+    assert_in_range(w->session_failures, 5, 30);
+    assert_int_equal(w->door->sessions_open, 0);
+    assert_null(packet_client_grant(w->client));
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "door");
+    pass(w, 1000);
+    assert_int_equal(w->sessions, 1);
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "shop.example");
+    pass(w, 3000); // after 3/4 of its life the next one is asked for
+    assert_int_equal(w->sessions, 1);
+    assert_int_equal(w->door->sessions_open, 1);
+    submit(w, 0, PACKET_ORDER);
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_DONE);
+    world_free(w);
+}
+
 static void the_session_is_closed_at_the_end(void **state)
 {
     struct world *w = world_make(14);
@@ -748,6 +773,7 @@ int main(void)
         cmocka_unit_test(a_server_that_forgot_gets_a_new_session),
         cmocka_unit_test(silence_without_questions_is_none),
         cmocka_unit_test(a_session_is_renewed_before_its_end),
+        cmocka_unit_test(a_door_of_no_use_is_closed),
         cmocka_unit_test(the_session_is_closed_at_the_end),
         cmocka_unit_test(a_broken_path_uses_up_no_sessions),
         cmocka_unit_test(slow_answers_are_read),
