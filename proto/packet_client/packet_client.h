@@ -62,7 +62,8 @@ struct packet_client_item {
     uint8_t reply_flags; // enum packet_reply_flags
     uint32_t detail;     // see struct packet_answer
     uint32_t tries;      // frames that it was in. Above 1: an earlier one may have acted, and the
-                         // answer is a repeat's; INVALID and the like then say nothing of it
+                         // answer is a repeat's (PACKET_REPEAT; see `amount` in packet.h for what
+                         // its lines then tell); INVALID and the like then say nothing of it
     uint64_t generation; // the server's directory, as the reply told it; 0: none told
     uint64_t submitted_ns, answered_ns; // by the transport's clock
 };

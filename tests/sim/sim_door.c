@@ -403,13 +403,14 @@ static bool wrong(struct sim *s, const struct door_frame *f, uint32_t n, const c
                            core_durable(s->core));
 }
 
-// The lines of a take that was decided just now; all others tell nothing that is promised.
+// The lines of a take that the engine tells of; all others tell nothing that is promised.
 static bool lines_right(struct sim *s, const struct door_frame *f, uint32_t n, const uint8_t *at)
 {
     const struct door_item *i = &f->items[n];
     bool takes = i->request.verb == CORE_RESERVE || i->request.verb == CORE_ORDER;
-    bool fresh = i->answer.outcome == CORE_OUT_DONE || i->answer.outcome == CORE_OUT_REFUSED;
-    if (!takes || !fresh || i->answer.repeat)
+    bool told_of = i->answer.outcome == CORE_OUT_DONE ||
+                   (i->answer.outcome == CORE_OUT_REFUSED && !i->answer.repeat);
+    if (!takes || !told_of)
         return true;
     for (uint32_t k = 0; k < i->asked.lines; k++) {
         struct packet_line_answer told =
