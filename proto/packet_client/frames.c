@@ -53,6 +53,15 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+// What an item was made for stays so in a later session: the server tells STALE_DIRECTORY then,
+// where another cell would be sold if it went out as of the new one.
+static uint64_t directory_of(struct slot *s, const struct packet_grant *g)
+{
+    if (s->directory == 0)
+        s->directory = g->generation;
+    return s->item->line_count ? s->directory : g->generation;
+}
+
 // One frame of what is queued. Its bytes; 0: nothing fits, which one item too wide can cause.
 static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t items_max,
                            uint64_t now)
@@ -60,11 +69,15 @@ static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t ite
     const struct packet_grant *g = client_grant(c);
     struct sent_frame *f = frame_take(c);
     struct packet_writer w;
+    uint64_t directory = g->generation;
     items_max = least(items_max, c->o.frame_items);
     packet_begin(&w, bytes, g->frame_bytes_max);
     while (c->queued && w.count < items_max) {
         uint32_t slot = c->queue_head;
         const struct packet_client_item *item = c->slots[slot].item;
+        if (w.count && directory_of(&c->slots[slot], g) != directory)
+            break;
+        directory = directory_of(&c->slots[slot], g);
         if (packet_add(&w, client_item(item), item->lines)) {
             slot_unqueue(c);
             slot_fly(c, slot, f, now);
@@ -79,7 +92,7 @@ static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t ite
     if (w.count == 0)
         return 0;
     c->flying_frames++;
-    uint32_t count = packet_end(&w, g->session, f->sequence, g->generation, (uint32_t)f->sequence);
+    uint32_t count = packet_end(&w, g->session, f->sequence, directory, (uint32_t)f->sequence);
     if (g->tagged)
         packet_seal(bytes, count, g->key);
     return count;

@@ -51,7 +51,8 @@ struct packet_client_item {
     uint8_t flags;                           // enum packet_item_flags
     uint8_t line_count;                      // 0..PACKET_LINES_MAX
     uint32_t time_ms;                        // HOLD: until the deadline; else 0
-    const struct packet_line *lines;         // handles of the session's generation
+    const struct packet_line *lines;         // handles of the session's generation. They stay of
+                                             // it: STALE_DIRECTORY once the server has another
     struct packet_line_answer *line_answers; // NULL, or line_count entries to be filled
     void *owner;
 

@@ -29,7 +29,8 @@ struct slot {
     uint32_t heap_at;
     uint32_t doublings;
     uint64_t due_ns, end_ns;
-    uint64_t sequence; // of the last frame that it was in
+    uint64_t sequence;  // of the last frame that it was in
+    uint64_t directory; // that its handles are of; 0: that of the first session it is sent in
 };
 
 // A frame that was sent. Its items answer it by their place, as replies don't tell their kind.

@@ -435,6 +435,37 @@ static void a_server_that_forgot_gets_a_new_session(void **state)
     world_free(w);
 }
 
+// The server comes back with another directory. What was made for the old one must not sell the
+// cell that has its handle in the new one; what has no handles goes on.
+static void handles_stay_those_of_their_directory(void **state)
+{
+    struct world *w = world_make(31);
+    (void)state;
+    world_start(w);
+    pass(w, 10);
+    w->door->lose = 1000;
+    for (uint32_t n = 0; n < 10; n++)
+        submit(w, n, PACKET_ORDER);
+    struct packet_client_item *bare = item_make(w, 10, PACKET_COMMIT);
+    bare->line_count = 0;
+    assert_int_equal(packet_client_submit(w->client, bare), PACKET_CLIENT_OK);
+    pass(w, 50);
+    door_restart(w->door);
+    w->door->grant.generation++;
+    w->door->moved = true;
+    w->door->lose = 0;
+    run(w, 11);
+    for (uint32_t n = 0; n < 10; n++)
+        assert_int_equal(w->items[n].outcome, PACKET_OUT_STALE_DIRECTORY);
+    assert_int_equal(w->items[0].generation, w->door->grant.generation);
+    assert_int_equal(bare->outcome, PACKET_OUT_DONE);
+    assert_int_equal(w->door->quantity, 0);
+    submit(w, 11, PACKET_ORDER);
+    run(w, 12);
+    assert_int_equal(w->items[11].outcome, PACKET_OUT_DONE);
+    world_free(w);
+}
+
 static void silence_without_questions_is_none(void **state)
 {
     struct world *w = world_make(12);
@@ -771,6 +802,7 @@ int main(void)
         cmocka_unit_test(an_earlier_try_s_refusal_of_an_order_is_taken),
         cmocka_unit_test(a_refusal_comes_to_an_end),
         cmocka_unit_test(a_server_that_forgot_gets_a_new_session),
+        cmocka_unit_test(handles_stay_those_of_their_directory),
         cmocka_unit_test(silence_without_questions_is_none),
         cmocka_unit_test(a_session_is_renewed_before_its_end),
         cmocka_unit_test(a_door_of_no_use_is_closed),
