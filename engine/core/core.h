@@ -227,17 +227,17 @@ struct core_options {
     uint32_t restart_grace_ms; // deadlines that passed or pass within it after a start move to
                                // start + grace; not journaled, the next start does so again.
                                // default 0
-    bool allow_v4;             // v4 ids for RESERVE
-    bool accept_clock;         // start although the wall clock contradicts the journal
-    bool huge_pages;           // try. default true
-    bool prefault;             // touch all memory at the start: no decision waits for a page, the
-                               // start does. default false
+    bool allow_v4;           // v4 ids for RESERVE
+    bool accept_clock;       // start although the wall clock contradicts the journal
+    bool huge_pages;         // try. default true
+    bool prefault;           // touch all memory at the start: no decision waits for a page, the
+                             // start does. default false
     uint64_t checkpoint_bytes; // journal written since the last checkpoint that starts one.
                                // default 256 MiB
     uint32_t checkpoint_ms;    // or that much engine time, if anything was written. default 60 s
     uint64_t lag_max_bytes;    // the checkpointer behind by more: BUSY. default 16 GiB
-    bool archive;              // keep closed segments as archive files. default true
-    uint64_t retention_ms;     // of the archive. default 400 days
+    bool archive;            // keep closed segments as archive files. default true
+    uint64_t retention_ms;   // of the archive. default 400 days
     bool outbox; // a reader posts movements elsewhere: what core_outbox_taken has not passed stays,
                  // in the archive or, without one, in segments. default false
     struct journal_options journal; // storage and clock are filled in by core. With a buffer_bytes
@@ -310,9 +310,9 @@ enum hf_status core_recall(struct core_worker *w, uint64_t now_ms, struct hf_uui
 struct core_view {
     struct hf_uuid id;
     enum core_state state;
-    enum core_verb verb; // RESERVE, ORDER or RECORD
+    enum core_verb verb;  // RESERVE, ORDER or RECORD
     uint16_t version, channel;
-    uint32_t line_count; // lines in memory now; 0 with lines_away: they have left memory
+    uint32_t line_count;  // lines in memory now; 0 with lines_away: they have left memory
     bool lines_away;
     uint64_t time_ms, ticket;
     char reference[HF_REFERENCE_BYTES_MAX + 1]; // while in memory with lines
@@ -349,7 +349,7 @@ enum hf_status core_find_reference(struct core *c, const char *reference, uint32
 struct core_cell {
     int64_t available, on_hand, held, committed, external, safety, backorder;
     bool active;
-    uint8_t scale;  // decimal places of the unit
+    uint8_t scale; // decimal places of the unit
     bool unsettled; // an administrative change was in progress all the while
 };
 // One cell, adding up. HF_NOT_FOUND for a handle that was never given out. Wait-free.
@@ -430,7 +430,8 @@ void core_change(struct core_worker *w, uint64_t now_ms, const struct core_chang
 // Odoo has taken over `quantity` sold units of each line: on hand and committed fall together.
 // Quantities may be negative (returns posted). op_id as above.
 void core_acknowledge(struct core_worker *w, uint64_t now_ms, struct hf_uuid op_id,
-                      const struct core_line *lines, uint32_t count, struct core_admin_answer *out);
+                      const struct core_line *lines, uint32_t count,
+                      struct core_admin_answer *out);
 
 // --------------------------------------------------------------------------------- steps
 // Each belongs to one thread at a time; segments, checkpoint and archive to the same one. HF_OK:
@@ -485,11 +486,11 @@ struct core_metrics {
     CORE_METRIC_TABLE(X)
 #undef X
     uint64_t ids_used, ids_max, blocks_used, blocks_max;
-    uint64_t floor_ms, window_ms; // the oldest id time still accepted; the window in force
-    uint64_t expiry_lag_ms_max;   // worst since start
+    uint64_t floor_ms, window_ms;      // the oldest id time still accepted; the window in force
+    uint64_t expiry_lag_ms_max;        // worst since start
     uint64_t checkpoint_lsn, shadow_lsn, archive_lsn, checkpoints;
-    uint64_t follow_lsn, follow_lost; // UINT64_MAX: nobody follows; times that it was let go
-    uint64_t compared;                // times that shadow and live state were found equal
+    uint64_t follow_lsn, follow_lost;  // UINT64_MAX: nobody follows; times that it was let go
+    uint64_t compared;                 // times that shadow and live state were found equal
 };
 void core_metrics(struct core *c, struct core_metrics *out); // any thread
 
