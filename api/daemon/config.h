@@ -161,7 +161,7 @@
     X(packet_listen, "packet_listen", TEXT, "", 0, 107,                                            \
       "UDP address on which orders are taken in as packets: host:port or [v6]:port; empty: none")  \
     X(packet_advertise, "packet_advertise", TEXT, "", 0, 107,                                      \
-      "host:port that clients are told to send to; empty: packet_listen")                          \
+      "IP address and port that clients are told to send to; empty: packet_listen")                \
     X(packet_tags, "packet_tags", FLAG, "true", 0, 1,                                              \
       "frames carry a keyed tag; off: for a network that nobody else can reach")                   \
     X(packet_sessions_max, "packet_sessions_max", COUNT, "4096", 1, 65536, "sessions at once")     \

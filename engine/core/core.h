@@ -167,7 +167,8 @@ struct core_text {
 
 struct core_line_answer {
     int64_t taken;     // RESERVE, ORDER: quantity of this line that was taken (of equal cells, the
-                       // first line shows the sum, the others 0); else 0
+                       // first line shows the sum, the others 0); else 0. Told again of a best
+                       // effort: what it has now, 0 when its lines have left memory
     int64_t available; // the cell's available just after, advisory
     int64_t shortfall; // REFUSED: how much was missing for this cell (at the first line naming it);
                        // 0: enough

@@ -4,10 +4,13 @@
 #include "sys/storage.h"
 #include "sys/text_file.h"
 #include "sys/thread.h"
+#include "sys/udp.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -265,6 +268,48 @@ static void a_thread_that_could_not_come_back_does_not_go(void **state)
     assert_int_equal(l.again, l.made);
 }
 
+// A client that is connected hears nobody but the address that it asked. False: that family is not
+// there.
+static bool asked_and_answered(const char *host, const char *door)
+{
+    char why[200], text[4] = "";
+    uint8_t data[16];
+    struct udp *u;
+    struct udp_options o = {.host = host};
+    struct udp_datagram d = {.data = data, .room = sizeof data}, *list[1] = {&d};
+    if (udp_os_create(&o, &u, why) != HF_OK)
+        return false;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(udp_port(u))};
+    struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(udp_port(u))};
+    bool six = inet_pton(AF_INET6, door, &to6.sin6_addr) == 1;
+    assert_true(six || inet_pton(AF_INET, door, &to.sin_addr) == 1);
+    int s = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(connect(s, six ? (struct sockaddr *)&to6 : (struct sockaddr *)&to,
+                             six ? sizeof to6 : sizeof to),
+                     0);
+    assert_int_equal(send(s, "ask", 4, 0), 4);
+    udp_wait(u, 10000);
+    assert_int_equal(udp_receive(u, list, 1), 1);
+    assert_int_equal(udp_send(u, list, 1), 1);
+    struct pollfd p = {.fd = s, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(recv(s, text, sizeof text, 0), 4);
+    assert_string_equal(text, "ask");
+    close(s);
+    udp_destroy(u);
+    return true;
+}
+
+static void answers_leave_from_where_they_were_asked(void **state)
+{
+    (void)state;
+    assert_true(asked_and_answered("127.0.0.1", "127.0.0.1"));
+    assert_true(asked_and_answered("0.0.0.0", "127.0.0.1"));
+    assert_true(asked_and_answered("0.0.0.0", "127.0.0.2"));
+    if (!asked_and_answered("::", "::1") || !asked_and_answered("::", "127.0.0.2"))
+        print_message("no IPv6 here: not tried\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +318,7 @@ int main(void)
         cmocka_unit_test(text_files_are_read_whole_or_refused),
         cmocka_unit_test(what_is_no_folder_is_told_apart_from_a_failure),
         cmocka_unit_test(a_second_lock_is_refused),
+        cmocka_unit_test(answers_leave_from_where_they_were_asked),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(a_thread_stands_back_and_comes_again),
         cmocka_unit_test(a_thread_that_could_not_come_back_does_not_go),
