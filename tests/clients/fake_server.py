@@ -108,7 +108,9 @@ class StockRead(Base, stock_read_pb2_grpc.StockReadServiceServicer):
                                          active=True)
         for term in TERMS + ["available"]:
             setattr(total, term, sum(getattr(c, term) for c in found))
-        return stock_read_pb2.GetSkuStockResponse(total=total, cells=found)
+        room = self.fake.cells_in_an_answer
+        return stock_read_pb2.GetSkuStockResponse(total=total, cells=found[:room],
+                                                  cells_left_out=len(found[room:]))
 
     def WatchStock(self, request, context):
         fake = self.fake
@@ -322,6 +324,7 @@ class Fake:
         self.planned = collections.defaultdict(list)
         self.cells, self.reservations, self.operations = {}, {}, {}
         self.row_errors = {}  # (sku, location) -> list of (code, reason, message), used up
+        self.cells_in_an_answer = 1000
         self.health = 1
         self.pause = "NONE", "posting"
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))

@@ -91,6 +91,19 @@ class Stock(Case):
         self.run_ctl("stock", "show", "NONE", "WH1", code=NOT_FOUND)
         self.run_ctl("stock", "show", "NONE", code=NOT_FOUND)
 
+    def test_cells_that_an_answer_has_no_room_for_are_counted(self):
+        for i in range(4):
+            self.fake.cell("TEA", f"WH{i}", on_hand=10)
+        out, _ = self.run_ctl("stock", "show", "TEA")
+        self.assertNotIn("more cells", out)
+        self.fake.cells_in_an_answer = 1
+        out, _ = self.run_ctl("stock", "show", "TEA")
+        self.assertRegex(out, r"(?m)^TEA +- +40 .*total$")
+        self.assertRegex(out, r"(?m)^3 more cells are in the total")
+        out, _ = self.run_ctl("stock", "show", "TEA", "--json")
+        told = json.loads(out)
+        self.assertEqual((len(told["cells"]), told["cells_left_out"]), (1, 3))
+
     def test_columns_are_aligned(self):
         self.fake.cell("A", "WH1", on_hand=1)
         self.fake.cell("日本茶", "WH1", on_hand=123456)
