@@ -3,6 +3,7 @@
 #include "sys/park.h"
 #include "sys/storage.h"
 #include "sys/text_file.h"
+#include "sys/zone.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -184,6 +185,35 @@ static void text_files_are_read_whole_or_refused(void **state)
     assert_int_equal(text_file_read(folder, 7, &text, &bytes, &why), HF_INVALID);
 }
 
+static void times_are_read_with_their_zone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t ms; // 0: not understood
+    } rows[] = {{"2024-10-04T12:00:00Z", 1728043200000},
+                {"2024-10-04t12:00:00z", 0},
+                {"2024-10-04T12:00:00.250Z", 1728043200250},
+                {"2024-10-04T14:00:00+02:00", 1728043200000},
+                {"2024-10-04 12:00:00Z", 1728043200000},
+                {"2024-02-29T00:00:00-23:00", 1709247600000},
+                {"2024-10-04T12:00:00", 0}, // in whose time?
+                {"2023-02-29T00:00:00Z", 0},
+                {"2024-10-04T24:01:00Z", 0},
+                {"2024-10-04T12:00Z", 0},
+                {"20241004T120000Z", 0},
+                {"2024-W40-5T12:00:00Z", 0},
+                {"1969-12-31T23:59:59Z", 0},
+                {"2024-10-04T12:00:00Z ", 0},
+                {"", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t ms = 0;
+        bool good = zone_time_parse(rows[i].text, &ms);
+        if (good != (rows[i].ms > 0) || ms != rows[i].ms)
+            fail_msg("%s: %d, %llu", rows[i].text, good, (unsigned long long)ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +222,7 @@ int main(void)
         cmocka_unit_test(text_files_are_read_whole_or_refused),
         cmocka_unit_test(what_is_no_folder_is_told_apart_from_a_failure),
         cmocka_unit_test(a_second_lock_is_refused),
+        cmocka_unit_test(times_are_read_with_their_zone),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(a_park_times_out_and_a_wake_is_not_lost),
     };
