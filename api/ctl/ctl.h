@@ -83,7 +83,7 @@
     X(ODOO_LOCATIONS, "odoo-locations", "LIST", "HOLDFAST_ODOO_LOCATIONS",                         \
       "LOCATION=WAREHOUSE[:MODE],...")                                                             \
     X(ODOO_ENGINE, "odoo-engine", "LIST", "HOLDFAST_ODOO_ENGINE",                                  \
-      "the server's name in Odoo, and its former ones; default holdfast")                          \
+      "names in Odoo, former ones too; default holdfast")                                          \
     X(OTHER_ENGINES, "other-engines", "LIST", NULL, "names in Odoo that count as others'")         \
     X(SINCE, "since", "YYYY-MM-DD", NULL, "from this day on; default: the file's oldest day")      \
     X(ODOO_ACTION_ID, "odoo-action-id", "N", "HOLDFAST_ODOO_ACTION_ID",                            \
