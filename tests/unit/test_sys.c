@@ -5,6 +5,7 @@
 #include "sys/text_file.h"
 #include "sys/thread.h"
 #include "sys/udp.h"
+#include "sys/zone.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -310,6 +311,35 @@ static void answers_leave_from_where_they_were_asked(void **state)
         print_message("no IPv6 here: not tried\n");
 }
 
+static void times_are_read_with_their_zone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t ms; // 0: not understood
+    } rows[] = {{"2024-10-04T12:00:00Z", 1728043200000},
+                {"2024-10-04t12:00:00z", 0},
+                {"2024-10-04T12:00:00.250Z", 1728043200250},
+                {"2024-10-04T14:00:00+02:00", 1728043200000},
+                {"2024-10-04 12:00:00Z", 1728043200000},
+                {"2024-02-29T00:00:00-23:00", 1709247600000},
+                {"2024-10-04T12:00:00", 0}, // in whose time?
+                {"2023-02-29T00:00:00Z", 0},
+                {"2024-10-04T24:01:00Z", 0},
+                {"2024-10-04T12:00Z", 0},
+                {"20241004T120000Z", 0},
+                {"2024-W40-5T12:00:00Z", 0},
+                {"1969-12-31T23:59:59Z", 0},
+                {"2024-10-04T12:00:00Z ", 0},
+                {"", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t ms = 0;
+        bool good = zone_time_parse(rows[i].text, &ms);
+        if (good != (rows[i].ms > 0) || ms != rows[i].ms)
+            fail_msg("%s: %d, %llu", rows[i].text, good, (unsigned long long)ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +349,7 @@ int main(void)
         cmocka_unit_test(what_is_no_folder_is_told_apart_from_a_failure),
         cmocka_unit_test(a_second_lock_is_refused),
         cmocka_unit_test(answers_leave_from_where_they_were_asked),
+        cmocka_unit_test(times_are_read_with_their_zone),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(a_thread_stands_back_and_comes_again),
         cmocka_unit_test(a_thread_that_could_not_come_back_does_not_go),
