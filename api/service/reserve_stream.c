@@ -90,9 +90,16 @@ static void op_collect(const struct stream_reader *r, struct stream_batch *b, st
 {
     struct core_request *out = &b->requests[b->request_count];
     struct rpc_error error;
-    if (!stream_op_straight(r, op, out) && !stream_op_general(r, op, out, &error)) {
+    enum verb_way way =
+        stream_op_straight(r, op, out) ? VERB_READY : stream_op_general(r, op, out, &error);
+    if (way == VERB_REFUSED) {
         stream_op_fail(r->arena, op, &error);
         return;
+    }
+    if (way == VERB_AWAY) { // left out of what is decided here
+        batch_decide(r->local, r->arena, b);
+        b->away = true;
+        b->decided++;
     }
     op->request = b->request_count;
     b->place[b->request_count++] = (uint32_t)(op - b->ops);
@@ -204,7 +211,7 @@ void reserve_stream_deferred(struct service_local *l, struct rpc_call *call)
         // What was away could not be looked at before.
         struct rpc_error error;
         struct core_request *r = &b->requests[op->request];
-        if (!verb_allowed(l, call->who, &call->arena, r, &error)) {
+        if (verb_allowed(l, call->who, &call->arena, r, &error) == VERB_REFUSED) {
             stream_op_fail(&call->arena, op, &error);
             continue;
         }

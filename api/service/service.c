@@ -120,6 +120,12 @@ static void fail_busy(struct rpc_call *call)
     rpc_fail(call, &error);
 }
 
+static void fail_slow_full(struct rpc_call *call)
+{
+    struct rpc_error error = convert_outcome(CORE_OUT_NEEDS_RECALL, CORE_FIELD_NONE, 0, 0);
+    rpc_fail(call, &error);
+}
+
 static void verb_tell(struct service_local *l, struct rpc_call *call, const struct core_request *r,
                       const struct core_answer *a)
 {
@@ -187,11 +193,15 @@ static void burst_collect(struct service_local *l, struct service_batch *b, stru
         rpc_fail(call, &error);
     } else if (!verb_read(call->request, &m)) {
         HF_ASSERT(burst_read(l, call));
-    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent,
-                            &b->requests[b->count], &error)) {
-        b->calls[b->count++] = call;
     } else {
-        rpc_fail(call, &error);
+        enum verb_way way = verb_convert(l, call->who, &call->arena, &m, call->traceparent,
+                                         &b->requests[b->count], &error);
+        if (way == VERB_READY)
+            b->calls[b->count++] = call;
+        else if (way == VERB_REFUSED)
+            rpc_fail(call, &error);
+        else if (!rpc_defer(call))
+            fail_slow_full(call);
     }
 }
 
@@ -224,7 +234,8 @@ static void service_deferred(void *ctx, void *local, struct rpc_call *call)
         reserve_stream_deferred(l, call);
     } else if (!verb_read(call->request, &m)) {
         reservation_get(l, call, true);
-    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent, &r, &error)) {
+    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent, &r, &error) ==
+               VERB_READY) {
         verb_execute(l, &r, &a, 1, true);
         verb_tell(l, call, &r, &a);
     } else {

@@ -245,13 +245,13 @@ const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
     return m;
 }
 
-bool stream_op_general(const struct stream_reader *r, struct stream_op *op,
-                       struct core_request *out, struct rpc_error *error)
+enum verb_way stream_op_general(const struct stream_reader *r, struct stream_op *op,
+                                struct core_request *out, struct rpc_error *error)
 {
     struct verb_message m;
     const ProtobufCMessage *message = stream_op_unpack(r->arena, op, error);
     if (!message)
-        return false;
+        return VERB_REFUSED;
     HF_ASSERT(verb_read(message, &m)); // every member but `get`
     return verb_convert(r->local, r->who, r->arena, &m, "", out, error);
 }

@@ -58,9 +58,9 @@ struct stream_reader stream_reader_make(struct service_local *l, const struct au
 // no text. False: another form, or something is wrong: the general way says what.
 bool stream_op_straight(const struct stream_reader *r, const struct stream_op *op,
                         struct core_request *out);
-// Any form of any verb. False: *error is filled.
-bool stream_op_general(const struct stream_reader *r, struct stream_op *op,
-                       struct core_request *out, struct rpc_error *error);
+// Any form of any verb, see verb_convert.
+enum verb_way stream_op_general(const struct stream_reader *r, struct stream_op *op,
+                                struct core_request *out, struct rpc_error *error);
 // Checks and unpacks the member of an operation. NULL: it is malformed; *error is filled.
 const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
                                          struct rpc_error *error);

@@ -301,6 +301,45 @@ def test_a_key_with_limits_keeps_to_its_own_reservations(start, folder):
             assert call().decision.outcome == DONE
 
 
+def test_a_key_with_limits_keeps_to_its_own_when_lines_are_on_the_disk(start, folder):
+    keys = make_key(folder, ("root", "operator"), ("north", "storefront", "locations=north"))
+    with start("--key-file", os.path.join(folder, "keys")) as server:
+        root, north = Keyed(server, keys["root"]), Keyed(server, keys["north"])
+        for sku in ("one", "two"):
+            for location in ("north", "south"):
+                root.make(sku, 1000, location)
+
+        def order(*places):  # of two lines: they leave memory as soon as it is decided
+            ident = uuid7()
+            lines = [root.line(sku, 1, place) for sku, place in zip(("one", "two"), places)]
+            assert root.reservations.Order(root.r.OrderRequest(
+                reservation_id=ident, lines=lines)).decision.outcome == DONE
+            return ident
+
+        def cancel(ident):
+            return north.r.CancelRequest(reservation_id=ident, operation_id=uuid7(),
+                                         lines=[north.line("one", 1, "north")])
+        listing = north.r.ListReservationsRequest()
+        mine = order("north", "north")
+        for ident in (order("south", "south"), order("north", "south")):
+            assert not north.reservations.ListReservations(listing).reservations
+            for call in (lambda i=ident: north.get(i),
+                         lambda i=ident: north.reservations.Cancel(cancel(i))):
+                fails(call, CODE.PERMISSION_DENIED, reason="RESERVATION")
+            results = list(north.reservations.ReserveStream(iter([operations(north, [
+                dict(cancel=cancel(ident)),
+                dict(commit=north.r.CommitRequest(reservation_id=ident)),
+                dict(get=north.r.GetReservationRequest(reservation_id=ident))])])))[0].results
+            assert [r.error.reason for r in results] == ["RESERVATION"] * 3, results
+        results = list(north.reservations.ReserveStream(iter([operations(north, [
+            dict(cancel=cancel(i)) for i in (order("south", "south"), mine)])])))[0].results
+        assert results[0].error.reason == "RESERVATION", results
+        assert results[1].decision.outcome == DONE, results
+        assert len(north.get(mine).lines) == 2
+        listed = north.reservations.ListReservations(listing).reservations
+        assert [r.reservation_id for r in listed] == [mine], listed
+
+
 # ------------------------------------------------------------------------------- streams
 
 def test_a_stream_that_ends_while_its_results_wait_for_the_disk_is_let_go(start):
