@@ -79,8 +79,14 @@ void call_arrived(struct call *c)
 bool rpc_defer(struct rpc_call *pub)
 {
     struct call *c = (struct call *)pub;
+    bool stream = pub->method->kind == RPC_STREAM;
+    size_t bytes = pub->arena.bytes + pub->byte_count; // the slow lane has the call after the push
     if (!slow_push(c->poller->rpc, c))
         return false;
+    if (stream) {
+        c->stream.deferred_bytes = bytes;
+        call_hold(c, bytes);
+    }
     count_up(&c->poller->metrics.deferred);
     return true;
 }

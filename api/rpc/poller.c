@@ -266,6 +266,32 @@ bool call_admit(struct call *c, struct rpc_error *error)
     return call_refuse(c, "KEY_SHARE", "calls of this key take all that one key may have", error);
 }
 
+void call_hold(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    p->bytes_held[c->stranger] += bytes;
+    if (p->key_bytes && !c->stranger)
+        p->key_bytes[c->pub.who->number] += bytes;
+}
+
+void call_let_go(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    p->bytes_held[c->stranger] -= bytes;
+    if (p->key_bytes && !c->stranger)
+        p->key_bytes[c->pub.who->number] -= bytes;
+    p->room_again |= bytes > 0;
+}
+
+bool call_has_room(const struct call *c)
+{
+    const struct poller *p = c->poller;
+    uint64_t share = p->bytes_max * p->rpc->options.limits.key_share / 100;
+    if (p->bytes_held[c->stranger] >= p->bytes_max)
+        return false;
+    return c->stranger || !p->key_bytes || p->key_bytes[c->pub.who->number] < (share ? share : 1);
+}
+
 void call_release(struct call *c)
 {
     struct poller *p = c->poller;
@@ -445,6 +471,8 @@ static void poller_loop(struct poller *p)
             return;
         inbox_drain(p);
         burst_run(p);
+        if (p->room_again)
+            streams_held(p);
         if (!p->drain_told && hf_load_acquire(&p->rpc->draining))
             streams_drain(p);
     }

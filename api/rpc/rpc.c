@@ -120,6 +120,10 @@ static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
     for (int i = 0; keys && i < 2; i++)
         if (!(p->key_open[i] = calloc(AUTH_SEEN_MAX + 1, sizeof(uint32_t))))
             return false;
+    if (keys && !(p->key_bytes = calloc(AUTH_SEEN_MAX + 1, sizeof(uint64_t))))
+        return false;
+    p->bytes_max = r->options.limits.memory_bytes_max / 2 / r->options.limits.pollers;
+    p->last_held = &p->first_held;
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
@@ -349,6 +353,7 @@ void rpc_destroy(struct rpc *r)
         struct poller *p = &r->pollers[i];
         free(p->key_open[0]);
         free(p->key_open[1]);
+        free(p->key_bytes);
         if (!p->cq)
             continue;
         grpc_completion_queue_destroy(p->cq);

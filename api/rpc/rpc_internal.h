@@ -35,6 +35,7 @@ struct tag {
 struct unsent {
     struct unsent *next;
     grpc_byte_buffer *message;
+    size_t bytes;
     uint64_t ticket;
 };
 
@@ -46,7 +47,10 @@ struct stream {
     bool open, receiving, finishing, finished, closed, gone;
     bool listed;   // on the poller's list of streams with something to send
     bool deferred; // its message is with the slow lane
-    struct call *next_listed;
+    bool wanted;   // to be received as soon as less is unsent
+    bool held;     // its message waits for room, on the poller's list
+    size_t unsent_bytes, deferred_bytes;
+    struct call *next_listed, *next_held;
     struct call *next_open, **link_open; // the poller's open streams
     enum rpc_code code;
     grpc_slice message, details;
@@ -101,19 +105,26 @@ struct poller {
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
     struct call *open;                          // streams that handlers have
+    struct call *first_held, **last_held;       // streams whose message waits for room
+    bool room_again;                            // they are to be looked at
     bool drain_told;
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
     uint32_t strangers_open[2]; // of them, strangers' calls and streams
     uint32_t *key_open[2];      // calls and streams of each key, by its number; NULL: no keys
-    struct rpc_metrics metrics; // its own; read by anybody
+    // What streams keep in memory: results that nobody reads, messages in the slow lane.
+    uint64_t bytes_max, bytes_held[2]; // those with a key, strangers
+    uint64_t *key_bytes;               // of each key; NULL: no keys
+    struct rpc_metrics metrics;        // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
 
 // How long to wait when there is no room.
 #define RETRY_BUSY_MS   50
 #define RETRY_STREAM_MS 1000
+// Of one stream: no further message is received while so much is unsent.
+#define STREAM_UNSENT_BYTES (1u << 20)
 
 #define SLOW_QUEUES 4 // one for each role
 struct slow_queue {
@@ -182,6 +193,11 @@ void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
 // who have one. Of what these have, one key gets a share.
 bool call_admit(struct call *c, struct rpc_error *error);
 void call_release(struct call *c); // back to the poller's list, after its last tag
+// Memory that a stream keeps until its client reads on. The same shares as above: room for another
+// message is there as long as less than all of it is held, so one answer may go beyond.
+void call_hold(struct call *c, size_t bytes);
+void call_let_go(struct call *c, size_t bytes);
+bool call_has_room(const struct call *c);
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
@@ -202,6 +218,7 @@ void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
+void streams_held(struct poller *p);  // takes the messages that waited and have room by now
 void stream_pump(struct call *c);     // sends what may go now
 void stream_listed(struct call *c);   // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);

@@ -125,9 +125,7 @@ enum hf_status reservation_tell(struct service_local *l, struct arena *a,
     struct core *c = local_core(l);
     struct hf_uuid id = asked->id;
     struct core_view v;
-    struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
-    if (!lines)
-        return HF_NO_MEMORY;
+    static _Thread_local struct core_line lines[HF_LINES_MAX];
     enum hf_status s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
     bool away = (s == HF_OK && lines_wanted(asked->who, &v)) ||
                 (s == HF_NOT_FOUND && !within_window(l, id)); // an older one may be on the disk

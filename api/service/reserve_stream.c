@@ -1,9 +1,9 @@
 // ReserveStream: a message is a batch of operations, its results are one message.
 //
 // A batch is decided at once. Up to WINDOW batches may wait for the disk or the client's reading;
-// then no further message is received, and HTTP/2 flow control stops the client. A batch with an
-// operation that needs the disk goes through the slow lane; nothing is received meanwhile, so the
-// message's bytes stay.
+// then no further message is received, and HTTP/2 flow control stops the client; nor is one when
+// the listener finds that too much is unread (rpc/stream.c). A batch with an operation that needs
+// the disk goes through the slow lane; nothing is received meanwhile, so the message's bytes stay.
 #include "service/stream_batch.h"
 
 #include <stdlib.h>
@@ -54,11 +54,11 @@ static void batch_decide(struct service_local *l, struct arena *a, struct stream
     b->decided = b->request_count;
 }
 
-static bool get_read(struct rpc_call *call, struct stream_op *op, struct hf_uuid *id,
+static bool get_read(struct arena *scratch, struct stream_op *op, struct hf_uuid *id,
                      struct rpc_error *error)
 {
     const Holdfast__V1__GetReservationRequest *get =
-        (const void *)stream_op_unpack(&call->arena, op, error);
+        (const void *)stream_op_unpack(scratch, op, error);
     return get && convert_uuid(get->reservation_id, "get.reservation_id", id, error);
 }
 
@@ -70,15 +70,21 @@ static void op_get(struct service_local *l, struct rpc_call *call, struct stream
     struct rpc_error error;
     Holdfast__V1__Reservation *r;
     uint64_t ticket = 0;
-    if (!get_read(call, op, &asked.id, &error)) {
+    arena_reset(&l->scratch); // of a message's answers only what is packed is kept
+    if (!get_read(&l->scratch, op, &asked.id, &error)) {
         stream_op_fail(a, op, &error);
         return;
     }
-    enum hf_status s = reservation_tell(l, a, &asked, &r, &ticket);
+    if (b->told_bytes > ANSWER_BYTES_MAX) {
+        stream_op_too_large(a, op);
+        return;
+    }
+    enum hf_status s = reservation_tell(l, &l->scratch, &asked, &r, &ticket);
     if (s == HF_BUSY && !may_recall) {
         b->away = true;
     } else if (s == HF_OK) {
         stream_op_tell(a, op, r);
+        b->told_bytes += op->told_bytes;
         b->ticket = ticket > b->ticket ? ticket : b->ticket;
     } else {
         error = reservation_error(s);

@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-#define PREFIX "/holdfast.v1."
+#define PREFIX            "/holdfast.v1."
+#define SCRATCH_BYTES_MAX (1u << 20) // the largest reservation, unpacked, takes a quarter of it
 
 // ------------------------------------------------------------------------------- the table
 
@@ -253,6 +254,7 @@ static void *local_start(void *ctx, unsigned lane)
         return NULL;
     l->service = s;
     l->lane = lane;
+    arena_init(&l->scratch, SCRATCH_BYTES_MAX);
     l->batch = calloc(1, sizeof *l->batch);
     l->worker = l->batch ? core_worker_create(s->options.core) : NULL;
     if (!l->worker) {
@@ -269,6 +271,7 @@ static void local_stop(void *ctx, void *local)
 {
     struct service_local *l = local;
     (void)ctx;
+    arena_reset(&l->scratch);
     core_worker_destroy(l->worker);
     l->worker = NULL;
 }

@@ -285,6 +285,15 @@ void stream_op_tell(struct arena *a, struct stream_op *op, const Holdfast__V1__R
     op_told(a, op, FIELD_RESERVATION, &r->base);
 }
 
+void stream_op_too_large(struct arena *a, struct stream_op *op)
+{
+    const struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "ANSWER_TOO_LARGE",
+                                    .message = "send it again, with fewer in one message",
+                                    .retry_ms = 1};
+    stream_op_fail(a, op, &error);
+}
+
 static size_t result_bytes_max(const struct stream_batch *b, const struct stream_op *op)
 {
     size_t sum = RESULT_BYTES;
@@ -307,12 +316,8 @@ static size_t results_bytes_max(const struct stream_batch *b)
 // has been decided gets the same outcome then, as its id is the same.
 static bool results_cut(struct arena *a, struct stream_batch *b)
 {
-    const struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "ANSWER_TOO_LARGE",
-                                    .message = "send it again, with fewer in one message",
-                                    .retry_ms = 1};
     struct stream_op none = {0};
-    stream_op_fail(a, &none, &error);
+    stream_op_too_large(a, &none);
     if (!none.told_field)
         return false;
     size_t least = RESULT_BYTES + none.told_bytes, left = ANSWER_BYTES_MAX - b->op_count * least;

@@ -227,6 +227,54 @@ def test_idle_streams_hold_no_memory_of_what_they_were_sent(start):
             s.cancel()
 
 
+def wide_holds(c, count):
+    """Holds of 1,024 lines."""
+    rows = [c.a.ImportStockRow(operation_id=uuid7(), sku=f"wide-{i}", location="main",
+                               on_hand=c.a.OptionalQuantity(value=100)) for i in range(1024)]
+    for at in range(0, 1024, 512):
+        c.admin.ImportStock(c.a.ImportStockRequest(rows=rows[at:at + 512]))
+    ids = [uuid7() for _ in range(count)]
+    for ident in ids:
+        assert c.reserve([c.line(f"wide-{i}", 1) for i in range(1024)], ident,
+                         ttl_ms=600000).outcome == DONE
+    return ids
+
+
+def test_results_that_nobody_reads_take_so_much_memory_and_no_more(start):
+    streams, messages, gets = 12, 6, 90
+    with start("--grpc-memory-bytes-max", "32MiB", "--grpc-pollers", "1") as server:
+        c = Client(server.channel())
+        wide = wide_holds(c, 1)[0]
+        get = dict(get=c.r.GetReservationRequest(reservation_id=wide))
+        plain = operations(c, [get] * gets).SerializeToString()
+        slow = operations(c, [old_get(c)] + [get] * gets).SerializeToString()
+        serialize = dict(request_serializer=lambda m: m, response_deserializer=len)
+        path = "/holdfast.v1.ReservationService/ReserveStream"
+        before = server.resident_kib()
+        channels = [server.narrow_channel() for _ in range(streams)]
+        calls = [channel.stream_stream(path, **serialize)(iter([slow if i % 2 else plain] *
+                                                               messages), timeout=150)
+                 for i, channel in enumerate(channels)]
+        last = -1  # until nothing is taken in any more
+        while (taken := metric(server, "holdfast_rpc_messages_total")) != last:
+            last = taken
+            time.sleep(1)
+        grown = server.resident_kib() - before
+        assert grown < 120 * 1024, grown
+        assert metric(server, "holdfast_rpc_held_total") > 0
+        sizes = [[] for _ in calls]  # all of it comes when it is read
+        readers = [threading.Thread(target=lambda to, call: to.extend(call), args=pair)
+                   for pair in zip(sizes, calls)]
+        for r in readers:
+            r.start()
+        for r in readers:
+            r.join()
+        for each in sizes:
+            assert len(each) == messages and min(each) > 1 << 20, each
+        for channel in channels:
+            channel.close()
+
+
 # ------------------------------------------------------------------------------- keys that go
 
 def ends_with(call, code):
