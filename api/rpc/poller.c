@@ -1,6 +1,7 @@
 // The poller: what a thread of the listener does.
 //
-//   gather    events of the completion queue, without waiting, until there is none left
+//   gather    events of the completion queue, without waiting, until there is none left or it has
+//             taken GATHER_NS; messages of streams are decided on the way
 //   hand on   unary calls that arrived, as one burst: decided together, one journal append
 //   tell      replies whose ticket is durable, in the order of their decisions
 //   sleep     in the completion queue
@@ -27,7 +28,8 @@
 
 // What strangers may ask is a name or two. Unpacked, a message can be many times as large.
 #define KEYLESS_BYTES_MAX 4096
-#define OWED_MS           100 // until memory that was missing is asked for again
+#define GATHER_NS         1000000 // of one turn
+#define OWED_MS           100     // until memory that was missing is asked for again
 
 static _Thread_local const struct poller *own_poller;
 
@@ -441,6 +443,23 @@ static void burst_run(struct poller *p)
     h->burst(h->ctx, p->local, p->burst, count);
 }
 
+// Takes what has arrived, and waits `until` for the first of it. True: the queue has ended. A
+// stream's message is decided as it is taken, and the next ones arrive meanwhile: so it ends after
+// GATHER_NS at the latest, for those that came in between, and for replies.
+static bool gather(struct poller *p, gpr_timespec until)
+{
+    const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    grpc_event e = grpc_completion_queue_next(p->cq, until, NULL);
+    uint64_t end = e.type == GRPC_OP_COMPLETE ? rpc_now_ns() + GATHER_NS : 0;
+    while (e.type == GRPC_OP_COMPLETE) {
+        event_take(p, e.tag, e.success != 0);
+        if (p->burst_count == RPC_BURST_MAX || rpc_now_ns() >= end)
+            break;
+        e = grpc_completion_queue_next(p->cq, now, NULL);
+    }
+    return e.type == GRPC_QUEUE_SHUTDOWN;
+}
+
 static void poller_loop(struct poller *p)
 {
     const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
@@ -460,14 +479,7 @@ static void poller_loop(struct poller *p)
         }
         if (!anything_waits(p))
             hf_store_relaxed(&p->waiting, 0u);
-        grpc_event e = grpc_completion_queue_next(p->cq, sleep ? until : now, NULL);
-        while (e.type == GRPC_OP_COMPLETE) {
-            event_take(p, e.tag, e.success != 0);
-            if (p->burst_count == RPC_BURST_MAX)
-                break;
-            e = grpc_completion_queue_next(p->cq, now, NULL);
-        }
-        if (e.type == GRPC_QUEUE_SHUTDOWN)
+        if (gather(p, sleep ? until : now))
             return;
         inbox_drain(p);
         burst_run(p);
