@@ -28,17 +28,21 @@ bool rpc_expired(const struct rpc_call *pub)
     return c->deadline_ns != UINT64_MAX && rpc_now_ns() >= c->deadline_ns;
 }
 
-static struct rpc_error expired_error(struct call *c)
+static struct rpc_error expired_error(const struct call *c)
 {
     hf_add(&c->poller->metrics.expired, 1); // also from the slow lane
     return (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
                               .message = "the deadline passed before the decision"};
 }
 
-void call_expired(struct call *c)
+bool rpc_given_up(const struct rpc_call *pub, struct rpc_error *error)
 {
-    struct rpc_error error = expired_error(c);
-    rpc_fail(&c->pub, &error);
+    const struct call *c = (const struct call *)pub;
+    bool ends = hf_load_acquire(&c->poller->rpc->giving_up) != 0;
+    if (!ends && !rpc_expired(pub))
+        return false;
+    *error = ends ? RPC_DRAINING_ERROR : expired_error(c);
+    return true;
 }
 
 static bool call_prepare(struct call *c, struct rpc_error *error)

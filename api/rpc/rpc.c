@@ -314,6 +314,7 @@ void rpc_drain(struct rpc *r)
         poller_wake(&r->pollers[i]);
     if (!calls_end(r))
         hf_log(HF_LOG_WARN, "drain_cancels", "after_ms=%u", r->options.limits.drain_ms);
+    hf_store_release(&r->giving_up, 1u); // what waits for the slow lane is not begun
     if (!hf_load_seq(&r->shut_down))
         grpc_server_cancel_all_calls(r->server); // closes the connections, too
     while (!wait_shut_down(r, 1000))

@@ -194,13 +194,16 @@ bool rpc_draining(const struct rpc_call *call);
 #define RPC_DRAINING_ERROR                                                                         \
     ((struct rpc_error){.code = RPC_UNAVAILABLE,                                                   \
                         .reason = "DRAINING",                                                      \
-                        .message = "this server is going; open the stream again"})
+                        .message = "this server is going; ask again, on another connection"})
 
 // ------------------------------------------------------------------------------- reading
 // Of a raw method's message: it, or a part of it, is not well-formed. Counts it. The poller.
 void rpc_malformed(struct rpc_call *call);
 // True when the client will not wait for the answer any more.
 bool rpc_expired(const struct rpc_call *call);
+// The same, or the drain is over and everything that is left is cancelled: *error says which. What
+// takes long in the slow lane looks at it between its steps.
+bool rpc_given_up(const struct rpc_call *call, struct rpc_error *error);
 // An INVALID_ARGUMENT for `field`.
 struct rpc_error rpc_invalid(const char *field, const char *message);
 

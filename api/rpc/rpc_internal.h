@@ -156,6 +156,7 @@ struct rpc {
     uint16_t port;
     bool guarded;       // see accept.h
     uint32_t draining;  // atomic
+    uint32_t giving_up; // atomic: what is left is cancelled
     uint32_t shut_down; // atomic: the server has no call left
     struct park park;
     struct tag shutdown_tag;
@@ -211,7 +212,6 @@ bool on_own_poller(const struct call *c);
 void call_arrived(struct call *c); // unary, requested
 void call_answer(struct call *c);  // the reply is durable: send it
 void call_done(struct call *c);    // its last tag
-void call_expired(struct call *c); // fails it, in its thread
 
 // ------------------------------------------------------------------- stream.c
 void stream_arrived(struct call *c);

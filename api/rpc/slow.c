@@ -46,8 +46,10 @@ static void slow_call(struct slow_lane *s, struct call *c)
 {
     const struct rpc_hooks *h = &s->rpc->options.hooks;
     struct poller *p = c->poller;
-    if (c->pub.method->kind != RPC_STREAM && rpc_expired(&c->pub)) { // it may have waited long
-        call_expired(c);
+    struct rpc_error error;
+    // It may have waited long. A stream's message is told op by op.
+    if (c->pub.method->kind != RPC_STREAM && rpc_given_up(&c->pub, &error)) {
+        rpc_fail(&c->pub, &error);
         return;
     }
     if (c->pub.method->kind == RPC_STREAM) {

@@ -206,10 +206,17 @@ void reserve_stream_received(void *ctx, void *local, struct rpc_call *call)
 void reserve_stream_deferred(struct service_local *l, struct rpc_call *call)
 {
     struct stream_batch *b = ((struct reserve_stream *)call->state)->deferred;
+    struct rpc_error ends;
+    bool given_up = false;
     for (uint32_t i = 0; i < b->op_count; i++) {
         struct stream_op *op = &b->ops[i];
         if (op->result != STREAM_OPEN)
             continue;
+        given_up = given_up || rpc_given_up(call, &ends);
+        if (given_up) {
+            stream_op_fail(&call->arena, op, &ends);
+            continue;
+        }
         if (op->member == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
             op_get(l, call, b, op, true);
             continue;

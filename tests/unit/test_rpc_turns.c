@@ -1,5 +1,5 @@
 // The listener over loopback: streams that send faster than they are answered leave others their
-// turn.
+// turn, and what waits for the slow lane does not hold up the end.
 #include "rpc/rpc.h"
 
 #include "client/client.h"
@@ -24,11 +24,14 @@
 #define PATIENT_MS 60000
 #define BURN_NS    200000 // of a stream's message
 #define STREAMS    32
+#define CALLS      20
 
 struct world {
     struct rpc *rpc;
     char address[40];
     _Atomic uint32_t messages; // of streams, that were answered
+    _Atomic uint32_t runs;     // of the slow method
+    _Atomic bool go_on;        // the slow method may return
     char why[200];
 };
 
@@ -46,6 +49,17 @@ static void burst(void *ctx, void *local, struct rpc_call **calls, uint32_t coun
     (void)ctx, (void)local;
     for (uint32_t i = 0; i < count; i++)
         rpc_reply(calls[i], &out.base, 0);
+}
+
+static void slow_run(void *ctx, void *local, struct rpc_call *call)
+{
+    struct world *w = ctx;
+    Holdfast__V1__ListReservationsResponse out = HOLDFAST__V1__LIST_RESERVATIONS_RESPONSE__INIT;
+    (void)local;
+    w->runs++;
+    while (!w->go_on)
+        pause_ms(1);
+    rpc_reply(call, &out.base, 0);
 }
 
 static void opened(void *ctx, void *local, struct rpc_call *call)
@@ -99,6 +113,11 @@ static const struct rpc_method methods[] = {
      .kind = RPC_FAST,
      .request = &holdfast__v1__reserve_request__descriptor,
      .posted = 8},
+    {.path = SERVICE "ListReservations",
+     .kind = RPC_SLOW,
+     .request = &holdfast__v1__list_reservations_request__descriptor,
+     .posted = 8,
+     .run = slow_run},
     {.path = SERVICE "ReserveStream",
      .kind = RPC_STREAM,
      .request = &holdfast__v1__reserve_stream_request__descriptor,
@@ -115,7 +134,7 @@ static const struct rpc_method methods[] = {
 static int set_up(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
-    struct rpc_options o = {.address = "127.0.0.1:0", .methods = methods, .method_count = 2};
+    struct rpc_options o = {.address = "127.0.0.1:0", .methods = methods, .method_count = 3};
     rpc_limits_default(&o.limits);
     o.limits.pollers = 1;
     o.limits.drain_ms = 0;
@@ -145,6 +164,7 @@ static int tear_down(void **state)
 // One call from another thread.
 struct asked {
     struct world *w;
+    const char *method;
     pthread_t thread;
     bool good;
 };
@@ -154,23 +174,24 @@ static void *ask(void *ctx)
     struct asked *a = ctx;
     struct client_options o = {.address = a->w->address, .call_ms = PATIENT_MS, .tries = 1};
     Holdfast__V1__ReserveRequest reserve = HOLDFAST__V1__RESERVE_REQUEST__INIT;
+    Holdfast__V1__ListReservationsRequest list = HOLDFAST__V1__LIST_RESERVATIONS_REQUEST__INIT;
     struct client_status status;
     ProtobufCMessage *reply = NULL;
     struct client *c;
     char why[200];
     if (client_create(&o, &c, why) != HF_OK)
         abort();
-    a->good = client_call(c, &holdfast__v1__reservation_service__descriptor, "Reserve",
-                          &reserve.base, &reply, &status);
+    a->good = client_call(c, &holdfast__v1__reservation_service__descriptor, a->method,
+                          a->method[0] == 'R' ? &reserve.base : &list.base, &reply, &status);
     if (a->good)
         protobuf_c_message_free_unpacked(reply, NULL);
     client_destroy(c);
     return NULL;
 }
 
-static void ask_begin(struct world *w, struct asked *a)
+static void ask_begin(struct world *w, struct asked *a, const char *method)
 {
-    *a = (struct asked){.w = w};
+    *a = (struct asked){.w = w, .method = method};
     assert_int_equal(pthread_create(&a->thread, NULL, ask, a), 0);
 }
 
@@ -272,11 +293,41 @@ static void streams_that_never_pause_leave_calls_their_turn(void **state)
     flood_begin(w, &f);
     while (w->messages < 4 * STREAMS)
         pause_ms(1);
-    ask_begin(w, &a);
+    ask_begin(w, &a, "Reserve");
     pthread_join(a.thread, NULL);
     bool good = a.good;
     flood_end(&f);
     assert_true(good);
+}
+
+// ------------------------------------------------------------------------------- the end
+
+static void *drain(void *ctx)
+{
+    rpc_drain(((struct world *)ctx)->rpc);
+    return NULL;
+}
+
+static void what_waits_for_the_slow_lane_is_given_up_at_the_end(void **state)
+{
+    struct world *w = *state;
+    static struct asked calls[CALLS];
+    struct rpc_metrics m = {0};
+    for (int i = 0; i < CALLS; i++)
+        ask_begin(w, &calls[i], "ListReservations");
+    while (rpc_metrics(w->rpc, &m), m.deferred < CALLS || w->runs < 1)
+        pause_ms(1);
+    pthread_t end;
+    assert_int_equal(pthread_create(&end, NULL, drain, w), 0);
+    for (int i = 0; i < CALLS; i++) { // all are cancelled; one is being answered
+        pthread_join(calls[i].thread, NULL);
+        assert_false(calls[i].good);
+    }
+    w->go_on = true;
+    pthread_join(end, NULL);
+    rpc_destroy(w->rpc);
+    w->rpc = NULL;
+    assert_int_equal(w->runs, 1);
 }
 
 int main(void)
@@ -284,6 +335,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(streams_that_never_pause_leave_calls_their_turn),
+        TEST(what_waits_for_the_slow_lane_is_given_up_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
