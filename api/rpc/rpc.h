@@ -178,7 +178,8 @@ bool rpc_defer(struct rpc_call *call);
 // returned or, of a message that was deferred, `woken`.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
-// `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.
+// `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns. Without memory for it the stream
+// ends: nothing may be sent after rpc_send until the handler returns.
 #define RPC_UNSENT_MAX 64
 void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket);
 // The same of a message that is packed already; copied before it returns.

@@ -117,9 +117,7 @@ static void message_take(struct call *c)
 {
     struct poller *p = c->poller;
     const struct rpc_hooks *h = &p->rpc->options.hooks;
-    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
-                              .reason = "MEMORY",
-                              .message = "no memory for a request of this size"};
+    struct rpc_error error = rpc_no_memory();
     count_up(&p->metrics.messages);
     arena_reset(&c->pub.arena);
     c->pub.arrived_ns = rpc_now_ns();
@@ -159,14 +157,19 @@ static void stream_received(struct call *c, bool ok)
 
 // ------------------------------------------------------------------------------- send
 
-// NULL: it is closed and nobody would read it, or there is no memory: the client sees a gap and
-// asks again.
+// NULL: nobody would read it, as the stream is closed or ends here for want of memory: a client
+// that waited for the answer would wait for ever.
 static struct unsent *unsent_make(struct call *c, uint64_t ticket)
 {
     HF_ASSERT(!c->stream.finishing);
-    struct unsent *u = c->stream.closed ? NULL : malloc(sizeof *u);
+    if (c->stream.closed)
+        return NULL;
+    struct unsent *u = malloc(sizeof *u);
+    struct rpc_error error = rpc_no_memory();
     if (u)
         *u = (struct unsent){.ticket = ticket};
+    else
+        rpc_finish(&c->pub, &error);
     return u;
 }
 
