@@ -8,6 +8,8 @@
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
 #define LIST_VIEWS   64
+// What a page looks at before it ends, perhaps with nothing on it: some milliseconds.
+#define LIST_LOOKS 65536
 
 static Holdfast__V1__ReservationKind kind_of(enum core_verb v)
 {
@@ -274,12 +276,19 @@ void reservation_list(void *ctx, void *local, struct rpc_call *call)
     char *token = arena_take(a, 20);
     if (!out.reservations || !token)
         s = HF_NO_MEMORY;
+    uint64_t first = list.cursor ? list.cursor : 1, looks = 0;
     uint32_t want = s == HF_OK ? list_want(&list, 0) : 0;
-    while (want > 0 && s == HF_OK) {
+    while (want > 0 && looks < LIST_LOOKS && s == HF_OK) {
+        if (rpc_given_up(call, &error)) {
+            rpc_fail(call, &error);
+            return;
+        }
+        list.filter.looks_max = (uint32_t)(LIST_LOOKS - looks);
         uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views, want);
         for (uint32_t i = 0; i < n && s == HF_OK; i++)
             s = list_add(l, call, views[i].id, &list, &out, &ticket);
         want = list.cursor ? list_want(&list, out.n_reservations) : 0;
+        looks = list.cursor - first; // a cursor is a place
     }
     if (s != HF_OK) {
         error = reservation_error(s);

@@ -2,6 +2,8 @@
 // listener can wait for the disk.
 #include "unit/service_world.h"
 
+#include "holdfast/v1/erp.pb-c.h"
+
 #define VERB(method)   "/holdfast.v1.ReservationService/" method
 #define FREE_ANSWER(m) protobuf_c_message_free_unpacked(&(m)->base, NULL)
 
@@ -322,6 +324,110 @@ static void a_key_with_locations_gets_its_repeats(void **state)
     t->hooks.thread_stop(t->hooks.ctx, k.slow);
 }
 
+// ------------------------------------------------------------------------------- long scans
+
+#define MANY  70000 // more than a page looks at
+#define HOLDS 300
+
+static int set_up_many(void **state)
+{
+    struct service_world *t = calloc(1, sizeof *t);
+    world_init(&t->w);
+    t->w.options.ids_max = 2 * MANY;
+    t->w.options.workers_max = 3;
+    t->w.options.journal.segment_bytes = 16 << 20;
+    t->who = *auth_anonymous();
+    t->key.in_force = 1;
+    fake_call_init(&t->call, &t->who);
+    service_world_open(t);
+    *state = t;
+    return 0;
+}
+
+static void many_make(struct service_world *t, enum core_verb verb, uint32_t handle, uint32_t count)
+{
+    struct core_line line = {.handle = handle, .quantity = 1};
+    static struct core_request r[64];
+    static struct core_answer a[64];
+    for (uint32_t at = 0; at < count; at += 64) {
+        uint32_t n = count - at < 64 ? count - at : 64;
+        for (uint32_t i = 0; i < n; i++)
+            r[i] = (struct core_request){.verb = verb,
+                                         .id = world_id(&t->w),
+                                         .lines = &line,
+                                         .line_count = 1,
+                                         .ttl_ms = verb == CORE_RESERVE ? 60000 : 0};
+        core_execute(t->w.worker, core_now(t->w.core), r, a, n);
+        for (uint32_t i = 0; i < n; i++)
+            assert_int_equal(a[i].outcome, CORE_OUT_DONE);
+        world_settle(&t->w);
+    }
+}
+
+// A page that finds little ends all the same, so that others in the slow lane have their turn.
+static void a_page_of_a_list_looks_only_so_far(void **state)
+{
+    struct service_world *t = *state;
+    uint32_t handle = world_cell(&t->w, "apple", MANY + HOLDS);
+    char token[20] = "";
+    many_make(t, CORE_ORDER, handle, MANY);
+    many_make(t, CORE_RESERVE, handle, HOLDS);
+    Holdfast__V1__ListReservationsRequest list = HOLDFAST__V1__LIST_RESERVATIONS_REQUEST__INIT;
+    list.state = HOLDFAST__V1__RESERVATION_STATE__RESERVATION_STATE_HELD;
+    list.page_size = 1000;
+    list.page_token = token;
+    size_t pages = 0, found = 0;
+    do {
+        world_call(t, VERB("ListReservations"), &list);
+        Holdfast__V1__ListReservationsResponse *r =
+            world_answer(t, &holdfast__v1__list_reservations_response__descriptor);
+        found += r->n_reservations;
+        pages++;
+        if (pages == 1) // though there was room for all
+            assert_true(found < HOLDS);
+        snprintf(token, sizeof token, "%s", r->next_page_token);
+        FREE_ANSWER(r);
+    } while (token[0]);
+    assert_int_equal(found, HOLDS);
+    assert_int_equal(pages, 2);
+}
+
+// Holds on any of the short cells, the same on two of them once for each.
+static void short_cells_are_listed_with_their_holds(void **state)
+{
+    struct service_world *t = *state;
+    uint32_t cells[3] = {world_cell(&t->w, "apple", 10), world_cell(&t->w, "pear", 10),
+                         world_cell(&t->w, "plum", 10)};
+    two_lines(t, CORE_RESERVE, cells[0], cells[2]);
+    two_lines(t, CORE_RESERVE, cells[0], cells[1]);
+    for (int i = 0; i < 3; i += 2) { // apple and plum
+        struct core_admin_answer a;
+        struct core_change ch = {.op_id = world_id(&t->w), .handle = cells[i]};
+        core_change(t->w.worker, core_now(t->w.core), &ch, &a);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+    }
+    Holdfast__V1__ListShortRequest list = HOLDFAST__V1__LIST_SHORT_REQUEST__INIT;
+    list.orders = true;
+    world_call(t, "/holdfast.v1.ErpService/ListShort", &list);
+    Holdfast__V1__ListShortResponse *r =
+        world_answer(t, &holdfast__v1__list_short_response__descriptor);
+    assert_int_equal(r->n_cells, 2);
+    assert_false(r->cut);
+    assert_string_equal(r->cells[0]->sku, "apple");
+    assert_int_equal(r->cells[0]->n_orders, 2);
+    assert_string_equal(r->cells[1]->sku, "plum");
+    assert_int_equal(r->cells[1]->n_orders, 1);
+    assert_int_equal(r->cells[1]->orders[0]->quantity, 1);
+    FREE_ANSWER(r);
+    fake_call_fini(&t->call);
+    fake_call_init(&t->call, &t->who);
+    t->call.pub.method = method_of("/holdfast.v1.ErpService/ListShort");
+    fake_request(&t->call, &list.base);
+    t->call.expired = true; // nobody waits any more
+    t->call.pub.method->run(t->hooks.ctx, t->local, &t->call.pub);
+    world_refused(t, RPC_DEADLINE_EXCEEDED, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, service_world_set_up, service_world_tear_down)
@@ -333,6 +439,9 @@ int main(void)
         TEST(a_key_with_locations_does_not_see_what_has_no_lines),
         TEST(a_key_with_locations_changes_nothing_that_is_away),
         TEST(a_key_with_locations_gets_its_repeats),
+        TEST(short_cells_are_listed_with_their_holds),
+        cmocka_unit_test_setup_teardown(a_page_of_a_list_looks_only_so_far, set_up_many,
+                                        service_world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
