@@ -39,7 +39,7 @@ static int handle_order(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-static bool cells_find(struct shortage *k, const struct auth_identity *who, const char *location)
+static bool cells_find(struct shortage *k, const char *location)
 {
     uint32_t all = core_cell_count(k->core);
     size_t bytes = strlen(location);
@@ -48,8 +48,7 @@ static bool cells_find(struct shortage *k, const struct auth_identity *who, cons
         struct core_cell c;
         if (core_cell_read(k->core, h, &c) != HF_OK || c.available >= 0 ||
             core_cell_name(k->core, h, &n) != HF_OK ||
-            (bytes && (bytes != n.location_bytes || memcmp(location, n.location, bytes) != 0)) ||
-            !auth_location_ok(who, n.location, n.location_bytes))
+            (bytes && (bytes != n.location_bytes || memcmp(location, n.location, bytes) != 0)))
             continue;
         if (k->count == CELLS_MAX) {
             k->cut = true;
@@ -228,7 +227,7 @@ void erp_short(void *ctx, void *local, struct rpc_call *call)
     (void)ctx;
     k.handles = arena_take(&call->arena, CELLS_MAX * sizeof *k.handles);
     k.cells = arena_take(&call->arena, CELLS_MAX * sizeof(void *));
-    if (!k.handles || !k.cells || !cells_find(&k, call->who, in->location)) {
+    if (!k.handles || !k.cells || !cells_find(&k, in->location)) {
         erp_fail_memory(call);
         return;
     }
