@@ -158,8 +158,11 @@ static void reservation_get(struct service_local *l, struct rpc_call *call, bool
     }
     struct reservation_asked asked = {call->who, id, may_recall};
     enum hf_status s = reservation_tell(l, &call->arena, &asked, &out.reservation, &ticket);
-    if (s == HF_BUSY && !may_recall && rpc_defer(call))
+    if (s == HF_BUSY && !may_recall) { // it is on the disk
+        if (!rpc_defer(call))
+            fail_slow_full(call);
         return;
+    }
     error = reservation_error(s);
     if (s == HF_OK)
         rpc_reply(call, &out.base, ticket);

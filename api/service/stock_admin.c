@@ -356,7 +356,7 @@ void admin_import(void *ctx, void *local, struct rpc_call *call)
         enough = import_result(&m, in->rows[i], i, &results[i]);
     }
     if (!enough) { // what was done stays; a repeat acts once
-        fail(call, RPC_RESOURCE_EXHAUSTED, "MEMORY", "", "no memory for the answer");
+        call_fail_memory(call);
         return;
     }
     out.n_results = in->n_rows;

@@ -250,6 +250,20 @@ static void a_key_with_locations_does_not_see_what_has_no_lines(void **state)
     t->hooks.thread_stop(t->hooks.ctx, k.slow);
 }
 
+// Whoever is to look on the disk has no room for it.
+static void a_full_slow_queue_is_told_as_such(void **state)
+{
+    struct service_world *t = *state;
+    Holdfast__V1__GetReservationRequest get = HOLDFAST__V1__GET_RESERVATION_REQUEST__INIT;
+    char text[HF_UUID_TEXT_BYTES];
+    uint32_t cells[2] = {world_cell(&t->w, "apple", 10), world_cell(&t->w, "pear", 10)};
+    hf_uuid_format(two_lines(t, CORE_ORDER, cells[0], cells[1]), text);
+    get.reservation_id = text;
+    world_call(t, VERB("GetReservation"), &get);
+    refused_for(t, RPC_RESOURCE_EXHAUSTED, "SLOW_QUEUE_FULL");
+    assert_true(t->call.error.retry_ms > 0);
+}
+
 // One line lies at the key's location, so the request itself is as it should be.
 static void cancel_slowly(struct service_world *t, struct limits *k, struct hf_uuid id)
 {
@@ -439,6 +453,7 @@ int main(void)
         TEST(a_key_with_locations_does_not_see_what_has_no_lines),
         TEST(a_key_with_locations_changes_nothing_that_is_away),
         TEST(a_key_with_locations_gets_its_repeats),
+        TEST(a_full_slow_queue_is_told_as_such),
         TEST(short_cells_are_listed_with_their_holds),
         cmocka_unit_test_setup_teardown(a_page_of_a_list_looks_only_so_far, set_up_many,
                                         service_world_tear_down),
