@@ -3,6 +3,7 @@
 
 #include "rpc/details.h"
 
+#include <grpc/byte_buffer.h>
 #include <string.h>
 
 struct rpc_error rpc_invalid(const char *field, const char *message)
@@ -20,6 +21,13 @@ struct rpc_error rpc_no_memory(void)
                               .reason = "MEMORY",
                               .message = "no memory for a request of this size",
                               .retry_ms = RETRY_BUSY_MS};
+}
+
+struct rpc_error rpc_no_room(void)
+{
+    struct rpc_error e = rpc_no_memory();
+    e.message = "answers that nobody reads take all the memory that there is for them";
+    return e;
 }
 
 bool rpc_expired(const struct rpc_call *pub)
@@ -132,6 +140,10 @@ static void reply(struct rpc_call *pub, grpc_byte_buffer *message, uint64_t tick
     struct call *c = (struct call *)pub;
     struct poller *p = c->poller;
     c->reply = message;
+    if (message) {
+        c->reply_bytes = grpc_byte_buffer_length(message);
+        call_hold(c, c->reply_bytes);
+    }
     c->ticket = ticket;
     c->decided_ns = rpc_now_ns();
     if (!on_own_poller(c)) {

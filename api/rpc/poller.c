@@ -242,6 +242,33 @@ static bool call_refuse(struct call *c, const char *reason, const char *message,
     return false;
 }
 
+void call_hold(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    hf_add(&p->bytes_held[c->stranger], bytes);
+    if (p->key_bytes && !c->stranger)
+        hf_add(&p->key_bytes[c->pub.who->number], bytes);
+}
+
+void call_let_go(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    if (bytes == 0)
+        return; // it may have got nowhere
+    call_hold(c, -bytes);
+    p->room_again = true;
+}
+
+bool call_has_room(const struct call *c)
+{
+    const struct poller *p = c->poller;
+    uint64_t share = p->bytes_max * p->rpc->options.limits.key_share / 100;
+    if (hf_load_relaxed(&p->bytes_held[c->stranger]) >= p->bytes_max)
+        return false;
+    return c->stranger || !p->key_bytes ||
+           hf_load_relaxed(&p->key_bytes[c->pub.who->number]) < (share ? share : 1);
+}
+
 bool call_admit(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
@@ -260,6 +287,11 @@ bool call_admit(struct call *c, struct rpc_error *error)
         count_up(&p->metrics.unauthenticated);
         return false;
     }
+    if (!stream && !call_has_room(c)) {
+        count_up(&p->metrics.refused);
+        *error = rpc_no_room();
+        return false;
+    }
     uint64_t share = (uint64_t)max * l->key_share / 100;
     if (c->stranger || !p->key_open[stream] ||
         p->key_open[stream][c->pub.who->number] <= (share ? share : 1))
@@ -268,35 +300,11 @@ bool call_admit(struct call *c, struct rpc_error *error)
     return call_refuse(c, "KEY_SHARE", "calls of this key take all that one key may have", error);
 }
 
-void call_hold(struct call *c, size_t bytes)
-{
-    struct poller *p = c->poller;
-    p->bytes_held[c->stranger] += bytes;
-    if (p->key_bytes && !c->stranger)
-        p->key_bytes[c->pub.who->number] += bytes;
-}
-
-void call_let_go(struct call *c, size_t bytes)
-{
-    struct poller *p = c->poller;
-    p->bytes_held[c->stranger] -= bytes;
-    if (p->key_bytes && !c->stranger)
-        p->key_bytes[c->pub.who->number] -= bytes;
-    p->room_again |= bytes > 0;
-}
-
-bool call_has_room(const struct call *c)
-{
-    const struct poller *p = c->poller;
-    uint64_t share = p->bytes_max * p->rpc->options.limits.key_share / 100;
-    if (p->bytes_held[c->stranger] >= p->bytes_max)
-        return false;
-    return c->stranger || !p->key_bytes || p->key_bytes[c->pub.who->number] < (share ? share : 1);
-}
-
 void call_release(struct call *c)
 {
     struct poller *p = c->poller;
+    call_let_go(c, c->reply_bytes);
+    c->reply_bytes = 0;
     if (c->counted)
         call_count(c, false);
     if (c->call)

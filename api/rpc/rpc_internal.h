@@ -75,6 +75,7 @@ struct call {
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
     grpc_byte_buffer *reply; // NULL: it fails with `error`
+    size_t reply_bytes;      // that are held until the client has read them
     struct rpc_error error;
     struct call *next; // free list, waiting replies, slow queue
     struct stream stream;
@@ -113,10 +114,11 @@ struct poller {
     uint32_t calls_open, streams_open;
     uint32_t strangers_open[2]; // of them, strangers' calls and streams
     uint32_t *key_open[2];      // calls and streams of each key, by its number; NULL: no keys
-    // What streams keep in memory: results that nobody reads, messages in the slow lane.
-    uint64_t bytes_max, bytes_held[2]; // those with a key, strangers
-    uint64_t *key_bytes;               // of each key; NULL: no keys
-    struct rpc_metrics metrics;        // its own; read by anybody
+    // What is kept in memory: answers that nobody reads, streams' messages in the slow lane.
+    uint64_t bytes_max;
+    uint64_t bytes_held[2];     // atomic: those with a key, strangers
+    uint64_t *key_bytes;        // atomic: of each key; NULL: no keys
+    struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
 
@@ -194,11 +196,12 @@ void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
 // who have one. Of what these have, one key gets a share.
 bool call_admit(struct call *c, struct rpc_error *error);
 void call_release(struct call *c); // back to the poller's list, after its last tag
-// Memory that a stream keeps until its client reads on. The same shares as above: room for another
+// Memory that is kept until a client reads on. The same shares as above: room for another call or
 // message is there as long as less than all of it is held, so one answer may go beyond.
-void call_hold(struct call *c, size_t bytes);
+void call_hold(struct call *c, size_t bytes); // also the slow lane
 void call_let_go(struct call *c, size_t bytes);
-bool call_has_room(const struct call *c);
+bool call_has_room(const struct call *c); // also the slow lane
+struct rpc_error rpc_no_room(void);
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.

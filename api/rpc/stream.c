@@ -12,6 +12,7 @@
 
 #include "rpc/details.h"
 
+#include <grpc/byte_buffer.h>
 #include <stdlib.h>
 #include <string.h>
 

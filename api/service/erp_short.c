@@ -28,7 +28,7 @@ struct shortage {
     uint32_t *handles;         // ascending
     Cell **cells;
     uint32_t count, orders, *room; // room: of each cell's orders
-    bool full, cut; // no more orders; not all cells, or not all orders, are told
+    bool full, cut;                // no more orders; not all cells, or not all orders, are told
     bool given_up;
     struct rpc_error error; // why
 };

@@ -240,6 +240,29 @@ def wide_holds(c, count):
     return ids
 
 
+def test_answers_that_nobody_reads_take_so_much_memory_and_no_more(start):
+    with start("--grpc-memory-bytes-max", "64MiB", "--grpc-pollers", "1") as server:
+        c = Client(server.channel())
+        wide_holds(c, 20)
+        answers = metric(server, "holdfast_rpc_deferred_total")
+        before = server.resident_kib()
+        calls = unread_calls(server, b"/holdfast.v1.ReservationService/ListReservations", 150)
+        eventually(lambda: metric(server, "holdfast_rpc_deferred_total") == answers + 150, 60)
+
+        def refused():
+            try:
+                return c.cell("wide-0").held < 0
+            except grpc.RpcError as e:
+                assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+                return details_of(e)[1:] == ("MEMORY", 50 * 10**6)
+        eventually(refused, 60)
+        grown = server.resident_kib() - before
+        assert grown < 200 * 1024, grown
+        calls.close()
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
+        assert c.cell("wide-0").held == 20
+
+
 def test_results_that_nobody_reads_take_so_much_memory_and_no_more(start):
     streams, messages, gets = 12, 6, 90
     with start("--grpc-memory-bytes-max", "32MiB", "--grpc-pollers", "1") as server:
