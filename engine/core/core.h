@@ -331,12 +331,16 @@ struct core_filter {
     uint32_t handle;
     enum core_state state;
     uint16_t channel;
-    const char *reference; // NULL: any; exact otherwise
+    const char *reference;   // NULL: any; exact otherwise
+    const uint32_t *handles; // handle_count of them, ascending: on any of these; NULL: not asked
+    uint32_t handle_count;
+    uint32_t looks_max; // reservations that one call looks at; 0: as many as it takes
 };
 // Scans memory from *cursor (0 first), in no promised order; at most max views. Returns how many;
-// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages. Holds past
-// their deadline are ended first; what is undecided at the moment is left out. An ended reservation
-// whose lines have left memory has neither cells nor reference here: see core_find_reference.
+// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages, and over a
+// single one that finds little, unless looks_max bounds it. Holds past their deadline are ended
+// first; what is undecided at the moment is left out. An ended reservation whose lines have left
+// memory has neither cells nor reference here: see core_find_reference.
 uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
                    struct core_view *views, uint32_t max);
 // Ids of the reservations, orders and facts that carried this reference, oldest first, as far back

@@ -280,6 +280,8 @@ class Reservations(Base, reservation_pb2_grpc.ReservationServiceServicer):
                  and (not request.sku or any(
                      (line.sku, line.location) == (request.sku, request.location)
                      for line in r.lines))]
+        if found and not request.page_token:  # a page may be empty and have a successor
+            return reservation_pb2.ListReservationsResponse(next_page_token="0")
         at = int(request.page_token or 0)
         return reservation_pb2.ListReservationsResponse(
             reservations=found[at:at + 1],
