@@ -170,7 +170,10 @@ static void route(struct flush_batch *b, const struct flush_place *p)
                                                     : p->type_in;
 }
 
-static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count)
+// Of lines of one kind, day and direction. `parent`: the batch that they were in, whose places they
+// keep, also when their location is in the options no more; NULL: their place in the options.
+static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count,
+                       const struct flush_batch *parent)
 {
     struct flush_batch *b = &f->batches[f->batch_count];
     *b = (struct flush_batch){.number = f->next_batch,
@@ -184,7 +187,14 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
     if (!b->lines)
         return false;
     memcpy(b->lines, lines, count * sizeof *b->lines);
-    route(b, place_of(f, lines->handle));
+    if (parent) {
+        b->company = parent->company;
+        b->type = parent->type;
+        b->source = parent->source;
+        b->destination = parent->destination;
+    } else {
+        route(b, place_of(f, lines->handle));
+    }
     b->hash = batch_hash(b);
     f->next_batch++;
     f->batch_count++;
@@ -220,7 +230,7 @@ static enum hf_status close_into(struct closing *c, uint64_t now_ms)
         return HF_AGAIN;
     for (uint32_t at = 0, n; at < c->count; at += n) {
         n = run_length(c, at);
-        if (!batch_form(f, &c->lines[at], n))
+        if (!batch_form(f, &c->lines[at], n, NULL))
             return flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
     }
     f->taken_lsn = f->read_lsn;
@@ -288,11 +298,13 @@ static bool halves(struct flush *f, struct flush_batch *b)
 {
     if (f->batch_count + 1 >= FLUSH_BATCHES_MAX)
         return false;
+    struct flush_batch parent = *b;
     struct flush_line *lines = b->lines;
     uint32_t count = b->line_count, half = count / 2;
     b->lines = NULL;
     batch_remove(f, b);
-    bool formed = batch_form(f, lines, half) && batch_form(f, lines + half, count - half);
+    bool formed =
+        batch_form(f, lines, half, &parent) && batch_form(f, lines + half, count - half, &parent);
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
@@ -314,8 +326,10 @@ bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart)
     uint32_t first = 0;
     for (uint32_t i = 0; i < count; i++)
         first += apart[i];
+    struct flush_batch parent = *b;
     batch_remove(f, b);
-    bool formed = batch_form(f, lines, first) && batch_form(f, lines + first, count - first);
+    bool formed = batch_form(f, lines, first, &parent) &&
+                  batch_form(f, lines + first, count - first, &parent);
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
