@@ -11,6 +11,8 @@
 //
 //    letter -> INTENT (discards.hfs) -> letter gone (flush.hfs) -> acknowledged (journal) -> BOOKED
 //
+//  D0 The letter itself is durable before the intent is: an intent of a letter that the state does
+//     not know is damage.
 //  D1 The intent, with the id of the acknowledgement, is durable before the letter goes.
 //  D2 The letter is durably gone before the acknowledgement is appended: it cannot be posted too.
 //  D3 Within the process it is appended once; a start looks for its id in archive and journal
@@ -255,6 +257,8 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
         return HF_BUSY;
     if (f->discard_count == FLUSH_DISCARDS_MAX)
         return HF_FULL;
+    if (f->must_save && state_save(f, now_ms) != HF_OK) // D0
+        return HF_BUSY;
     intent_fill(f, d, k, &f->discards[f->discard_count++], now_ms);
     enum hf_status s = discards_save(f, now_ms); // D1
     if (s != HF_OK) {
