@@ -240,8 +240,8 @@ struct flush_discarding {
 // Odoo will never be told of it: the cell is treated as if Odoo had been, and Odoo differs by it
 // from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
 // again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
-// used for another letter; HF_BUSY: it is being retried, or the disk is full; HF_FULL:
-// FLUSH_DISCARDS_MAX.
+// used for another letter; HF_BUSY: it is being retried, the disk is full, or what Odoo has of a
+// folder that was moved is being learned; HF_FULL: FLUSH_DISCARDS_MAX.
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms) HF_CHECKED;
 
