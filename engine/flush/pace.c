@@ -92,10 +92,11 @@ static const struct flush_batch *batch_of(const struct flush *f, uint64_t number
     return NULL;
 }
 
-// Failing, or waiting for one that is: `behind` leads to ever earlier ones.
+// Failing, or on a day that Odoo does not let it leave, or waiting for one that is: `behind` leads
+// to ever earlier ones.
 static bool stuck(const struct flush *f, const struct flush_batch *b)
 {
-    while (b && !b->waits)
+    while (b && !b->waits && b->dated < 2)
         b = b->behind ? batch_of(f, b->behind) : NULL;
     return b != NULL;
 }

@@ -170,9 +170,12 @@ static uint64_t made_ms(const struct flush_batch *b)
     return oldest;
 }
 
+// By the zone of now. The day that stands in its lines may be of another: they were made before the
+// location had this zone, or any, and no moment need be on that day here.
 static bool on_its_day(const struct flush *f, const struct flush_batch *b, uint64_t ms)
 {
-    return !b->lines[0].day || place_day(place_of(f, b->lines[0].handle), ms) == b->lines[0].day;
+    const struct flush_place *p = place_of(f, b->lines[0].handle);
+    return !b->lines[0].day || place_day(p, ms) == place_day(p, made_ms(b));
 }
 
 // Done in Odoo: on its accounting day, or to be dated.
