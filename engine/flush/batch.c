@@ -211,21 +211,50 @@ static uint32_t open_lines(const struct flush *f)
     return n;
 }
 
-static bool room_for(const struct closing *c)
+static uint32_t batches_of(const struct closing *c)
 {
     uint32_t batches = 0;
     for (uint32_t at = 0; at < c->count; at += run_length(c, at))
         batches++;
+    return batches;
+}
+
+static bool room_for(const struct closing *c, uint32_t batches, uint64_t now_ms)
+{
+    struct flush *f = c->f;
     // A split needs one more than it ends.
-    return c->f->batch_count + batches < FLUSH_BATCHES_MAX &&
-           open_lines(c->f) + c->count <= c->f->options.open_lines_max;
+    bool room = f->batch_count + batches < FLUSH_BATCHES_MAX &&
+                open_lines(f) + c->count <= f->options.open_lines_max;
+    if (!room && !f->batches_full)
+        hf_log(HF_LOG_ERROR, "flush_batches_full", "open=%u more=%u lines=%u", f->batch_count,
+               batches, c->count);
+    f->batches_full = !room;
+    if (!room)
+        f->close_at_ms = now_ms + f->options.retry_ms;
+    return room;
+}
+
+// Of one product alone, or by batch_lines, the window would become more batches than may be open at
+// once, however long it waits. Nothing of it is durable: it is thrown away and read again.
+static void window_shorten(struct flush *f)
+{
+    window_clear(&f->window);
+    f->window.most = FLUSH_WINDOW_BATCHES;
+    memset(f->retrying, 0, f->options.dead_max * sizeof *f->retrying);
+    f->read_lsn = f->taken_lsn;
+    outbox_close(f);
 }
 
 static enum hf_status close_into(struct closing *c, uint64_t now_ms)
 {
     struct flush *f = c->f;
     collect(c);
-    if (!room_for(c) || !products_find(f, c->lines, c->count, c->causes, now_ms) ||
+    uint32_t batches = batches_of(c);
+    if (batches > FLUSH_WINDOW_BATCHES) {
+        window_shorten(f);
+        return HF_OK;
+    }
+    if (!room_for(c, batches, now_ms) || !products_find(f, c->lines, c->count, c->causes, now_ms) ||
         !bury(c, now_ms))
         return HF_AGAIN;
     for (uint32_t at = 0, n; at < c->count; at += n) {
@@ -235,6 +264,8 @@ static enum hf_status close_into(struct closing *c, uint64_t now_ms)
     }
     f->taken_lsn = f->read_lsn;
     f->must_save = true;
+    if (!f->window.full)
+        f->window.most = f->window.max; // it has caught up
     window_clear(&f->window);
     return HF_OK;
 }

@@ -20,6 +20,11 @@
 #define FLUSH_LEARNED_MAX (UINT32_C(1) << 22) // lines of Odoo's documents, after a move
 #define GUARD_MS          300000              // more than Odoo's longest transaction
 
+// A window that would become more batches is read again in parts of so many lines; so there is room
+// for it as soon as half of the batches are done, whatever is in it.
+#define FLUSH_WINDOW_BATCHES (FLUSH_BATCHES_MAX / 2)
+static_assert(FLUSH_WINDOW_BATCHES >= HF_LINES_MAX, "a part takes the widest record");
+
 // A netted movement. The layout is the file's.
 struct flush_line {
     uint32_t handle;
@@ -128,6 +133,7 @@ static_assert(sizeof(struct flush_discard) == 472, "discard");
 struct flush_window {
     struct flush_line *lines;
     uint32_t count, max;
+    uint32_t most;   // lines that it may have now, <= max
     uint32_t *table; // handle and kind -> index + 1
     uint32_t mask;
     bool full; // a record was refused: close before reading on
@@ -197,6 +203,7 @@ struct flush {
     enum flush_pause pause;
     uint64_t pause_until_ms;
     bool dead_full;       // something waits for room among the dead letters
+    bool batches_full;    // a window waits for room among the batches
     uint64_t close_at_ms; // the window not before
     uint64_t random;
     bool begun;                   // the state was loaded or written once

@@ -150,6 +150,100 @@ static void a_batch_on_a_wrong_day_holds_up_its_own_product_only(void **state)
     fworld_check(fw);
 }
 
+#define MANY 4200 // more than there may be batches
+
+// Booked whether or not there is any: each of a product of its own.
+static void many_sell(struct flush_world *fw, uint32_t first)
+{
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct core_line line = {first + i, 0, 1};
+        struct core_request r = {
+            .verb = CORE_RECORD, .id = world_id(&fw->w), .lines = &line, .line_count = 1};
+        assert_int_equal(fworld_do(fw, &r).outcome, CORE_OUT_DONE);
+        if (i % 100 == 0)
+            world_settle(&fw->w);
+    }
+    world_settle(&fw->w);
+}
+
+static uint32_t many_make(struct flush_world *fw)
+{
+    struct core_admin_answer a = {0};
+    for (uint32_t i = 0; i < MANY; i++) {
+        char sku[16];
+        int n = snprintf(sku, sizeof sku, "p%04u", i);
+        core_cell_make(fw->w.worker, core_now(fw->w.core), sku, (uint32_t)n, "Store", 5, 0, &a);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        if (i % 100 == 0)
+            world_settle(&fw->w);
+    }
+    world_settle(&fw->w);
+    return a.handle - MANY + 1;
+}
+
+static void many_known(struct flush_world *fw)
+{
+    const size_t room = MANY * 16 + 1;
+    char *csv = malloc(room);
+    size_t bytes = 0;
+    uint32_t line;
+    for (uint32_t i = 0; i < MANY; i++)
+        bytes += (size_t)snprintf(csv + bytes, room - bytes, "p%04u,WH,10\n", i);
+    assert_true(sandbox_seed_csv(fw->sandbox, csv, bytes, &line));
+    free(csv);
+}
+
+static void until_all_is_taken(struct flush_world *fw)
+{
+    for (int i = 0; i < 60000; i++) {
+        struct flush_metrics m = metrics(fw);
+        if (m.taken_lsn == core_durable(fw->w.core) && m.window_movements == 0)
+            return;
+        pump_for(fw, 1, 100);
+    }
+    fail_msg("the window never closes: %llu batches open",
+             (unsigned long long)metrics(fw).open_batches);
+}
+
+// More batches than may be open at once: it waited for room that there could never be, for good and
+// without a word.
+static void a_window_of_more_batches_than_there_may_be_is_closed_in_parts(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->w.options.cells_max = CELLS + MANY;
+    fw->w.options.journal.segments_max = 512; // nobody makes checkpoints
+    fw->options.window_lines = 16384;
+    fw->options.dead_max = 5000;
+    fw->options.batch_lines = 1;
+    fw->options.action_id = 13000000;
+    reopen(fw);
+    uint32_t first = many_make(fw);
+    many_sell(fw, first);
+    until_all_is_taken(fw);
+    assert_int_equal(metrics(fw).dead_letters, MANY); // no such products
+    many_known(fw);
+    for (uint32_t i = 0; i < fw->f->dead_count; i++) // all of them, at once
+        fw->f->dead[i].retry = 1;
+    pump_for(fw, 100, 100);
+    assert_int_equal(metrics(fw).dead_letters, MANY - FLUSH_WINDOW_BATCHES);
+}
+
+static void a_window_of_more_lines_than_there_may_be_batches_is_closed_in_parts(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->w.options.cells_max = CELLS + MANY;
+    fw->w.options.journal.segments_max = 512; // nobody makes checkpoints
+    fw->options.window_lines = 16384;
+    fw->options.batch_lines = 1;
+    fw->options.action_id = 13000000;
+    fw->options.window_ms = 60000;
+    reopen(fw);
+    many_known(fw);
+    many_sell(fw, many_make(fw));
+    until_all_is_taken(fw);
+    assert_int_equal(metrics(fw).open_batches + metrics(fw).lines_posted, MANY);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_VERBOSE") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -158,6 +252,8 @@ int main(void)
         EACH(a_letter_is_durable_before_its_discard),
         EACH(a_letter_of_before_its_location_had_a_zone_is_posted),
         EACH(a_batch_on_a_wrong_day_holds_up_its_own_product_only),
+        EACH(a_window_of_more_batches_than_there_may_be_is_closed_in_parts),
+        EACH(a_window_of_more_lines_than_there_may_be_batches_is_closed_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
