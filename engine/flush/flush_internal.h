@@ -35,7 +35,7 @@ struct flush_line {
     uint32_t product, uom; // Odoo's; 0: not looked up
     uint8_t kind, scale;
     uint16_t day; // accounting day, since 1970 in the company's time zone; 0: today's, as it comes
-    uint8_t sealed; // within a window: nothing is added any more
+    uint8_t sealed; // until it is in a batch: nothing is netted with it any more
     uint8_t zero[3];
 };
 static_assert(sizeof(struct flush_line) == 56, "line");
@@ -75,6 +75,7 @@ struct flush_batch {
     uint32_t dated;    // times that its date was set
     bool calling;      // a poster has it
     bool unsent;       // made by this process, and never sent
+    bool alone;        // its lines are never netted with others
     uint64_t behind;   // an earlier batch with one of its products; 0: none
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
@@ -228,7 +229,7 @@ bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total);
 void window_add(struct flush_window *w, const struct flush_line *l);
 // The line of this cell, kind and day ends here: Odoo has what comes next already.
 void window_seal(struct flush_window *w, const struct flush_line *l);
-// As a line of its own: nothing is ever netted with it.
+// As a line of its own, sealed: nothing is ever netted with it.
 void window_add_alone(struct flush_window *w, const struct flush_line *l);
 
 // ------------------------------------------------------------------- outbox.c
@@ -347,6 +348,8 @@ struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool 
 // Divides a batch that was never sent and waits for one that keeps failing, for some of its
 // products only: the others' lines become a batch of their own. True: it did, to be saved.
 bool pace_divide(struct flush *f);
+// Failing, or on a day that Odoo does not let it leave, or waiting for such a one.
+bool pace_stuck(const struct flush *f, const struct flush_batch *b);
 // Makes the batch's call, or hands it to a poster.
 enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // Answers that posters have brought. HF_AGAIN: none.

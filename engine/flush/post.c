@@ -30,6 +30,7 @@
 #define FAILURES_HOLD 3 // calls failed in a row: Odoo is away
 #define BUSY_MS       100
 #define SPAN_BYTES    56
+#define LONE_TRIES    64 // times attempts_max
 
 static void wait_on(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
@@ -289,10 +290,11 @@ static void doom(struct flush *f, struct flush_batch *b, enum flush_cause cause,
     f->must_save = true; // E3
 }
 
-// Odoo answers, but this batch keeps failing: smaller ones may not.
+// Odoo answers, but this batch keeps failing: smaller ones may not. A line alone is tried on for
+// hours, and then a person's.
 static bool worn_out(const struct flush *f, const struct flush_batch *b)
 {
-    return b->attempts >= f->options.attempts_max && b->line_count > 1;
+    return b->attempts / f->options.attempts_max >= (b->line_count > 1 ? 1 : LONE_TRIES);
 }
 
 static void decide_absent(struct flush *f, struct flush_batch *b)

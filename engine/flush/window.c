@@ -99,6 +99,7 @@ void window_seal(struct flush_window *w, const struct flush_line *l)
 void window_add_alone(struct flush_window *w, const struct flush_line *l)
 {
     HF_ASSERT(w->count < w->max);
-    w->lines[w->count++] = *l; // in no table: it is never found again
+    w->lines[w->count] = *l; // in no table: it is never found again
+    w->lines[w->count++].sealed = 1;
     w->movements += l->movements;
 }

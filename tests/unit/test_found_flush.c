@@ -244,6 +244,103 @@ static void a_window_of_more_lines_than_there_may_be_batches_is_closed_in_parts(
     assert_int_equal(metrics(fw).open_batches + metrics(fw).lines_posted, MANY);
 }
 
+// Each window added a batch to what waited for it, until there was room for no other: all posting
+// ended, because of one product.
+static void what_waits_for_a_failing_product_stays_one_batch(void **state)
+{
+    struct flush_world *fw = *state;
+    fw->options.batch_lines = 100;
+    fw->options.retry_max_ms = 2000;
+    reopen(fw);
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"tea\",\"count\":-1}");
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"nut\",\"count\":-1}");
+    int64_t oil = 0;
+    uint32_t mine[4] = {0}; // sales of tea that can be taken back
+    for (uint32_t round = 0; round < 120; round++) {
+        fworld_sell(fw, 0, 3, false);
+        mine[round % 4] = (fw->sold_count - 1) % 64;
+        fworld_sell(fw, 2, 1, false);
+        oil++;
+        if (round % 3 == 0)
+            fworld_sell(fw, 8, 2, false);
+        pump_for(fw, 30, 100);
+        if (round % 4 == 3) // more comes back than goes
+            for (int i = 0; i < 3; i++)
+                fworld_take_back(fw, &fw->sold[mine[i]], CORE_CANCEL, 0, 3);
+        if (round == 60)
+            reopen(fw);
+    }
+    pump_for(fw, 300, 100);
+    assert_true(metrics(fw).open_batches <= 8);
+    assert_int_equal(metrics(fw).dead_letters, 0);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "oil", CUSTOMERS), oil * 1000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", CUSTOMERS), 0);
+    faults_clear(fw);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+// A letter between the two that would be netted: the records behind it are told by its span.
+static void nothing_is_netted_across_a_letter(void **state)
+{
+    struct flush_world *fw = *state;
+    struct flush_dead_letter d;
+    fault(fw, "{\"kind\":\"operational\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(fw, 0, 1, false);
+    pump_for(fw, 60, 100);
+    fworld_sell(fw, 0, 2, false); // waits
+    pump_for(fw, 60, 100);
+    assert_int_equal(metrics(fw).open_batches, 2);
+    catalogue(fw, "{\"products\":[{\"default_code\":\"tea\",\"tracking\":\"lot\"}]}");
+    fworld_sell(fw, 0, 3, false); // a letter
+    pump_for(fw, 60, 100);
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    catalogue(fw, "{\"products\":[{\"default_code\":\"tea\",\"tracking\":\"none\"}]}");
+    fworld_sell(fw, 0, 4, false);
+    pump_for(fw, 60, 100);
+    assert_int_equal(metrics(fw).open_batches, 3);
+    fworld_sell(fw, 0, 5, false); // there is nothing between these two
+    pump_for(fw, 60, 100);
+    assert_int_equal(metrics(fw).open_batches, 3);
+    const struct flush_batch *b = fw->f->batches;
+    assert_int_equal(b[1].lines->quantity, 2);
+    assert_int_equal(b[2].lines->quantity, 9);
+    assert_true(b[1].lines->last_lsn < d.first_lsn && b[2].lines->first_lsn > d.last_lsn);
+    assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
+    pump_for(fw, 60, 100); // a line of its own stays one
+    assert_int_equal(metrics(fw).open_batches, 4);
+    fworld_sell(fw, 0, 6, false);
+    pump_for(fw, 60, 100);
+    assert_int_equal(metrics(fw).open_batches, 4);
+    faults_clear(fw);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
+// It may pass; when it does not for hours, somebody shall see it, and be able to end it.
+static void a_line_that_keeps_failing_for_hours_is_a_dead_letter(void **state)
+{
+    struct flush_world *fw = *state;
+    struct flush_dead_letter d;
+    fw->options.attempts_max = 2;
+    fw->options.retry_max_ms = 2000;
+    reopen(fw);
+    fault(fw, "{\"kind\":\"http_500\",\"method\":\"button_validate\",\"count\":-1}");
+    fworld_sell(fw, 0, 3, false);
+    pump_for(fw, 300, 500);
+    assert_int_equal(metrics(fw).dead_letters, 0);
+    for (int i = 0; i < 100 && metrics(fw).dead_letters == 0; i++)
+        pump_for(fw, 100, 500);
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
+    assert_non_null(strstr(d.why, "500"));
+    assert_int_equal(metrics(fw).open_batches, 0);
+    faults_clear(fw);
+    assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_VERBOSE") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -254,6 +351,9 @@ int main(void)
         EACH(a_batch_on_a_wrong_day_holds_up_its_own_product_only),
         EACH(a_window_of_more_batches_than_there_may_be_is_closed_in_parts),
         EACH(a_window_of_more_lines_than_there_may_be_batches_is_closed_in_parts),
+        EACH(what_waits_for_a_failing_product_stays_one_batch),
+        EACH(nothing_is_netted_across_a_letter),
+        EACH(a_line_that_keeps_failing_for_hours_is_a_dead_letter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
