@@ -198,6 +198,7 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
         b->type = parent->type;
         b->source = parent->source;
         b->destination = parent->destination;
+        b->strange = parent->strange;
     } else {
         route(b, place_of(f, lines->handle));
     }

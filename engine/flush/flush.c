@@ -235,6 +235,7 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     }
     f->options = *o;
     f->random = o->seed;
+    f->strange_round = 1;
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
     wrong = wrong ? wrong : hours_fill(f);

@@ -83,6 +83,8 @@ struct flush_batch {
     uint64_t ticket;            // of the acknowledgement
     enum flush_refusal refusal; // Odoo said no; the look-up decides what that means
     bool two_calls;             // the server action cannot take it
+    uint32_t strange;           // times that Odoo did not know something of it
+    uint64_t strange_round;     // the last of them
     char why[FLUSH_WHY_BYTES];
 };
 
@@ -203,6 +205,8 @@ struct flush {
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
     uint64_t pause_until_ms;
+    uint64_t strange_round; // between two bookings; so many batches were strange in it
+    uint32_t strangers;
     bool dead_full;       // something waits for room among the dead letters
     bool batches_full;    // a window waits for room among the batches
     uint64_t close_at_ms; // the window not before

@@ -1,6 +1,8 @@
 // Found in the flusher, each by a review of its code: what stopped it, or told less than was true.
 #include "flush_tests.h"
 
+#include "flush/odoo_internal.h"
+
 static void faults_clear(struct flush_world *fw)
 {
     struct sandbox_answer a;
@@ -341,6 +343,91 @@ static void a_line_that_keeps_failing_for_hours_is_a_dead_letter(void **state)
     fworld_check(fw);
 }
 
+// Errors of other names held all posting, for good: the first in the row was tried again each time.
+static void what_odoo_does_not_know_of_one_product_holds_up_no_other(void **state)
+{
+    static const char *const kinds[] = {"value_error", "missing"};
+    struct flush_world *fw = *state;
+    fw->options.batch_lines = 100;
+    for (uint32_t way = 0; way < 4; way++) {
+        char text[96];
+        struct flush_dead_letter d;
+        fw->options.action_id = way % 2 ? 13000000 : 0;
+        reopen(fw);
+        for (int on = 0; on < 2; on++) {
+            snprintf(text, sizeof text,
+                     "{\"kind\":\"%s\",\"method\":\"%s\",\"product\":\"rye\",\"count\":-1}",
+                     kinds[way / 2], on ? "create" : "run");
+            fault(fw, text);
+        }
+        for (uint32_t i = 0; i < CELLS; i += 2)
+            fworld_sell(fw, i, 1 + i, false);
+        assert_true(fworld_run(fw));
+        assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+        assert_int_equal(d.handle, fw->cells[4]);
+        assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
+        assert_non_null(strstr(d.why, way / 2 ? "MissingError" : "ValueError"));
+        faults_clear(fw);
+        assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
+        assert_true(fworld_run(fw));
+        fworld_check(fw);
+    }
+}
+
+// An Odoo that was upgraded, say: nothing of it is buried but the first few.
+static void what_odoo_knows_of_no_batch_holds_posting(void **state)
+{
+    static const char *const methods[] = {"create", "button_validate"};
+    struct flush_world *fw = *state;
+    fw->options.batch_lines = 1;
+    reopen(fw);
+    for (int i = 0; i < 2; i++) {
+        char text[96];
+        struct flush_dead_letter d[4];
+        snprintf(text, sizeof text, "{\"kind\":\"value_error\",\"method\":\"%s\",\"count\":-1}",
+                 methods[i]);
+        fault(fw, text);
+        for (int round = 0; round < 10; round++) {
+            fworld_sell(fw, (uint32_t)round, 1, false);
+            pump_for(fw, 300, 500);
+        }
+        assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_SCHEMA);
+        assert_true(metrics(fw).dead_letters <=
+                    (i ? 3 : 0)); // a name that cannot be burned is kept
+        faults_clear(fw);
+        assert_true(fworld_run(fw)); // what was given up is ended
+        uint32_t dead = flush_dead_list(fw->f, 0, d, 4);
+        assert_true(dead > 0 && dead <= 3);
+        for (uint32_t k = 0; k < dead; k++)
+            assert_int_equal(flush_dead_retry(fw->f, d[k].id, core_now(fw->w.core)), HF_OK);
+        assert_true(fworld_run(fw));
+        assert_int_equal(metrics(fw).dead_letters, 0);
+        fworld_check(fw);
+    }
+}
+
+static void errors_are_told_apart_by_their_names(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *name;
+        enum odoo_class class;
+    } rows[] = {{422, "odoo.exceptions.UserError", ODOO_REFUSED},
+                {422, "odoo.exceptions.RedirectWarning", ODOO_REFUSED},
+                {0, "odoo.exceptions.RedirectWarning", ODOO_REFUSED},
+                {422, "odoo.addons.module.exceptions.Nothing", ODOO_REFUSED},
+                {422, "werkzeug.exceptions.UnprocessableEntity", ODOO_SCHEMA},
+                {404, "werkzeug.exceptions.NotFound", ODOO_SCHEMA},
+                {404, "odoo.exceptions.MissingError", ODOO_MISSING},
+                {500, "builtins.ValueError", ODOO_SCHEMA},
+                {500, "builtins.ZeroDivisionError", ODOO_RETRY},
+                {403, "odoo.exceptions.AccessError", ODOO_RIGHTS},
+                {401, "werkzeug.exceptions.Unauthorized", ODOO_KEY}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(odoo_class_of(rows[i].status, rows[i].name), rows[i].class);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_VERBOSE") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -354,6 +441,9 @@ int main(void)
         EACH(what_waits_for_a_failing_product_stays_one_batch),
         EACH(nothing_is_netted_across_a_letter),
         EACH(a_line_that_keeps_failing_for_hours_is_a_dead_letter),
+        EACH(what_odoo_does_not_know_of_one_product_holds_up_no_other),
+        EACH(what_odoo_knows_of_no_batch_holds_posting),
+        cmocka_unit_test(errors_are_told_apart_by_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
