@@ -77,8 +77,8 @@ enum flush_cause {
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR, "a file of the flusher's own fails; tried again, from what is on the disk")      \
-    X(BATCHES_FULL,                                                                                \
-      "as many batches are open as there may be, and what is sold since waits for them")
+    X(BATCHES_FULL, "as many batches are open as there may be; what is sold since waits for them") \
+    X(UNPLACED, "Odoo has a line of this folder's that leads to no movement of it; see the log")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
     FLUSH_PAUSE_TABLE(X)
