@@ -108,7 +108,8 @@ static void collect(struct closing *c)
     qsort_r(c->lines, c->count, sizeof *c->lines, line_order, f);
 }
 
-// What should become a dead letter waits for room; the rest goes on.
+// What should become a dead letter waits for room: of a batch only itself, of a window the whole of
+// it, and what is read after it.
 static void dead_full(struct flush *f)
 {
     if (!f->dead_full)

@@ -70,7 +70,7 @@ enum flush_cause {
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
     X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
-    X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
+    X(DEAD_LETTERS, "no room for further dead letters; a window with one waits, and what follows") \
     X(DISK_FULL, "the durable state could not be written")                                         \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
