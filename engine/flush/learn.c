@@ -5,6 +5,11 @@
 //
 // A line is netted of all movements of its cell, kind and day with LSNs in its span, so summing the
 // folder's own movements in there gives exactly what it knows.
+//
+// Which day a line is of, its first record tells: the document may be on another, before it is
+// dated or in a closed period. A line with records that this folder would post again, and which
+// leads to none of its movements, holds everything (L1): a product that got another code, a
+// location that left the options, a zone by which its movements are of two days.
 #include "flush/flush_internal.h"
 
 #include "base/hash.h"
@@ -20,13 +25,15 @@
 #define PAGE_ROWS         1000
 #define DOCUMENTS_AT_ONCE 100
 #define OWN_LOOKED_AT     100
+#define TOLD_MAX          20
+#define JITTER_MS         1000 // records stand in almost the order of their times
 
 struct document {
     uint32_t id;
     const struct flush_place *place;
     uint8_t kind;
     bool back;
-    uint16_t day;
+    uint16_t day;      // as Odoo has it
     uint64_t upto_lsn; // its lines' records up to it are the folder's own
 };
 
@@ -43,7 +50,11 @@ struct learning {
     struct learned *lines;
     uint32_t count, room;
     uint32_t newest, strange;
-    uint32_t open; // a document that is neither done nor cancelled
+    uint32_t open;                // a document that is neither done nor cancelled
+    uint32_t unplaced;            // L1
+    char words[ODOO_WORDS_BYTES]; // the first of them
+    struct journal_record *record;
+    enum hf_status failed;
 };
 
 static uint32_t id_of(const json_t *row, const char *field)
@@ -227,13 +238,11 @@ static bool document_take(struct learning *k, const json_t *row)
         return true;
     }
     d.place = place_by_type(f, id_of(row, "picking_type_id"));
-    if (!d.place || !odoo_time_parse(json_string_value(json_object_get(row, "date_done")), &ms)) {
-        k->strange++;
-        return true;
-    }
     d.kind = (uint8_t)kind;
-    d.back = goes_back(d.place, kind, id_of(row, "location_id"), id_of(row, "location_dest_id"));
-    d.day = place_day(d.place, ms);
+    d.back = d.place &&
+             goes_back(d.place, kind, id_of(row, "location_id"), id_of(row, "location_dest_id"));
+    if (odoo_time_parse(json_string_value(json_object_get(row, "date_done")), &ms))
+        d.day = place_day(d.place, ms);
     d.upto_lsn = shared_upto(f, name, d.upto_lsn);
     struct document *more = grown(k->documents, k->document_count, &k->document_room, sizeof *more);
     if (!more)
@@ -309,28 +318,130 @@ static const char *code_of(const json_t *products, uint32_t id)
     return NULL;
 }
 
+// A letter whose records are behind this line: it is one that the former life has retried. `any`:
+// whatever its cell.
+static const struct flush_line *letter_in(const struct flush *f, const struct flush_posted *at,
+                                          bool any)
+{
+    for (uint32_t i = 0; i < f->dead_count; i++) {
+        const struct flush_line *l = &f->dead[i].line;
+        if (l->kind == at->kind && (any || l->handle == at->handle) &&
+            l->first_lsn >= at->first_lsn && l->last_lsn <= at->last_lsn)
+            return l;
+    }
+    return NULL;
+}
+
+// The cell and quantity that a line of Odoo's is of. Static text: why there are none.
+static const char *cell_find(struct learning *k, const struct document *d, const json_t *row,
+                             const char *code, struct learned *l)
+{
+    struct core_cell cell;
+    double fraction = 0;
+    if (!d->place)
+        return "its picking type is of no location here";
+    if (!code)
+        return "its product has no default_code";
+    if (core_find(k->f->options.core, code, (uint32_t)strlen(code), d->place->name,
+                  (uint32_t)strlen(d->place->name), &l->at.handle) != HF_OK ||
+        core_cell_read(k->f->options.core, l->at.handle, &cell) != HF_OK)
+        return "no cell is of its product's default_code";
+    if (!mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l->quantity, &fraction) ||
+        fraction > 0)
+        return "its quantity is no number of whole units";
+    return NULL;
+}
+
+static bool moves_cell(const struct journal_record *frame, const struct flush_posted *at)
+{
+    struct core_record_parts p;
+    const struct core_record *rec = (const struct core_record *)frame;
+    struct flush_line l = {0};
+    bool moves = false;
+    for (uint32_t i = 0; core_record_parse(frame, &p) && i < rec->line_count; i++)
+        moves |=
+            outbox_movement(&rec->lines[i], &p, &l) && l.handle == at->handle && l.kind == at->kind;
+    return moves;
+}
+
+// When the record of this LSN was decided. HF_NOT_FOUND: it has expired.
+static enum hf_status record_ms(struct learning *k, uint64_t lsn, uint64_t *ms)
+{
+    enum hf_status s = records_one(k->f->options.core, lsn, k->record);
+    if (s == HF_OK)
+        *ms = core_record_time((const struct core_record *)k->record);
+    else if (s != HF_NOT_FOUND)
+        k->failed = s;
+    return s;
+}
+
+// The accounting day that its movements have here. Static text: why there is none.
+static const char *day_find(struct learning *k, const struct document *d, struct learned *l)
+{
+    const struct flush_line *letter = letter_in(k->f, &l->at, false);
+    uint64_t ms, upto = l->at.last_lsn < d->upto_lsn ? l->at.last_lsn : d->upto_lsn;
+    enum hf_status first = record_ms(k, l->at.first_lsn, &ms);
+    if (first == HF_OK && !moves_cell(k->record, &l->at))
+        return "its records are of another cell: its product has another default_code by now";
+    l->at.day = first == HF_OK ? place_day(d->place, ms) : letter ? letter->day : d->day;
+    if (letter && letter->first_lsn == l->at.first_lsn && letter->last_lsn == l->at.last_lsn) {
+        l->at.day = letter->day; // the very line: of the zone that was in force then
+        return NULL;
+    }
+    if (record_ms(k, upto, &ms) != HF_OK)
+        return NULL;
+    if (first != HF_OK && upto == l->at.last_lsn)
+        l->at.day = place_day(d->place, ms);
+    bool same = place_day(d->place, ms) == l->at.day ||
+                (upto < l->at.last_lsn && place_day(d->place, ms - JITTER_MS) == l->at.day);
+    bool kept = !letter || letter->day == place_day(d->place, letter->since_ms);
+    return same && kept
+               ? NULL
+               : "by the location's time zone its movements are of two days: another was in force";
+}
+
+static void line_unplaced(struct learning *k, const json_t *row, const struct learned *l,
+                          const char *code, const char *why)
+{
+    const char *name = json_string_value(json_object_get(row, "reference"));
+    if (k->unplaced++ < TOLD_MAX)
+        hf_log(HF_LOG_ERROR, "flush_not_understood",
+               "document=%s line=%u sku=\"%s\" lsn=%" PRIu64 "..%" PRIu64 " why=\"%s\"",
+               name ? name : "?", id_of(row, "id"), code ? code : "", l->at.first_lsn,
+               l->at.last_lsn, why);
+    if (k->unplaced == 1)
+        snprintf(k->words, sizeof k->words, "%.56s: %.60s", name ? name : "?", why);
+}
+
 static bool line_take(struct learning *k, const json_t *row, const json_t *products)
 {
     const struct document *d = document_of(k, id_of(row, "picking_id"));
     const char *code = code_of(products, id_of(row, "product_id"));
     const char *origin = json_string_value(json_object_get(row, "origin"));
     struct learned l = {0};
-    struct core_cell cell;
-    double fraction = 0;
-    if (!d || !code || !origin ||
-        sscanf(origin, "LSN %" SCNu64 "..%" SCNu64, &l.at.first_lsn, &l.at.last_lsn) != 2 ||
-        core_find(k->f->options.core, code, (uint32_t)strlen(code), d->place->name,
-                  (uint32_t)strlen(d->place->name), &l.at.handle) != HF_OK ||
-        core_cell_read(k->f->options.core, l.at.handle, &cell) != HF_OK ||
-        !mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l.quantity, &fraction) ||
-        fraction > 0) {
-        k->strange++; // no cell here, say: made after the backup
+    if (!d || !origin ||
+        sscanf(origin, "LSN %" SCNu64 "..%" SCNu64, &l.at.first_lsn, &l.at.last_lsn) != 2) {
+        k->strange++; // somebody's line in our document
         return true;
     }
     l.at.kind = d->kind;
     l.at.day = d->day;
+    bool ours = l.at.first_lsn <= d->upto_lsn;
+    const char *why = cell_find(k, d, row, code, &l);
+    // Whether it has something that would be posted once more.
+    bool matters = ours && (l.at.last_lsn > k->f->taken_lsn || letter_in(k->f, &l.at, why != NULL));
+    if (!why && matters)
+        why = day_find(k, d, &l);
+    if (k->failed != HF_OK)
+        return false;
+    if (why && matters)
+        line_unplaced(k, row, &l, code, why);
+    else
+        k->strange += why != NULL; // no cell here, say: made after the backup
+    if (why)
+        return true;
     l.quantity = d->back ? -l.quantity : l.quantity;
-    if (l.at.first_lsn > d->upto_lsn) // of no record that is here
+    if (!ours) // of no record that is here
         l.at.first_lsn = l.at.last_lsn = UINT64_MAX;
     else if (l.at.last_lsn > d->upto_lsn)
         l.at.last_lsn = d->upto_lsn;
@@ -365,12 +476,13 @@ static bool moves_read(struct learning *k, uint32_t from, uint32_t upto)
     for (bool more = true; more && ok;) {
         size_t i;
         json_t *row;
-        json_t *rows = page_get(
-            k->f, "stock.move",
-            odoo_search(json_pack("[[s,s,O],[s,s,s],[s,s,I]]", "picking_id", "in", ids, "state",
-                                  "=", "done", "id", ">", (json_int_t)last),
-                        json_pack("[s,s,s,s]", "product_id", "quantity", "origin", "picking_id")),
-            PAGE_ROWS, "id", k->now_ms);
+        json_t *rows =
+            page_get(k->f, "stock.move",
+                     odoo_search(json_pack("[[s,s,O],[s,s,s],[s,s,I]]", "picking_id", "in", ids,
+                                           "state", "=", "done", "id", ">", (json_int_t)last),
+                                 json_pack("[s,s,s,s,s]", "product_id", "quantity", "origin",
+                                           "picking_id", "reference")),
+                     PAGE_ROWS, "id", k->now_ms);
         json_t *products = rows ? products_of(k, rows) : NULL;
         ok = products != NULL;
         json_array_foreach(rows, i, row)
@@ -515,7 +627,13 @@ static enum hf_status learn(struct learning *k)
     for (uint32_t at = 0; at < k->document_count; at += DOCUMENTS_AT_ONCE) {
         uint32_t upto = at + DOCUMENTS_AT_ONCE;
         if (!moves_read(k, at, upto < k->document_count ? upto : k->document_count))
-            return HF_AGAIN;
+            return k->failed == HF_OK || k->failed == HF_NO_MEMORY
+                       ? HF_AGAIN
+                       : flush_fail(f, k->failed, "the journal could not be read");
+    }
+    if (k->unplaced) { // L1
+        flush_hold(f, FLUSH_PAUSE_UNPLACED, k->now_ms, k->words);
+        return HF_AGAIN;
     }
     enum hf_status s = known_find(k);
     if (s == HF_BUSY || s == HF_NO_MEMORY)
@@ -551,7 +669,9 @@ enum hf_status moved_learn(struct flush *f, uint64_t now_ms)
         return HF_AGAIN;
     if (!f->contacted)
         return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
-    enum hf_status s = learn(&k);
+    k.record = malloc(HF_RECORD_BYTES_MAX);
+    enum hf_status s = k.record ? learn(&k) : HF_AGAIN;
+    free(k.record);
     free(k.documents);
     free(k.lines);
     return s;

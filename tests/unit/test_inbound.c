@@ -684,6 +684,38 @@ static void random_work_on_both_sides_comes_out_even(void **state)
     inbound_world_free(t);
 }
 
+// Found: the old picture was thrown away first. What was left of it said that nobody else wants
+// anything, so that what others had asked for was for sale until the next reading.
+static void a_reading_that_fails_leaves_what_was_read_before(void **state)
+{
+    static const char *const faults[] = {NULL,
+                                         "{\"kind\":\"http_500\",\"model\":\"stock.location\"}",
+                                         "{\"kind\":\"http_500\",\"model\":\"product.product\"}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        struct inbound_world *t = inbound_world_make(30 + i);
+        struct reconcile_report r;
+        const struct reconcile_options o = {
+            .core = t->fw.w.core, .mirror = &t->mirror, .desk = &t->desk.base, .passes = 1};
+        assert_true(poll(t));
+        move(t, "tea", "WH/Stock", CUSTOMERS, 5, false);
+        move(t, "oil", VENDORS, "WH/Stock", 40, true);
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).external, 5);
+        assert_int_equal(cell(t, 2).on_hand, START + 40);
+        t->odoo.away = !faults[i];
+        if (faults[i])
+            fault(&t->fw, faults[i]);
+        assert_int_equal(reconcile_run(&o, &r), HF_AGAIN);
+        t->odoo.away = false;
+        fake_clock_advance_ms(&t->fw.w.clock, 10000);
+        assert_true(poll(t));
+        assert_int_equal(cell(t, 0).external, 5);
+        assert_int_equal(cell(t, 2).on_hand, START + 40);
+        inbound_world_free(t);
+    }
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -705,6 +737,7 @@ int main(void)
         cmocka_unit_test(a_move_that_was_not_read_yet_is_no_difference),
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
+        cmocka_unit_test(a_reading_that_fails_leaves_what_was_read_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
