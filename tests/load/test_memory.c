@@ -87,6 +87,7 @@ static struct fake *begin(struct link **link)
     struct asked before = {0};
     ask(*link, 0, 1000 * WAIT_S, &before);
     wait_for(*link, &before, 1);
+    assert_int_equal(before.code, LINK_OK);
     assert_int_equal(before.good, 1);
     return f;
 }
