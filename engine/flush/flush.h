@@ -73,7 +73,9 @@ enum flush_cause {
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")                                         \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
-    X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
+    X(RESTORED,                                                                                    \
+      "Odoo has batches of this folder that it does not know: start with --moved; after "          \
+      "it, a document that it cannot place")                                                       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR, "a file of the flusher's own fails; tried again, from what is on the disk")

@@ -292,6 +292,9 @@ void moved_fini(struct flush *f);
 bool moved_appends(const struct flush *f, struct hf_uuid op_id);
 // Whether Odoo has this movement from the folder's former life.
 bool moved_covers(const struct flush *f, const struct flush_line *l);
+// A letter's line with its day as it is by today's zone: letters keep the one they were made under.
+const struct flush_line *moved_letter(const struct flush *f, const struct flush_line *l,
+                                      struct flush_line *out);
 // The line among `count` sorted ones, `stride` apart, that has it; UINT32_MAX: none.
 uint32_t moved_find(const struct flush_posted *posted, size_t stride, uint32_t count,
                     const struct flush_line *l);

@@ -92,14 +92,17 @@ enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit
     return walk(c, &k);
 }
 
-// HF_NOT_FOUND: expired.
-static enum hf_status time_of(struct core *c, uint64_t lsn, struct journal_record *room,
-                              uint64_t *time_ms)
+enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *room)
 {
     struct archive *a = core_archive(c);
     enum hf_status s = journal_read_one(core_journal(c), lsn, room, HF_RECORD_BYTES_MAX);
-    if (s == HF_NOT_FOUND && a)
-        s = archive_read_one(a, lsn, room, HF_RECORD_BYTES_MAX);
+    return s == HF_NOT_FOUND && a ? archive_read_one(a, lsn, room, HF_RECORD_BYTES_MAX) : s;
+}
+
+static enum hf_status time_of(struct core *c, uint64_t lsn, struct journal_record *room,
+                              uint64_t *time_ms)
+{
+    enum hf_status s = records_one(c, lsn, room);
     if (s == HF_OK)
         *time_ms = core_record_time((const struct core_record *)room);
     return s;

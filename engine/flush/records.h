@@ -14,6 +14,9 @@ enum hf_status records_walk(struct core *c, uint64_t after, uint64_t upto, journ
 // Every durable record of a reservation, in order; also those of operations on it. As above.
 enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit, void *ctx);
 
+// One durable record, into HF_RECORD_BYTES_MAX of room. HF_NOT_FOUND: expired. As above.
+enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *room);
+
 // The first record that was decided at or after `time_ms`, by bisection: decisions of several
 // threads stand in the journal within a few milliseconds of their order, so a reader begins a
 // little before. *lsn is one past the last when there is none. As above.

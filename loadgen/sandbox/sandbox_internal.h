@@ -145,6 +145,7 @@ struct picking *picking_of(struct sandbox *s, json_int_t id);
 struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t company_id);
 bool location_make(struct sandbox *s, const char *complete, const char *usage, uint32_t company_id);
 struct product *product_add(struct sandbox *s, const char *code);
+bool product_rename(struct sandbox *s, struct product *p, const char *code);
 struct product *product_find(struct sandbox *s, const char *code);
 struct picking *picking_find(struct sandbox *s, const char *name, uint32_t company_id);
 struct picking *picking_add(struct sandbox *s, const char *name);
@@ -160,6 +161,8 @@ void picking_create(struct sandbox *s, const json_t *args, uint64_t now_ms, stru
 void picking_validate(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_cancel(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
+// Of stock.move: what somebody changes by hand in an open or a done document.
+void move_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 // Of ir.actions.server: only the one-call action can be made, and its code is kept but not run.
 void action_create(struct sandbox *s, const json_t *args, struct outcome *o);
 void action_write(struct sandbox *s, const json_t *args, struct outcome *o);

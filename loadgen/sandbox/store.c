@@ -172,6 +172,20 @@ struct product *product_add(struct sandbox *s, const char *code)
     return p;
 }
 
+bool product_rename(struct sandbox *s, struct product *p, const char *code)
+{
+    uint32_t index = (uint32_t)(p - s->products);
+    uint32_t *at = &s->by_code.buckets[text_hash(p->code) & s->by_code.mask];
+    if (strlen(code) >= SANDBOX_NAME_BYTES)
+        return false;
+    while (*at != index + 1)
+        at = &s->products[*at - 1].next;
+    *at = p->next;
+    snprintf(p->code, sizeof p->code, "%s", code);
+    chain_enter(&s->by_code, text_hash(code), index, &p->next);
+    return true;
+}
+
 struct product *product_find(struct sandbox *s, const char *code)
 {
     uint32_t at = chain_first(&s->by_code, text_hash(code));

@@ -323,6 +323,132 @@ static void a_new_folder_does_not_take_the_old_ones_documents_for_its_own(void *
     fworld_check(fw);
 }
 
+static const uint64_t hour_ms = 3600000;
+
+// Sold and not posted when the backup is taken, posted after it.
+static struct fake_storage *backup_then_posted(struct flush_world *fw, uint32_t cell)
+{
+    world_make(fw, 2);
+    fworld_sell(fw, cell, 5, false);
+    struct fake_storage *backup = backup_of(fw);
+    assert_true(fworld_run(fw));
+    return backup;
+}
+
+// By two calls a document is on the day of its posting for a while, or for good.
+static void a_document_on_another_day_is_known_all_the_same(void **state)
+{
+    (void)state;
+    struct flush_world fw;
+    world_make(&fw, 2);
+    fworld_sell(&fw, 0, 5, false);
+    struct fake_storage *backup = backup_of(&fw);
+    fake_clock_advance_ms(&fw.w.clock, 2 * hour_ms); // past midnight
+    fault(&fw, "{\"kind\":\"user_error\",\"method\":\"write\",\"count\":-1}");
+    for (int i = 0; i < 40; i++) {
+        bool did;
+        assert_true(fworld_pump(&fw, &did));
+        fake_clock_advance_ms(&fw.w.clock, 500);
+    }
+    assert_int_equal(sandbox_pickings(fw.sandbox, "done"), 1);
+    restore(&fw, backup, 0x8000e00000000000);
+    assert_true(fworld_run(&fw));
+    fworld_check(&fw);
+    assert_int_equal(sandbox_pickings(fw.sandbox, "done"), 1);
+    fworld_fini(&fw);
+}
+
+static void days_of_another_zone_are_no_others_movements(void **state)
+{
+    (void)state;
+    struct flush_world fw;
+    world_make(&fw, 2);
+    fworld_sell(&fw, 0, 5, false); // at 22:13
+    world_settle(&fw.w);
+    fake_clock_advance_ms(&fw.w.clock, hour_ms); // the next day begins at 23:00 in Berlin
+    fworld_sell(&fw, 0, 3, false);
+    struct fake_storage *backup = backup_of(&fw);
+    assert_true(fworld_run(&fw));
+    assert_int_equal(sandbox_pickings(fw.sandbox, "done"), 1);
+    fw.places[0].zone = "Europe/Berlin";
+    restore(&fw, backup, 0x8000e00000000000);
+    assert_true(fworld_run(&fw));
+    fworld_check(&fw);
+    assert_int_equal(sandbox_pickings(fw.sandbox, "done"), 1);
+    fworld_fini(&fw);
+}
+
+// Nothing is posted until what was wrong is mended.
+static void stays_held(struct flush_world *fw)
+{
+    bool seen = false;
+    for (int i = 0; i < 200; i++) {
+        bool did;
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+        seen |= metrics(fw).pause == FLUSH_PAUSE_RESTORED;
+    }
+    assert_true(seen);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 1);
+}
+
+static void goes_on(struct flush_world *fw)
+{
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 1);
+    fworld_fini(fw);
+}
+
+static void a_document_of_a_place_that_is_gone_holds_posting(void **state)
+{
+    (void)state;
+    struct flush_world fw;
+    struct fake_storage *backup = backup_then_posted(&fw, 1);
+    fw.options.location_count = 1;
+    restore(&fw, backup, 0x8000e00000000000);
+    stays_held(&fw);
+    fworld_close(&fw);
+    fake_storage_restart(fw.w.disk);
+    fw.options.location_count = 2;
+    fworld_open(&fw);
+    goes_on(&fw);
+}
+
+static void a_product_with_another_code_holds_posting(void **state)
+{
+    static const char *const renamed[][2] = {
+        {"{\"products\":[{\"default_code\":\"tea\",\"rename\":\"chai\"}]}",
+         "{\"products\":[{\"default_code\":\"chai\",\"rename\":\"tea\"}]}"},
+        {"{\"products\":[{\"default_code\":\"oil\",\"rename\":\"x\"},"
+         "{\"default_code\":\"tea\",\"rename\":\"oil\"}]}",
+         "{\"products\":[{\"default_code\":\"oil\",\"rename\":\"tea\"},"
+         "{\"default_code\":\"x\",\"rename\":\"oil\"}]}"}};
+    (void)state;
+    for (int i = 0; i < 2; i++) { // nobody's code, and another's
+        struct flush_world fw;
+        struct fake_storage *backup = backup_then_posted(&fw, 0);
+        catalogue(&fw, renamed[i][0]);
+        restore(&fw, backup, 0x8000e00000000000);
+        stays_held(&fw);
+        catalogue(&fw, renamed[i][1]);
+        goes_on(&fw);
+    }
+}
+
+static void a_fraction_by_hand_holds_posting(void **state)
+{
+    (void)state;
+    struct flush_world fw;
+    struct fake_storage *backup = backup_then_posted(&fw, 0);
+    others_call(&fw, "/json/2/stock.move/write",
+                "{\"ids\":[60000000],\"vals\":{\"quantity\":4.5}}");
+    restore(&fw, backup, 0x8000e00000000000);
+    stays_held(&fw);
+    others_call(&fw, "/json/2/stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":5}}");
+    goes_on(&fw);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -336,6 +462,11 @@ int main(void)
         EACH(an_older_folder_is_recognized),
         EACH(the_original_stops_once_its_copy_has_taken_over),
         EACH(a_new_folder_does_not_take_the_old_ones_documents_for_its_own),
+        cmocka_unit_test(a_document_on_another_day_is_known_all_the_same),
+        cmocka_unit_test(days_of_another_zone_are_no_others_movements),
+        cmocka_unit_test(a_document_of_a_place_that_is_gone_holds_posting),
+        cmocka_unit_test(a_product_with_another_code_holds_posting),
+        cmocka_unit_test(a_fraction_by_hand_holds_posting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

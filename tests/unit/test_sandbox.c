@@ -382,6 +382,29 @@ static void the_state_can_be_looked_at(void **state)
     }
 }
 
+// What somebody edits is what is booked; a done document's stock follows.
+static void a_move_is_edited_by_hand(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create(f, "H", A_3), 200);
+    json_int_t id = first_id(f);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":2}}"),
+                     200);
+    assert_int_equal(validate(f, id), 200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 2000000);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":5}}"),
+                     200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 5000000);
+    assert_int_equal(sandbox_quantity(f->s, "A", STOCK), 5000000);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[7],\"vals\":{\"quantity\":5}}"), 404);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"colour\":5}}"),
+                     500);
+    assert_int_equal(handle(f, "POST", "/sandbox/catalogue",
+                            "{\"products\":[{\"default_code\":\"A\",\"rename\":\"AA\"}]}"),
+                     200);
+    assert_int_equal(sandbox_quantity(f->s, "AA", STOCK), 5000000);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
@@ -397,6 +420,7 @@ int main(void)
         EACH(faults_strike_before_or_after_the_commit),
         EACH(its_memory_has_a_bound),
         EACH(the_state_can_be_looked_at),
+        EACH(a_move_is_edited_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
