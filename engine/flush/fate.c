@@ -289,6 +289,8 @@ static const char *step_name(enum flush_batch_step s)
         return "send";
     case FLUSH_STEP_LOOKUP:
         return "look up";
+    case FLUSH_STEP_MOVES:
+        return "read its lines";
     case FLUSH_STEP_VALIDATE:
         return "validate";
     case FLUSH_STEP_CANCEL:

@@ -266,6 +266,7 @@ uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_d
     X(batches_posted, "batches that Odoo has booked")                                              \
     X(batches_failed, "batches given up, split or as dead letters")                                \
     X(lines_posted, "lines of posted batches")                                                     \
+    X(altered, "documents that somebody had edited in Odoo before they were booked")               \
     X(calls, "calls to Odoo")                                                                      \
     X(calls_failed, "calls without the wanted answer")                                             \
     X(pace_cuts, "times that fewer calls at once were made, because Odoo failed")                  \

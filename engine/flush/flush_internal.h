@@ -41,6 +41,7 @@ enum flush_batch_state { FLUSH_FORMED = 1, FLUSH_POSTED = 2 };
 enum flush_batch_step {
     FLUSH_STEP_SEND,
     FLUSH_STEP_LOOKUP,
+    FLUSH_STEP_MOVES,
     FLUSH_STEP_VALIDATE,
     FLUSH_STEP_DATE,
     FLUSH_STEP_CANCEL,
@@ -77,6 +78,9 @@ struct flush_batch {
     uint64_t ticket;            // of the acknowledgement
     enum flush_refusal refusal; // Odoo said no; the look-up decides what that means
     bool two_calls;             // the server action cannot take it
+    bool straight;              // its document was made by this process, and nothing failed since
+    bool booked;                // MOVES: it is done in Odoo, at booked_ms
+    uint64_t booked_ms;         // 0: not understood
     char why[FLUSH_WHY_BYTES];
 };
 
