@@ -3,6 +3,7 @@
 #include "tripping_storage.h"
 
 #include "flush/inbound.h"
+#include "flush/observe.h"
 #include "flush/reconcile.h"
 #include "flush/short.h"
 
@@ -684,6 +685,27 @@ static void random_work_on_both_sides_comes_out_even(void **state)
     inbound_world_free(t);
 }
 
+static void a_wish_is_answered_by_a_run_that_begins_after_it(void **state)
+{
+    struct observe_runs r = {0};
+    (void)state;
+    assert_int_equal(observe_runs_wish(&r), 1);
+    observe_runs_begin(&r);
+    assert_int_equal(observe_runs_wish(&r), 2); // the first is under way: it may have read before
+    observe_runs_end(&r, true);
+    assert_int_equal(r.told, 1);
+    assert_true(r.wanted); // so nobody takes a failure before it for its own
+    observe_runs_begin(&r);
+    assert_int_equal(observe_runs_wish(&r), 3);
+    observe_runs_end(&r, false);
+    assert_true(r.failed && r.wanted);
+    assert_int_equal(r.told, 1);
+    observe_runs_begin(&r);
+    observe_runs_end(&r, true);
+    assert_int_equal(r.told, 3);
+    assert_false(r.failed || r.wanted || r.under_way);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -705,6 +727,7 @@ int main(void)
         cmocka_unit_test(a_move_that_was_not_read_yet_is_no_difference),
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
+        cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
