@@ -248,14 +248,24 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
 bool contact_make(struct flush *f, uint64_t now_ms)
 {
     if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !places_apart(f, now_ms) ||
-        !partners_find(f, now_ms) || !sold_find(f, now_ms) || !guard_check(f, now_ms))
+        !partners_find(f, now_ms) || !sold_find(f, now_ms) || !guard_check(f, now_ms)) {
+        f->unmet = true;
         return false;
+    }
     f->contacted = true;
     f->contact_at_ms = now_ms;
     if (f->pause != FLUSH_PAUSE_NONE)
         hf_log(HF_LOG_INFO, "flush_posting", "after=%s", flush_pause_name(f->pause));
     f->pause = FLUSH_PAUSE_NONE;
     return true;
+}
+
+bool contact_look(struct flush *f, uint64_t now_ms)
+{
+    f->looking = true;
+    bool met = database_check(f, now_ms) && guard_check(f, now_ms);
+    f->looking = false;
+    return met;
 }
 
 const struct flush_place *place_of(const struct flush *f, uint32_t handle)

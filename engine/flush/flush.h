@@ -189,7 +189,8 @@ enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_m
 uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
 
 // Whether Odoo answers, and is the bound database; binds it at first contact. Calls Odoo unless
-// that was done a while ago. The flusher's thread.
+// that was done a while ago. A hold that a batch has brought about does not count. The flusher's
+// thread.
 bool flush_contact(struct flush *f, uint64_t now_ms);
 
 // A thread that makes calls to Odoo for the flusher, one at a time; at most `posters` of them. Each

@@ -200,6 +200,8 @@ struct flush {
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
     uint64_t pause_until_ms;
+    bool unmet;           // it is held by contact itself
+    bool looking;         // contact_look: nothing that it meets holds the flusher
     bool dead_full;       // something waits for room among the dead letters
     uint64_t close_at_ms; // the window not before
     uint64_t random;
@@ -320,6 +322,8 @@ void odoo_call(struct flush *f, const char *model, const char *method, json_t *a
 void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms);
 // The database, the warehouses and the locations. False: the flusher is held, or something failed.
 bool contact_make(struct flush *f, uint64_t now_ms);
+// Whether Odoo is the bound database and nobody else posts, and no more. Changes no hold.
+bool contact_look(struct flush *f, uint64_t now_ms);
 // Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]). False:
 // the flusher is held.
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,

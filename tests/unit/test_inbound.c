@@ -706,6 +706,69 @@ static void a_wish_is_answered_by_a_run_that_begins_after_it(void **state)
     assert_false(r.failed || r.wanted || r.under_way);
 }
 
+// A batch that Odoo answers with an error of its code holds the flusher, for good when nobody mends
+// it.
+static void others_moves_come_in_while_a_batch_holds_the_flusher(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(1);
+    bool did;
+    assert_true(poll(t));
+    fault(&t->fw,
+          "{\"kind\":\"value_error\",\"method\":\"create\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(&t->fw, 0, 5, false);
+    for (int round = 1; round <= 3; round++) {
+        move(t, "oil", VENDORS, "WH/Stock", 10, true);
+        fake_clock_advance_ms(&t->fw.w.clock, 70000); // locations are to be read again
+        for (int i = 0; i < 50; i++)
+            assert_true(fworld_pump(&t->fw, &did));
+        fake_clock_advance_ms(&t->fw.w.clock, 2000);
+        for (int i = 0; i < 50; i++)
+            assert_true(fworld_pump(&t->fw, &did));
+        uint64_t until_ms = t->fw.f->pause_until_ms;
+        assert_int_equal(metrics(&t->fw).pause, FLUSH_PAUSE_SCHEMA);
+        enum hf_status s = HF_AGAIN;
+        for (int i = 0; i < 3 && s == HF_AGAIN; i++) { // the flusher does nothing meanwhile
+            s = inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core));
+            world_settle(&t->fw.w);
+        }
+        assert_int_equal(s, HF_OK);
+        assert_int_equal(cell(t, 2).on_hand, START + 10 * round);
+        assert_int_equal(t->fw.f->pause, FLUSH_PAUSE_SCHEMA);
+        assert_int_equal(t->fw.f->pause_until_ms, until_ms);
+    }
+    inbound_world_free(t);
+}
+
+// Another database is none to be read, whatever else holds the flusher.
+static void another_database_is_not_read_while_a_batch_holds_the_flusher(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(1);
+    struct sandbox_answer a;
+    const char *other = "{\"uuid\":\"11111111-2222-4333-8444-555555555555\"}";
+    struct sandbox_request r = {
+        .method = "POST", .path = "/sandbox/database", .body = other, .body_bytes = strlen(other)};
+    bool did;
+    assert_true(poll(t));
+    fault(&t->fw,
+          "{\"kind\":\"value_error\",\"method\":\"create\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(&t->fw, 0, 5, false);
+    for (int i = 0; i < 100; i++) {
+        fake_clock_advance_ms(&t->fw.w.clock, 700);
+        assert_true(fworld_pump(&t->fw, &did));
+    }
+    for (int i = 0; i < 20 && t->fw.f->pause_until_ms <= core_now(t->fw.w.core); i++)
+        assert_true(fworld_pump(&t->fw, &did));
+    sandbox_handle(t->fw.sandbox, &r, &a);
+    free(a.body);
+    move(t, "oil", VENDORS, "WH/Stock", 10, true);
+    assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+    assert_int_equal(cell(t, 2).on_hand, START);
+    assert_int_equal(t->fw.f->pause, FLUSH_PAUSE_SCHEMA);
+    inbound_world_free(t);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -728,6 +791,8 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(others_moves_come_in_while_a_batch_holds_the_flusher),
+        cmocka_unit_test(another_database_is_not_read_while_a_batch_holds_the_flusher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
