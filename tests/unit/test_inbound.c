@@ -769,6 +769,44 @@ static void another_database_is_not_read_while_a_batch_holds_the_flusher(void **
     inbound_world_free(t);
 }
 
+// An order of somebody else's whose name looks like a reservation's id was searched on the disk by
+// each poll.
+static void a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again(void **state)
+{
+    (void)state;
+    struct inbound_world *t = external_world_make(32);
+    char id[HF_UUID_TEXT_BYTES];
+    hf_uuid_format(world_id(&t->fw.w), id);
+    for (uint32_t i = 0; i < 40; i++)
+        sell_as(t, CORE_ORDER, 0, "SO-1", 1);
+    move_for(t, id, "tea", "WH/Stock", CUSTOMERS, 5, false);
+    assert_true(poll(t));
+    is(t, 0, START, 40, 5);
+    uint64_t reads = t->fw.w.disk->counts.reads;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_OK);
+    assert_int_equal(t->fw.w.disk->counts.reads, reads);
+    is(t, 0, START, 40, 5);
+    inbound_world_free(t);
+}
+
+// A shop whose order numbers are UUIDs, and not the reservations' ids.
+static void a_reference_may_look_like_an_id(void **state)
+{
+    (void)state;
+    struct inbound_world *t = external_world_make(33);
+    char reference[HF_UUID_TEXT_BYTES];
+    hf_uuid_format(world_id(&t->fw.w), reference);
+    sell_as(t, CORE_ORDER, 0, reference, 5);
+    move_for(t, reference, "tea", "WH/Stock", CUSTOMERS, 2, false);
+    poll_on(t);
+    is(t, 0, START, 5, 0);
+    move_for(t, reference, "tea", "WH/Stock", CUSTOMERS, 3, true);
+    poll_on(t);
+    is(t, 0, START - 3, 2, 0);
+    inbound_world_free(t);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -791,6 +829,8 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again),
+        cmocka_unit_test(a_reference_may_look_like_an_id),
         cmocka_unit_test(others_moves_come_in_while_a_batch_holds_the_flusher),
         cmocka_unit_test(another_database_is_not_read_while_a_batch_holds_the_flusher),
     };
