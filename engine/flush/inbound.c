@@ -172,14 +172,14 @@ static enum hf_status demand_read(struct inbound *in)
     in->demand_cells = in->demand && in->demand_fraction ? cells : 0;
     if (!in->demand || !in->demand_fraction)
         return HF_AGAIN;
-    enum hf_status s = mirror_pages(
-        in->options.mirror, "stock.move",
-        json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
-                  "partially_available", "assigned", "location_id", "in",
-                  mirror_inside(in->options.mirror), not_ours(in)),
-        json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty",
-                  "origin"),
-        demand_visit, in);
+    enum hf_status s =
+        mirror_pages(in->options.mirror, "stock.move",
+                     json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
+                               "partially_available", "assigned", "location_id", "in",
+                               mirror_inside(in->options.mirror), not_ours(in)),
+                     json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
+                               "product_qty", "origin"),
+                     demand_visit, in);
     if (s == HF_OK)
         demand_round_up(in);
     return s;
@@ -382,13 +382,58 @@ static bool lines_remember(struct inbound *in)
 
 // ------------------------------------------------------------------------------- applying
 
-static enum hf_status any_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
-                                const struct journal_record *r)
+struct wanted {
+    struct hf_uuid id;
+    uint32_t intent;
+};
+
+static int id_order(const void *a, const void *b)
 {
-    bool *found = ctx;
-    (void)lsn, (void)time_ms, (void)r;
-    *found = true;
-    return HF_OK;
+    const struct wanted *x = a, *y = b;
+    if (x->id.hi != y->id.hi)
+        return x->id.hi < y->id.hi ? -1 : 1;
+    return x->id.lo < y->id.lo ? -1 : x->id.lo > y->id.lo;
+}
+
+// Takes out the intents that an earlier process has appended.
+static void intents_keep(struct inbound *in, const struct wanted *w, const bool *found,
+                         bool *appended)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < in->intent_count; i++)
+        appended[w[i].intent] = found[i];
+    for (uint32_t i = 0; i < in->intent_count; i++)
+        if (!appended[i])
+            in->intents[kept++] = in->intents[i];
+    in->intent_count = kept;
+}
+
+// I2, for all of them at once.
+static enum hf_status intents_find(struct inbound *in)
+{
+    uint32_t n = in->intent_count;
+    struct wanted *w = calloc(n + 1, sizeof *w);
+    struct hf_uuid *ids = calloc(n + 1, sizeof *ids);
+    bool *found = calloc(2 * (size_t)n + 1, sizeof *found);
+    enum hf_status s = w && ids && found ? HF_OK : HF_NO_MEMORY;
+    for (uint32_t i = 0; s == HF_OK && i < n; i++)
+        w[i] = (struct wanted){in->intents[i].op_id, i};
+    if (s == HF_OK && n)
+        qsort(w, n, sizeof *w, id_order);
+    for (uint32_t i = 0; s == HF_OK && i < n; i++)
+        ids[i] = w[i].id;
+    if (s == HF_OK && n)
+        s = records_among(in->options.core, ids, n, found);
+    if (s == HF_OK) {
+        intents_keep(in, w, found, found + n);
+        in->found = true;
+    }
+    free(w);
+    free(ids);
+    free(found);
+    if (s == HF_BUSY || s == HF_NOT_FOUND || s == HF_NO_MEMORY)
+        return HF_AGAIN;
+    return s == HF_OK ? HF_OK : fail(in, s, "the journal could not be read");
 }
 
 static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
@@ -404,16 +449,6 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
                              .relative = true,
                              .value = k->delta,
                              .reason = reason};
-    bool found = false;
-    if (!in->found) { // I2
-        enum hf_status s = records_of(in->options.core, k->op_id, any_visit, &found);
-        if (s == HF_BUSY || s == HF_NOT_FOUND || s == HF_NO_MEMORY)
-            return HF_AGAIN;
-        if (s != HF_OK)
-            return fail(in, s, "the journal could not be read");
-    }
-    if (found)
-        return HF_OK;
     const struct core_line line = {k->handle, 0, k->delta};
     if (k->line & INBOUND_SETTLES)
         core_acknowledge(w, now_ms, k->op_id, &line, 1, &a);
@@ -439,12 +474,14 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
 
 static enum hf_status intents_apply(struct inbound *in, struct core_worker *w, uint64_t now_ms)
 {
+    enum hf_status s = in->found ? HF_OK : intents_find(in);
+    if (s != HF_OK)
+        return s;
     for (; in->intents_done < in->intent_count; in->intents_done++) {
-        enum hf_status s = intent_apply(in, w, &in->intents[in->intents_done], now_ms);
+        s = intent_apply(in, w, &in->intents[in->intents_done], now_ms);
         if (s != HF_OK)
             return s;
     }
-    in->found = true;
     if (core_durable(in->options.core) < in->ticket)
         return HF_AGAIN;
     count(&in->metrics.lines, in->intent_count);

@@ -807,6 +807,35 @@ static void a_reference_may_look_like_an_id(void **state)
     inbound_world_free(t);
 }
 
+// Reads of the disk that the first poll after a restart costs when so many changes were planned.
+static uint64_t reads_after(uint32_t changes)
+{
+    struct inbound_world *t = inbound_world_make(34);
+    assert_true(poll(t));
+    for (uint32_t i = 0; i < changes; i++)
+        move(t, "tea", VENDORS, "WH/Stock", 1, true);
+    assert_true(poll(t));
+    for (uint32_t i = 0; i < 40; i++)
+        fworld_sell(&t->fw, 2, 1, false);
+    world_settle(&t->fw.w);
+    inbound_world_restart(t);
+    assert_int_equal(t->in->intent_count, changes);
+    uint64_t reads = t->fw.w.disk->counts.reads;
+    assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_OK);
+    reads = t->fw.w.disk->counts.reads - reads;
+    assert_int_equal(cell(t, 0).on_hand, START + changes);
+    inbound_world_free(t);
+    return reads;
+}
+
+static void a_start_looks_for_all_changes_in_one_go(void **state)
+{
+    (void)state;
+    uint64_t one = reads_after(1), many = reads_after(50);
+    printf("%llu reads, %llu\n", (unsigned long long)one, (unsigned long long)many);
+    assert_true(one > 0 && many <= 3 * one);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -829,6 +858,7 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(a_start_looks_for_all_changes_in_one_go),
         cmocka_unit_test(a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again),
         cmocka_unit_test(a_reference_may_look_like_an_id),
         cmocka_unit_test(others_moves_come_in_while_a_batch_holds_the_flusher),
