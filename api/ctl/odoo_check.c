@@ -281,6 +281,16 @@ static const json_t *row_by(const json_t *rows, const char *field, const char *t
     return NULL;
 }
 
+static unsigned rows_with(const json_t *rows, const char *field, const char *text)
+{
+    unsigned count = 0;
+    json_t *row;
+    size_t i;
+    json_array_foreach((json_t *)rows, i, row) count +=
+        strcmp(ctl_odoo_text(row, field), text) == 0;
+    return count;
+}
+
 static const json_t *row_of_id(const json_t *rows, uint32_t id)
 {
     json_t *row;
@@ -344,6 +354,11 @@ static void alias_check(struct check *k, const struct flush_location *l, const j
         tell(k, FAILURE, "location",
              "%s: no warehouse has the code %s, or its company is not the key's user's", l->name,
              l->warehouse);
+    else if (rows_with(warehouses, "code", l->warehouse) > 1)
+        tell(k, FAILURE, "location",
+             "%s: warehouses of several companies have the code %s: change one, or take the other "
+             "company from the key's user",
+             l->name, l->warehouse);
     else if (!stock || (of_stock && of_stock != company))
         tell(k, FAILURE, "location",
              "%s: %s's stock location cannot be read, or is another "

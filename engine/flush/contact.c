@@ -122,10 +122,35 @@ static bool place_fill(struct flush_place *p, const json_t *row)
     return p->location && p->company && p->type_out && p->type_in && p->type_internal;
 }
 
+// A code is one company's, and another company may have it too: then which one is meant is not
+// known.
+static bool warehouse_take(struct flush *f, struct flush_place *p, const json_t *rows,
+                           uint64_t now_ms)
+{
+    char words[ODOO_WORDS_BYTES];
+    unsigned count = 0;
+    bool found = false;
+    size_t n;
+    json_t *row;
+    json_array_foreach((json_t *)rows, n, row)
+    {
+        const char *code = json_string_value(json_object_get(row, "code"));
+        if (!code || strcmp(code, p->warehouse) != 0)
+            continue;
+        count++;
+        found = place_fill(p, row);
+    }
+    if (found && count == 1)
+        return true;
+    snprintf(words, sizeof words, "%s%s", p->warehouse,
+             count > 1 ? " is the code of warehouses of several companies" : "");
+    flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, words);
+    return false;
+}
+
 static bool warehouses_find(struct flush *f, uint64_t now_ms)
 {
-    json_t *codes = json_array(), *row;
-    size_t n;
+    json_t *codes = json_array();
     for (uint32_t i = 0; i < f->place_count; i++)
         codes = odoo_append(codes, json_string(f->places[i].warehouse));
     json_t *rows = rows_get(f, "stock.warehouse", json_pack("[[s,s,o]]", "code", "in", codes),
@@ -135,19 +160,8 @@ static bool warehouses_find(struct flush *f, uint64_t now_ms)
     if (!rows)
         return false;
     bool all = true;
-    for (uint32_t i = 0; i < f->place_count && all; i++) {
-        struct flush_place *p = &f->places[i];
-        bool found = false;
-        json_array_foreach(rows, n, row)
-        {
-            const char *code = json_string_value(json_object_get(row, "code"));
-            if (code && strcmp(code, p->warehouse) == 0)
-                found = place_fill(p, row);
-        }
-        if (!found)
-            flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, p->warehouse);
-        all = found;
-    }
+    for (uint32_t i = 0; i < f->place_count && all; i++)
+        all = warehouse_take(f, &f->places[i], rows, now_ms);
     json_decref(rows);
     return all;
 }

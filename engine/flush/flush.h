@@ -69,7 +69,8 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
+    X(CONFIG, "a warehouse or location that the options name is not there, two are one, or one "   \
+              "code is several companies'")                                                        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
     X(DISK_FULL, "the durable state could not be written")                                         \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \

@@ -38,7 +38,7 @@ enum hf_status mirror_init(struct mirror *m, struct core *core, struct http *htt
 void mirror_fini(struct mirror *m);
 
 // Reads warehouses, locations and products anew. HF_AGAIN: Odoo did not answer as it should, see
-// words; HF_INVALID: a warehouse is not there; HF_NO_MEMORY.
+// words; HF_INVALID: a warehouse is not there, or its code is several companies'; HF_NO_MEMORY.
 enum hf_status mirror_read(struct mirror *m);
 
 // Handle of a product in a location of Odoo's. MIRROR_NONE: outside, or no such cell here.

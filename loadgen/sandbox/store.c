@@ -134,7 +134,7 @@ struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t co
 {
     char complete[SANDBOX_NAME_BYTES];
     for (uint32_t i = 0; i < s->warehouse_count; i++)
-        if (strcmp(s->warehouses[i].code, code) == 0)
+        if (strcmp(s->warehouses[i].code, code) == 0 && s->warehouses[i].company_id == company_id)
             return &s->warehouses[i];
     if (s->warehouse_count == SANDBOX_WAREHOUSES || s->location_count + 5 > SANDBOX_LOCATIONS ||
         strlen(code) >= sizeof s->warehouses->code || !*code)

@@ -2,6 +2,8 @@
 // by name.
 #include "flush_tests.h"
 
+#include "flush/mirror.h"
+
 // A document lies open in Odoo, since validating it fails, and somebody edits its first line.
 static void altered_by_hand(struct flush_world *fw)
 {
@@ -94,6 +96,28 @@ static void an_open_document_that_nobody_altered_is_booked(void **state)
     assert_int_equal(sandbox_pickings(fw->sandbox, "cancel"), 0);
 }
 
+// Odoo has a warehouse's code once per company, not once.
+static void a_code_of_two_companies_warehouses_is_not_guessed(void **state)
+{
+    struct flush_world *fw = *state;
+    struct mirror m;
+    bool did;
+    assert_true(fworld_run(fw));
+    catalogue(fw, "{\"warehouses\":[{\"code\":\"SHOP\",\"company_id\":2}]}");
+    reopen(fw);
+    fworld_sell(fw, 0, 5, false);
+    for (int i = 0; i < 100; i++) {
+        assert_true(fworld_pump(fw, &did));
+        fake_clock_advance_ms(&fw->w.clock, 500);
+    }
+    assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_CONFIG);
+    assert_int_equal(sandbox_pickings(fw->sandbox, "done"), 0);
+    assert_int_equal(mirror_init(&m, fw->w.core, &fw->odoo.base, &fw->options), HF_OK);
+    assert_int_equal(mirror_read(&m), HF_INVALID);
+    assert_non_null(strstr(m.words, "several companies: warehouse SHOP"));
+    mirror_fini(&m);
+}
+
 int main(void)
 {
     hf_log_set_level(HF_LOG_ERROR + 1);
@@ -103,6 +127,7 @@ int main(void)
         EACH(a_line_that_is_not_picked_any_more_is_altered),
         EACH(an_altered_document_that_is_booked_is_told),
         EACH(an_open_document_that_nobody_altered_is_booked),
+        EACH(a_code_of_two_companies_warehouses_is_not_guessed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
