@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "flush/action.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -354,12 +356,62 @@ static bool products_some(struct flush *f, struct flush_line *lines, uint32_t co
     return true;
 }
 
+// Odoo rounds what is finer than its unit's rounding: it would book another quantity.
+static bool unit_holds(const struct flush_line *l, double rounding)
+{
+    double step = rounding; // in smallest units
+    for (uint8_t i = 0; i < l->scale; i++)
+        step *= 10;
+    int64_t whole = step < 1e15 ? llround(step) : 0;
+    if (!(step > 1 + 1e-6))
+        return true;
+    if (whole > 0 && fabs(step - (double)whole) < 1e-6 * step)
+        return l->quantity % whole == 0;
+    return fabs(remainder((double)l->quantity, step)) < 1e-3;
+}
+
+static bool in_parts(const struct flush_line *l, enum flush_cause cause)
+{
+    return l->scale > 0 && cause == FLUSH_CAUSE_NONE;
+}
+
+// Of lines of units that are sold in parts: what their units round to.
+static bool units_check(struct flush *f, struct flush_line *lines, uint32_t count,
+                        enum flush_cause *causes, uint64_t now_ms)
+{
+    json_t *ids = json_array(), *row;
+    bool any = false;
+    size_t n;
+    for (uint32_t i = 0; i < count; i++)
+        if (in_parts(&lines[i], causes[i])) {
+            ids = odoo_append(ids, json_integer(lines[i].uom));
+            any = true;
+        }
+    if (!any) {
+        json_decref(ids);
+        return true;
+    }
+    json_t *rows = rows_get(f, "uom.uom", json_pack("[[s,s,o]]", "id", "in", ids),
+                            json_pack("[s]", "rounding"), now_ms);
+    if (!rows)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        json_array_foreach(
+            rows, n,
+            row) if (in_parts(&lines[i], causes[i]) && id_of(row, "id") == lines[i].uom &&
+                     !unit_holds(&lines[i], json_number_value(json_object_get(row, "rounding"))))
+            causes[i] = FLUSH_CAUSE_REFUSED;
+    json_decref(rows);
+    return true;
+}
+
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms)
 {
     for (uint32_t at = 0, n; at < count; at += n) {
         n = count - at < PRODUCTS_AT_ONCE ? count - at : PRODUCTS_AT_ONCE;
-        if (!products_some(f, &lines[at], n, &causes[at], now_ms))
+        if (!products_some(f, &lines[at], n, &causes[at], now_ms) ||
+            !units_check(f, &lines[at], n, &causes[at], now_ms))
             return false;
     }
     return true;

@@ -324,8 +324,8 @@ void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms);
 bool contact_make(struct flush *f, uint64_t now_ms);
 // Whether Odoo is the bound database and nobody else posts, and no more. Changes no hold.
 bool contact_look(struct flush *f, uint64_t now_ms);
-// Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]). False:
-// the flusher is held.
+// Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]); REFUSED:
+// Odoo would round the quantity. False: the flusher is held.
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms);
 const struct flush_place *place_of(const struct flush *f, uint32_t handle);

@@ -118,6 +118,8 @@ static bool move_create(struct sandbox *s, struct picking *p, const json_t *comm
         outcome_fail(o, 500, VALUE, "a quantity is no number, or out of range");
         return false;
     }
+    m->demand = quantity_round(s, m->demand);
+    m->quantity = quantity_round(s, m->quantity);
     const char *origin = json_string_value(json_object_get(vals, "origin"));
     snprintf(m->origin, sizeof m->origin, "%s", origin ? origin : "");
     return ids_read(s, vals, &m->source, &m->destination, o);
@@ -436,7 +438,7 @@ void move_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct o
         struct move *m = at >= 0 && at < (json_int_t)s->move_count ? &s->moves[at] : NULL;
         if (!m)
             outcome_fail(o, 404, MISSING, "Record does not exist or has been deleted.");
-        else if (wanted && !move_change(s, m, quantity))
+        else if (wanted && !move_change(s, m, quantity_round(s, quantity)))
             outcome_fail(o, 507, "sandbox.Full", "no room for a quant");
         else if (picked)
             m->picked = json_is_true(picked);

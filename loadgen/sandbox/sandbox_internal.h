@@ -16,6 +16,8 @@
 #define SANDBOX_ACTION_NAME    "Holdfast: post a batch"
 #define SANDBOX_WAREHOUSES     64
 #define SANDBOX_LOCATIONS      512
+#define SANDBOX_DIGITS_MAX     6
+#define SANDBOX_UNITS          1000
 #define SANDBOX_MILLION        INT64_C(1000000)
 #define SANDBOX_QUANTITY_MAX   (INT64_C(9000000000000) * SANDBOX_MILLION)
 
@@ -153,6 +155,8 @@ struct move *move_add(struct sandbox *s, struct picking *p);
 struct quant *quant_get(struct sandbox *s, uint32_t product, uint32_t location);
 // Forgets the pickings and moves made since, newest first.
 void store_rewind(struct sandbox *s, uint32_t picking_count, uint32_t move_count);
+// As Odoo stores it: half up, to the decimal places of its units.
+int64_t quantity_round(const struct sandbox *s, int64_t millionths);
 bool quantity_parse(const json_t *v, int64_t *millionths);
 json_t *quantity_json(int64_t millionths);
 

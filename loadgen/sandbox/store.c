@@ -263,6 +263,15 @@ struct quant *quant_get(struct sandbox *s, uint32_t product, uint32_t location)
 
 // ------------------------------------------------------------------------------- quantities
 
+int64_t quantity_round(const struct sandbox *s, int64_t millionths)
+{
+    int64_t step = 1;
+    for (uint32_t i = s->options.unit_digits; i < SANDBOX_DIGITS_MAX; i++)
+        step *= 10;
+    int64_t whole = (llabs(millionths) + step / 2) / step * step;
+    return millionths < 0 ? -whole : whole;
+}
+
 bool quantity_parse(const json_t *v, int64_t *millionths)
 {
     if (!json_is_number(v))
@@ -290,7 +299,8 @@ void sandbox_options_default(struct sandbox_options *o)
                                   .pickings_max = 1000000,
                                   .moves_max = 8000000,
                                   .server_action = true,
-                                  .version = 19};
+                                  .version = 19,
+                                  .unit_digits = 2};
 }
 
 struct sandbox *sandbox_create(const struct sandbox_options *o)

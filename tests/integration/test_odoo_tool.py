@@ -127,6 +127,11 @@ class Case(unittest.TestCase):
         self.assertEqual(out.returncode, REFUSED)
         self.assertRegex(out.stdout, "FAIL +location +m: warehouses of several companies")
 
+    def test_finer_units_than_odoo_has_are_told(self):
+        self.assertEqual(self.check("--odoo-locations", "m=WH", "--unit-scale", "2")["units"], "ok")
+        self.assertEqual(self.check("--odoo-locations", "m=WH", "--unit-scale", "3",
+                                    code=REFUSED)["units"], "failure")
+
     def test_products_that_cannot_be_posted_are_named(self):
         self.door("catalogue", {"products": [{"default_code": "lot", "tracking": "lot"},
                                              {"default_code": "tea", "duplicate": True}]})

@@ -118,6 +118,33 @@ static void a_code_of_two_companies_warehouses_is_not_guessed(void **state)
     mirror_fini(&m);
 }
 
+// Odoo has two decimal places unless told otherwise, and rounds what is finer.
+static void what_odoo_would_round_is_not_posted(void **state)
+{
+    struct flush_world *fw = *state;
+    struct flush_dead_letter d[2];
+    struct sandbox_options so;
+    assert_true(fworld_run(fw));
+    fworld_close(fw);
+    sandbox_destroy(fw->sandbox);
+    sandbox_options_default(&so);
+    fw->sandbox = fw->odoo.sandbox = sandbox_create(&so);
+    const char *csv = "kg,WH,1\nkg,SHOP,1\n";
+    uint32_t line;
+    assert_true(sandbox_seed_csv(fw->sandbox, csv, strlen(csv), &line));
+    fake_storage_restart(fw->w.disk);
+    fworld_open(fw);
+    fworld_sell(fw, 10, 125, false); // of 0.001
+    fworld_sell(fw, 11, 250, false);
+    assert_true(fworld_run(fw));
+    assert_int_equal(sandbox_quantity(fw->sandbox, "kg", CUSTOMERS), 250000);
+    assert_int_equal(flush_dead_list(fw->f, 0, d, 2), 1);
+    assert_int_equal(d[0].quantity, 125);
+    assert_int_equal(d[0].cause, FLUSH_CAUSE_REFUSED);
+    assert_non_null(strstr(d[0].why, "Decimal Accuracy"));
+    assert_int_equal(world_read(&fw->w, fw->cells[10]).committed, 125);
+}
+
 int main(void)
 {
     hf_log_set_level(HF_LOG_ERROR + 1);
@@ -128,6 +155,7 @@ int main(void)
         EACH(an_altered_document_that_is_booked_is_told),
         EACH(an_open_document_that_nobody_altered_is_booked),
         EACH(a_code_of_two_companies_warehouses_is_not_guessed),
+        EACH(what_odoo_would_round_is_not_posted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -405,6 +405,19 @@ static void a_move_is_edited_by_hand(void **state)
     assert_int_equal(sandbox_quantity(f->s, "AA", STOCK), 5000000);
 }
 
+// Two decimal places, half up, as Odoo has them unless told otherwise.
+static void quantities_are_rounded_to_the_units_digits(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(run(f, "R", 1000, 0.125), 200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 130000);
+    assert_int_equal(call(f, "uom.uom/search_read",
+                          "{\"domain\":[[\"id\",\"in\",[1]]],\"fields\":[\"rounding\"]}"),
+                     200);
+    assert_int_equal(json_array_size(f->body), 1);
+    assert_true(json_number_value(json_object_get(json_array_get(f->body, 0), "rounding")) == 0.01);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
@@ -420,6 +433,7 @@ int main(void)
         EACH(faults_strike_before_or_after_the_commit),
         EACH(its_memory_has_a_bound),
         EACH(the_state_can_be_looked_at),
+        EACH(quantities_are_rounded_to_the_units_digits),
         EACH(a_move_is_edited_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
