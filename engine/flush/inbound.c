@@ -37,7 +37,8 @@ static enum hf_status fail(struct inbound *in, enum hf_status s, const char *wha
 
 void inbound_options_default(struct inbound_options *o)
 {
-    *o = (struct inbound_options){.overlap_ms = 300000, .refresh_ms = 60000};
+    *o = (struct inbound_options){
+        .overlap_ms = 300000, .refresh_ms = 60000, .plan_max = INBOUND_LINES_MAX / 2};
 }
 
 enum hf_status inbound_open(const struct inbound_options *o, uint64_t since_ms,
@@ -232,6 +233,17 @@ static void line_quantity(struct inbound *in, const json_t *q, struct inbound_li
     count(&in->metrics.fractions, (part > 0 || !read) && !inbound_find(in, l->id));
 }
 
+// Nothing of it is to be done any more.
+static bool line_known(struct inbound *in, const struct inbound_line *l, uint64_t ref)
+{
+    struct inbound_line *old = inbound_find(in, l->id);
+    bool known = old && old->from == l->from && old->to == l->to && old->taken == l->taken &&
+                 old->given == l->given && old->ref == ref && (!ref || old->settled == old->taken);
+    if (known && l->write_ms > old->write_ms)
+        old->write_ms = l->write_ms;
+    return known;
+}
+
 static enum hf_status line_visit(void *ctx, const json_t *row)
 {
     struct inbound *in = ctx;
@@ -254,8 +266,15 @@ static enum hf_status line_visit(void *ctx, const json_t *row)
     }
     line_quantity(in, json_object_get(row, "quantity_product_uom"), &l, scales);
     const char *origin = json_string_value(json_object_get(row, "origin"));
-    if (l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
-        settle_external(in, id_of(row, "location_id")))
+    bool refers = l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
+                  settle_external(in, id_of(row, "location_id"));
+    if (line_known(in, &l, refers ? settle_ref(origin) : 0))
+        return HF_OK;
+    if (in->fresh_count >= in->options.plan_max && !in->baseline) {
+        in->more = true;
+        return HF_STOPPED;
+    }
+    if (refers)
         line_refer(in, &l, origin);
     return fresh_add(in, &l) ? HF_OK : HF_AGAIN;
 }
@@ -268,15 +287,20 @@ static enum hf_status lines_read(struct inbound *in)
     date_text(from, since);
     in->fresh_count = 0;
     in->seen_ms = in->watermark_ms;
-    return mirror_pages(in->options.mirror, "stock.move.line",
-                        json_pack("[[s,s,s],[s,s,s],o,s,[s,s,o],[s,s,o]]", "state", "=", "done",
-                                  "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
-                                  mirror_inside(in->options.mirror), "location_dest_id", "in",
-                                  mirror_inside(in->options.mirror)),
-                        json_pack("[s,s,s,s,s,s,s]", "product_id", "location_id",
-                                  "location_dest_id", "quantity_product_uom", "write_date", "date",
-                                  "origin"),
-                        line_visit, in);
+    in->more = false;
+    enum hf_status s =
+        mirror_pages(in->options.mirror, "stock.move.line",
+                     json_pack("[[s,s,s],[s,s,s],o,s,[s,s,o],[s,s,o]]", "state", "=", "done",
+                               "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
+                               mirror_inside(in->options.mirror), "location_dest_id", "in",
+                               mirror_inside(in->options.mirror)),
+                     json_pack("[s,s,s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
+                               "quantity_product_uom", "write_date", "date", "origin"),
+                     line_visit, in);
+    if (!in->more)
+        return s;
+    in->seen_ms = in->watermark_ms; // lines are not read by their time: all are read again
+    return HF_OK;
 }
 
 // ------------------------------------------------------------------------------- intending
@@ -598,7 +622,7 @@ static enum hf_status intend(struct inbound *in, uint64_t now_ms)
         in->fresh[i].settled = 0;
     for (uint32_t i = 0; ok && !in->baseline && i < in->fresh_count; i++)
         ok = line_differs(in, &in->fresh[i], now_ms);
-    if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline)
+    if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline && !in->more)
         return HF_OK;
     ok = ok && lines_remember(in);
     in->watermark_ms = in->seen_ms;
@@ -633,7 +657,11 @@ static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t n
         s = intend(in, now_ms);
     if (s == HF_OK)
         s = intents_apply(in, w, now_ms);
-    // Not before the moves are in the engine, durable or not.
+    if (s == HF_OK && in->more)
+        s = HF_AGAIN; // the rest by the next poll
+    // Not before the moves are in the engine, durable or not; and all of them.
+    if (in->more)
+        return s;
     if (s == HF_OK || (s == HF_AGAIN && in->intent_count && in->intents_done == in->intent_count))
         s = demand_set(in, w, now_ms);
     return s;

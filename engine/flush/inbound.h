@@ -26,6 +26,7 @@ struct inbound_options {
     uint32_t overlap_ms;     // moves are read again so far back: more than Odoo's longest
                              // transaction. default 300,000
     uint32_t refresh_ms;     // locations and products are read again. default 60,000
+    uint32_t plan_max;       // lines that one poll plans, <= INBOUND_LINES_MAX / 2, the default
 };
 void inbound_options_default(struct inbound_options *o);
 

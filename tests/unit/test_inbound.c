@@ -2,7 +2,7 @@
 #include "flush_tests.h"
 #include "tripping_storage.h"
 
-#include "flush/inbound.h"
+#include "flush/inbound_internal.h"
 #include "flush/observe.h"
 #include "flush/reconcile.h"
 #include "flush/short.h"
@@ -15,6 +15,7 @@ struct inbound_world {
     struct mirror mirror;
     struct inbound *in;
     struct tripping_storage door; // to the disk, when a test has set it up
+    uint32_t plan_max;            // 0: the default
     struct direct_desk {
         struct flush_desk base;
         struct flush_world *fw;
@@ -41,6 +42,7 @@ static void inbound_world_open(struct inbound_world *t)
     o.desk = &t->desk.base;
     o.mirror = &t->mirror;
     o.engine = "test";
+    o.plan_max = t->plan_max ? t->plan_max : o.plan_max;
     enum hf_status s = inbound_open(&o, core_now(t->fw.w.core), &t->in, why);
     if (s != HF_OK)
         fail_msg("inbound: %s", why);
@@ -836,6 +838,40 @@ static void a_start_looks_for_all_changes_in_one_go(void **state)
     assert_true(one > 0 && many <= 3 * one);
 }
 
+// More moves than one poll plans: else the file could be written larger than it is read.
+static void more_moves_than_a_poll_plans_come_in_by_and_by(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(31);
+    t->plan_max = 3;
+    inbound_world_restart(t);
+    assert_true(poll(t));
+    json_int_t open = move(t, "tea", "WH/Stock", CUSTOMERS, 50, false);
+    assert_true(poll(t));
+    for (int i = 0; i < 10; i++)
+        move(t, "tea", VENDORS, "WH/Stock", 1, true);
+    json_decref(
+        other(t, "/json/2/stock.picking/button_validate", json_pack("{s:[I]}", "ids", open)));
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+        assert_true(t->in->intent_count <= 3);
+        world_settle(&t->fw.w);
+        struct core_cell c = cell(t, 0);
+        // Demand is what it was until all that was shipped is known: nothing is free in between.
+        assert_true(c.available <= START - 50 + 10);
+        if (i == 2) {
+            inbound_world_restart(t);
+            assert_int_equal(t->in->line_count, 6);
+        }
+    }
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 0).on_hand, START - 50 + 10);
+    assert_int_equal(cell(t, 0).external, 0);
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 0).on_hand, START - 50 + 10);
+    inbound_world_free(t);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -858,6 +894,7 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(more_moves_than_a_poll_plans_come_in_by_and_by),
         cmocka_unit_test(a_start_looks_for_all_changes_in_one_go),
         cmocka_unit_test(a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again),
         cmocka_unit_test(a_reference_may_look_like_an_id),
