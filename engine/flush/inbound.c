@@ -31,6 +31,7 @@ static void count(uint64_t *metric, uint64_t by)
 static enum hf_status fail(struct inbound *in, enum hf_status s, const char *what)
 {
     in->failed = s;
+    hf_store_relaxed(&in->metrics.ended, UINT64_C(1));
     hf_log(HF_LOG_ERROR, "inbound_failed", "status=%s why=\"%s\"", hf_status_name(s), what);
     return s;
 }
@@ -51,6 +52,7 @@ enum hf_status inbound_open(const struct inbound_options *o, uint64_t since_ms,
     in->options = *o;
     snprintf(in->engine, sizeof in->engine, "%s", o->engine);
     in->options.engine = NULL;
+    in->metrics.began_ms = core_now(o->core);
     enum hf_status s = inbound_load(in, why);
     if (s == HF_NOT_FOUND) {
         in->watermark_ms = since_ms;

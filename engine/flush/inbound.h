@@ -56,8 +56,16 @@ struct inbound_metrics {
     INBOUND_METRIC_TABLE(X)
 #undef X
     uint64_t polled_ms; // engine time of the last poll that went through, 0: none
+    uint64_t began_ms;  // when it was opened
+    uint64_t ended;     // 1: for good, with a line in the log
     uint64_t remembered;
 };
+// Since others' moves were read through, or since it began and never was.
+static inline uint64_t inbound_age_ms(const struct inbound_metrics *m, uint64_t now_ms)
+{
+    uint64_t at = m->polled_ms ? m->polled_ms : m->began_ms;
+    return now_ms > at ? now_ms - at : 0;
+}
 void inbound_metrics(const struct inbound *in, struct inbound_metrics *out); // any thread
 
 #endif

@@ -323,6 +323,9 @@ static void a_file_that_is_gone_ends_it(void **state)
     }
     assert_int_equal(s, HF_DAMAGED);
     assert_int_equal(cell(t, 0).on_hand, START);
+    struct inbound_metrics m;
+    inbound_metrics(t->in, &m);
+    assert_int_equal(m.ended, 1);
     inbound_world_free(t);
 }
 
@@ -872,6 +875,27 @@ static void more_moves_than_a_poll_plans_come_in_by_and_by(void **state)
     inbound_world_free(t);
 }
 
+// It read as fresh as long as no poll had ever gone through.
+static void its_age_counts_from_the_start(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(35);
+    struct inbound_metrics m;
+    t->odoo.away = true;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+        fake_clock_advance_ms(&t->fw.w.clock, 60000);
+    }
+    inbound_metrics(t->in, &m);
+    assert_true(inbound_age_ms(&m, core_now(t->fw.w.core)) >= 600000);
+    assert_int_equal(m.ended, 0);
+    t->odoo.away = false;
+    assert_true(poll(t));
+    inbound_metrics(t->in, &m);
+    assert_true(inbound_age_ms(&m, core_now(t->fw.w.core)) < 60000);
+    inbound_world_free(t);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -894,6 +918,7 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(its_age_counts_from_the_start),
         cmocka_unit_test(more_moves_than_a_poll_plans_come_in_by_and_by),
         cmocka_unit_test(a_start_looks_for_all_changes_in_one_go),
         cmocka_unit_test(a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again),
