@@ -230,7 +230,8 @@ uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dea
                          uint32_t max);
 // Its movement goes out again in a new batch, under a new name; the wish is durable when it
 // returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
-// HF_NOT_FOUND; HF_BUSY: the disk is full, or fails.
+// HF_NOT_FOUND; HF_NO_SPACE: the disk is full, or memory short; HF_AGAIN: its files failed and it
+// begins anew.
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
 
 #define FLUSH_ACTOR_BYTES  48
@@ -244,7 +245,7 @@ struct flush_discarding {
 // Odoo will never be told of it: the cell is treated as if Odoo had been, and Odoo differs by it
 // from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
 // again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
-// used for another letter; HF_BUSY: it is being retried, or the disk is full; HF_FULL:
+// used for another letter; HF_BUSY: it is being retried; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL:
 // FLUSH_DISCARDS_MAX.
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms) HF_CHECKED;
