@@ -72,14 +72,16 @@ enum flush_cause {
     X(CONFIG, "a warehouse or location that the options name is not there, two are one, or one "   \
               "code is several companies'")                                                        \
     X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
-    X(DISK_FULL, "the durable state could not be written")                                         \
+    X(DISK_FULL, "the durable state could not be written: the disk is full, or memory is short")   \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED,                                                                                    \
       "Odoo has batches of this folder that it does not know: start with --moved; after "          \
       "it, a document that it cannot place")                                                       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
-    X(DISK_ERROR, "a file of the flusher's own fails; tried again, from what is on the disk")
+    X(DISK_ERROR,                                                                                  \
+      "a file of the flusher's own fails, or memory is short for it; tried again, from "           \
+      "what is on the disk")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
     FLUSH_PAUSE_TABLE(X)
