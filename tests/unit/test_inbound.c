@@ -896,6 +896,31 @@ static void its_age_counts_from_the_start(void **state)
     inbound_world_free(t);
 }
 
+// Found: of more holds than are looked at in one go, those were given back that lay first in
+// memory.
+static void of_very_many_holds_the_newest_is_given_back(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(36);
+    struct hf_uuid newest = {0, 0};
+    struct core_view v;
+    fworld_change(&t->fw, 0, 5000, FLUSH_REASON_INBOUND "import");
+    for (int i = 0; i < 4800; i++) {
+        newest = hold(t, 0, 1);
+        if (i % 100 == 0)
+            world_settle(&t->fw.w);
+    }
+    fworld_change(&t->fw, 0, -cell(t, 0).available - 1, FLUSH_REASON_INBOUND "count");
+    assert_int_equal(cell(t, 0).available, -1);
+    struct short_watch s = {.core = t->fw.w.core, .policy = SHORT_RELEASE};
+    assert_int_equal(short_look(&s, t->fw.w.worker), HF_OK);
+    assert_int_equal(s.released, 1);
+    assert_int_equal(core_get(t->fw.w.worker, core_now(t->fw.w.core), newest, &v, NULL, 0), HF_OK);
+    assert_int_equal(v.state, CORE_STATE_RELEASED);
+    short_fini(&s);
+    inbound_world_free(t);
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -918,6 +943,7 @@ int main(void)
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
         cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(of_very_many_holds_the_newest_is_given_back),
         cmocka_unit_test(its_age_counts_from_the_start),
         cmocka_unit_test(more_moves_than_a_poll_plans_come_in_by_and_by),
         cmocka_unit_test(a_start_looks_for_all_changes_in_one_go),
