@@ -3,19 +3,23 @@
 // it is durable. The yardstick is the goal, a figure of its own; what the file itself can do is
 // told beside it.
 //
-// latency: orders arrive at fixed times, at half the rate that `durable` reached in this very
-// engine, whatever became of those before them. An order's time runs from when it should have
-// been issued to when its thread sees it durable. That thread sleeps when nothing is due: one that
-// polled would take a whole core, and the engine's threads would wait for what it leaves. The
-// yardstick is one write and one fdatasync of as many bytes as the engine's groups had on average.
+// latency: orders arrive at fixed times in two threads, at half the rate that two reached in this
+// very engine, whatever became of those before them. An order's time runs from when it should have
+// been issued to when its thread sees it durable. The threads sleep when nothing is due: one that
+// polled would take a whole core, and the engine's threads would wait for what it leaves. Measured
+// when the ids of the full rate are forgotten, which takes window and skew: until then the engine
+// has the work of more than half. The yardstick is one write and one fdatasync of as many bytes as
+// the engine's groups had on average.
 #include "rows_durable.h"
 
 #include "base/limits.h"
 #include "pump.h"
 #include "yardstick.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #define GOAL_M       8.0
@@ -151,17 +155,29 @@ void durable_tear_down(void *ctx)
 
 // ------------------------------------------------------------------------------- latency
 
-#define LATENCIES_MAX (1u << 20) // batches of one repetition
+#define LATENCIES_MAX (1u << 20) // batches of one thread and repetition
 #define LOOK_NS       20000      // between two looks at what is durable
+#define THREADS       2          // as `durable` has
+
+// One thread's arrivals: batch k is due at begin + k * interval.
+struct arrivals {
+    struct latency_row *row;
+    struct load load;
+    pthread_t thread;
+    uint64_t begin_ns;
+    uint32_t batches, issued, told;
+    uint64_t tickets[LATENCIES_MAX];
+    uint32_t latency_ns[LATENCIES_MAX];
+};
 
 struct latency_row {
     struct rig rig;
     struct pump pump;
-    struct load load;
     const char *folder;
     double seconds;
-    double interval_ns; // between two batches
-    uint32_t latency_ns[LATENCIES_MAX];
+    double interval_ns; // between two batches of one thread
+    struct arrivals arrivals[THREADS];
+    uint32_t all_ns[THREADS * LATENCIES_MAX];
 };
 
 enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
@@ -171,7 +187,6 @@ enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
     *ctx = l;
     if (!l)
         return HF_NO_MEMORY;
-    l->seconds = s->seconds * 2;
     l->folder = s->folder;
     enum hf_status st = engine_start(&l->rig, s, DURABLE_IDS);
     if (st != HF_OK)
@@ -187,23 +202,30 @@ enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
     pump_stop(&l->pump);
     if (rig_failed(&l->rig) || to.durable == from.durable)
         return HF_STOPPED;
-    l->interval_ns = 2 * RIG_BATCH * spent / (double)(to.durable - from.durable);
-    load_init(&l->load, &l->rig, l->rig.worker, &orders);
-    l->load.position = UINT64_C(99) << 40; // other ids than the pump's
+    l->interval_ns = THREADS * 2 * RIG_BATCH * spent / (double)(to.durable - from.durable);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        struct arrivals *a = &l->arrivals[i];
+        a->row = l;
+        load_init(&a->load, &l->rig, i ? NULL : l->rig.worker, &orders);
+        a->load.position = (UINT64_C(99) + i) << 40; // other ids than the pump's
+    }
     struct ratio_sample unused;
-    return latency_measure(l, &unused); // the disk catches up, the load finds its pace
+    l->seconds = WARM_SECONDS;
+    st = latency_measure(l, &unused);
+    l->seconds = s->seconds * 2;
+    return st;
 }
 
 // Batches that became durable since the last look get their times.
-static uint32_t collect(struct latency_row *l, const uint64_t *tickets, uint64_t begin,
-                        uint32_t told, uint32_t issued)
+static bool collect(struct arrivals *a)
 {
-    uint64_t durable = core_durable(l->rig.core), now = rig_ns();
-    for (; told < issued && tickets[told] <= durable; told++) {
-        double due = (double)begin + told * l->interval_ns, late = (double)now - due;
-        l->latency_ns[told] = late < (double)UINT32_MAX ? (uint32_t)late : UINT32_MAX;
+    uint64_t durable = core_durable(a->row->rig.core), now = rig_ns();
+    uint32_t before = a->told;
+    for (; a->told < a->issued && a->tickets[a->told] <= durable; a->told++) {
+        double due = (double)a->begin_ns + a->told * a->row->interval_ns, late = (double)now - due;
+        a->latency_ns[a->told] = late < (double)UINT32_MAX ? (uint32_t)late : UINT32_MAX;
     }
-    return told;
+    return a->told != before;
 }
 
 static void sleep_until(uint64_t ns)
@@ -218,28 +240,57 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum hf_status open_loop(struct latency_row *l, uint32_t batches, uint64_t *tickets)
+static void arrive(struct arrivals *a)
 {
+    struct latency_row *l = a->row;
     struct load_result r = {0};
-    uint32_t issued = 0, told = 0;
-    uint64_t begin = rig_ns();
     prctl(PR_SET_TIMERSLACK, 1UL); // or each sleep is 50 us longer
-    while (told < batches && !rig_failed(&l->rig)) {
-        uint64_t due = begin + (uint64_t)(issued * l->interval_ns), now = rig_ns();
-        if (issued < batches && now >= due) {
-            load_fill(&l->load);
-            load_execute(&l->load, &r);
-            tickets[issued++] = l->load.ticket;
-            continue;
+    while (a->told < a->batches && !rig_failed(&l->rig)) {
+        uint64_t due = a->begin_ns + (uint64_t)(a->issued * l->interval_ns), now = rig_ns();
+        if (a->issued < a->batches && now >= due) {
+            load_fill(&a->load);
+            load_execute(&a->load, &r);
+            a->tickets[a->issued++] = a->load.ticket;
+        } else if (!collect(a)) {
+            sleep_until(a->issued < a->batches && due < now + LOOK_NS ? due : now + LOOK_NS);
         }
-        uint32_t before = told;
-        told = collect(l, tickets, begin, told, issued);
-        if (told == before)
-            sleep_until(issued < batches && due < now + LOOK_NS ? due : now + LOOK_NS);
     }
     prctl(PR_SET_TIMERSLACK, 0UL); // as before
-    qsort(l->latency_ns, told, sizeof *l->latency_ns, by_size);
-    return told == batches ? HF_OK : HF_STOPPED;
+}
+
+static void *other_main(void *ctx)
+{
+    struct arrivals *a = ctx;
+    a->load.worker = core_worker_create(a->row->rig.core);
+    if (!a->load.worker)
+        return NULL; // told < batches
+    arrive(a);
+    core_worker_destroy(a->load.worker);
+    return NULL;
+}
+
+static enum hf_status open_loop(struct latency_row *l, uint32_t batches)
+{
+    uint64_t begin = rig_ns() + 1000000;
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < THREADS; i++) {
+        struct arrivals *a = &l->arrivals[i];
+        a->begin_ns = begin + (uint64_t)(i * l->interval_ns / THREADS);
+        a->batches = batches;
+        a->issued = a->told = 0;
+        if (i > 0 && pthread_create(&a->thread, NULL, other_main, a) != 0)
+            return HF_NO_MEMORY;
+    }
+    arrive(&l->arrivals[0]);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        struct arrivals *a = &l->arrivals[i];
+        if (i > 0)
+            pthread_join(a->thread, NULL);
+        memcpy(l->all_ns + told, a->latency_ns, a->told * sizeof *a->latency_ns);
+        told += a->told;
+    }
+    qsort(l->all_ns, told, sizeof *l->all_ns, by_size);
+    return told == THREADS * batches ? HF_OK : HF_STOPPED;
 }
 
 enum hf_status latency_measure(void *ctx, struct ratio_sample *out)
@@ -250,13 +301,9 @@ enum hf_status latency_measure(void *ctx, struct ratio_sample *out)
     struct journal *j = core_journal(l->rig.core);
     double wanted = l->seconds * 1e9 / l->interval_ns;
     uint32_t batches = wanted < LATENCIES_MAX ? (uint32_t)wanted + 1 : LATENCIES_MAX;
-    uint64_t *tickets = calloc(batches, sizeof *tickets);
-    if (!tickets)
-        return HF_NO_MEMORY;
     journal_metrics(j, &from);
-    enum hf_status st = open_loop(l, batches, tickets);
+    enum hf_status st = open_loop(l, batches);
     journal_metrics(j, &to);
-    free(tickets);
     if (st != HF_OK)
         return st;
     uint64_t group = (to.bytes_written - from.bytes_written) / (to.groups - from.groups + 1);
@@ -264,14 +311,14 @@ enum hf_status latency_measure(void *ctx, struct ratio_sample *out)
     st = yardstick_run(l->folder, group < GROUP_BYTES ? (uint32_t)group : GROUP_BYTES, 0.5, &raw);
     if (st != HF_OK)
         return st;
-    out->subject = l->latency_ns[batches / 2] / 1e3;
+    out->subject = l->all_ns[batches] / 1e3;
     out->yardstick = (double)raw.p50_ns / 1e3;
-    out->notes[0] = l->latency_ns[(uint64_t)batches * 99 / 100] / 1e3;
+    out->notes[0] = l->all_ns[(uint64_t)batches * THREADS * 99 / 100] / 1e3;
     out->notes[1] = (double)raw.p99_ns / 1e3;
-    out->notes[2] = RIG_BATCH * 1e3 / l->interval_ns;
+    out->notes[2] = THREADS * RIG_BATCH * 1e3 / l->interval_ns;
     out->notes[3] = (double)group / 1024;
-    out->notes[4] = (double)(to.sync_ns_total - from.sync_ns_total) /
-                    (double)(to.syncs - from.syncs + 1) / 1e3;
+    out->notes[4] =
+        (double)(to.sync_ns_total - from.sync_ns_total) / (double)(to.syncs - from.syncs + 1) / 1e3;
     return HF_OK;
 }
 

@@ -6,9 +6,9 @@
 //   shop-eu     storefront,reader        3f5a…                     channels=web,app locations=WH1
 //   ops         operator                 90bc…
 //
-// operator implies the others; stock_admin and storefront imply reader. Names are of letters,
-// digits,
-// '.', '_' and '-', and may repeat: two keys of one name are how a key is changed without a gap.
+// operator implies the others and has no limits; stock_admin and storefront imply reader. Names are
+// of letters, digits, '.', '_' and '-', and may repeat: two keys of one name are how a key is
+// changed without a gap.
 // `#` begins a comment. A file that cannot be read whole, or has no key, is refused as a whole,
 // with the line, and the keys in force stay.
 //

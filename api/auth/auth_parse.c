@@ -110,10 +110,16 @@ static bool limits_parse(const struct parser *p, char *list, char *slots, size_t
 static bool option_parse(const struct parser *p, char *word, struct auth_identity *who)
 {
     static const char channels[] = "channels=", locations[] = "locations=";
-    if (strncmp(word, channels, sizeof channels - 1) == 0)
+    bool by_channel = strncmp(word, channels, sizeof channels - 1) == 0;
+    bool by_location = strncmp(word, locations, sizeof locations - 1) == 0;
+    // What stands between Holdfast and the ERP is of all channels and locations.
+    if ((by_channel || by_location) && (who->roles & AUTH_OPERATOR))
+        return wrong(p, "an operator does everything and cannot be limited by",
+                     by_channel ? channels : locations);
+    if (by_channel)
         return limits_parse(p, word + sizeof channels - 1, who->channels[0],
                             sizeof who->channels[0], &who->channel_count);
-    if (strncmp(word, locations, sizeof locations - 1) == 0)
+    if (by_location)
         return limits_parse(p, word + sizeof locations - 1, who->locations[0],
                             sizeof who->locations[0], &who->location_count);
     // Not quoted: a blank inside a key in clear would put a part of it here.

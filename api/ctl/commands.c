@@ -51,6 +51,18 @@ static const char odoo_import_more[] =
     "it may be repeated, or run again after it was interrupted. A cell that Odoo has no stock of "
     "comes\n"
     "to nothing. --dry-run shows the differences and makes no cells.\n";
+static const char again_more[] =
+    "For a data folder that was lost or restored. Columns of the shop's sales, named in the first\n"
+    "line, in any order: reference, sold_at (2026-11-26T10:00:00Z), sku, location, quantity\n"
+    "(negative: taken back) and, if wanted, channel. Cell by cell,\n"
+    "    sold - in Odoo - here (dead letters, discards) = missing,\n"
+    "since the beginning of a day in the time zone of --odoo-locations; what is missing is booked\n"
+    "with the lines of the newest orders that the server does not know. Posting must be at rest.\n"
+    "The options of Odoo are the server's; --odoo-engine names the lost folder too.\n\n"
+    "What is told is written to FILE.csv.tell-again-state first. An interrupted run goes on with\n"
+    "--resume, and acts once. It ends with 1 when something is left for a person and, with\n"
+    "--dry-run, while anything differs; with 8 while posting is not at rest. FILE - is standard\n"
+    "input.\n";
 static const char close_more[] =
     "Sales that were decided on that day (this machine's), less cancellations, by location and\n"
     "channel in smallest units of all SKUs together: committed = posted + in flight + waiting + "
@@ -155,6 +167,11 @@ const struct ctl_command ctl_commands[] = {
      odoo_import_more, 0, 0,
      B(DRY_RUN) | B(UNIT_SCALE) | B(ALL) | B(CSV) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
      ctl_odoo_import},
+    {"odoo tell-again", "FILE.csv", "tells what the shop has sold and neither side knows",
+     again_more, 1, 1,
+     (ODOO & ~B(TIMEOUT)) | B(ODOO_LOCATIONS) | B(ODOO_ENGINE) | B(OTHER_ENGINES) | B(SINCE) |
+         B(ALL) | B(DRY_RUN) | B(RESUME) | B(STATE_FILE),
+     false, ctl_odoo_tell_again},
     {"odoo close", "", "control totals of a day, and its documents in Odoo", close_more, 0, 0,
      B(DATE), false, ctl_close_day},
     {"short", "", "cells below zero, and the orders affected", short_more, 0, 0, B(LOCATION), false,

@@ -39,6 +39,7 @@ enum ctl_exit ctl_odoo_reconcile(struct ctl *c);
 enum ctl_exit ctl_close_day(struct ctl *c);
 enum ctl_exit ctl_short(struct ctl *c);
 enum ctl_exit ctl_odoo_import(struct ctl *c);
+enum ctl_exit ctl_odoo_tell_again(struct ctl *c);
 enum ctl_exit ctl_trace(struct ctl *c);
 enum ctl_exit ctl_key_make(struct ctl *c);
 enum ctl_exit ctl_odoo_check(struct ctl *c);

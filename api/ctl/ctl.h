@@ -64,11 +64,11 @@
     X(FOR, "for", "SPAN", NULL, "end after this time")                                             \
     X(ONCE, "once", NULL, NULL, "end when every cell has been told")                               \
     X(IMPORT_ID, "import-id", "UUID", NULL, "go on with this import; see --resume")                \
-    X(RESUME, "resume", NULL, NULL, "go on with the import that the state file tells of")          \
+    X(RESUME, "resume", NULL, NULL, "go on with what the state file tells of")                     \
     X(FROM_LINE, "from-line", "N", NULL, "with --import-id: rows before this line are done")       \
-    X(STATE_FILE, "state-file", "FILE", NULL, "default: the CSV file's name and .import-state")    \
+    X(STATE_FILE, "state-file", "FILE", NULL, "default: the CSV file's name and what it is of")    \
     X(SKIP_BAD, "skip-bad", NULL, NULL, "import the good rows of a file that has bad ones")        \
-    X(DRY_RUN, "dry-run", NULL, NULL, "check the file, send nothing")                              \
+    X(DRY_RUN, "dry-run", NULL, NULL, "look, and change nothing")                                  \
     X(BATCH, "batch", "N", NULL, "rows a call, 1..1000; default 500")                              \
     X(ROLES, "roles", "LIST", NULL, "of reader, storefront, stock_admin, operator, with commas")   \
     X(CHANNELS, "channels", "LIST", NULL, "of these channels only, with commas")                   \
@@ -82,6 +82,10 @@
     X(ODOO_CA_FILE, "odoo-ca-file", "FILE", "HOLDFAST_ODOO_CA_FILE", "authorities to trust (PEM)") \
     X(ODOO_LOCATIONS, "odoo-locations", "LIST", "HOLDFAST_ODOO_LOCATIONS",                         \
       "LOCATION=WAREHOUSE[:MODE],...")                                                             \
+    X(ODOO_ENGINE, "odoo-engine", "LIST", "HOLDFAST_ODOO_ENGINE",                                  \
+      "names in Odoo, former ones too; default holdfast")                                          \
+    X(OTHER_ENGINES, "other-engines", "LIST", NULL, "names in Odoo that count as others'")         \
+    X(SINCE, "since", "YYYY-MM-DD", NULL, "from this day on; default: the file's oldest day")      \
     X(ODOO_ACTION_ID, "odoo-action-id", "N", "HOLDFAST_ODOO_ACTION_ID",                            \
       "of the server action; 0: two calls")
 enum ctl_option {

@@ -8,7 +8,7 @@
     X(2, USAGE, "the command line or a file given to it is wrong; nothing was sent")               \
     X(3, NOT_FOUND, "no such reservation, cell, SKU or channel")                                   \
     X(4, REJECTED, "the server rejects the request: bad input, an id used before or too old")      \
-    X(5, PARTLY, "an import left rows undone; each is named")                                      \
+    X(5, PARTLY, "an import left rows undone, or orders were not told; each is named")             \
     X(6, FORBIDDEN, "the API key is missing or unknown, or may not do this")                       \
     X(7, UNREACHED, "no answer, or not serving; what was asked may have been done: ask again")     \
     X(8, BUSY, "the server was too busy, at every try")                                            \

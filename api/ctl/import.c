@@ -4,6 +4,7 @@
 #include "ctl/commands.h"
 #include "ctl/format.h"
 #include "ctl/message_json.h"
+#include "ctl/progress.h"
 
 #include "holdfast/v1/stock_admin.pb-c.h"
 
@@ -19,8 +20,6 @@
 #define AGAIN_MAX      10 // tries of a row that the server was too busy for
 #define AGAIN_FIRST_MS 100
 #define PATH_BYTES     4096
-#define BAR_COLUMNS    30
-#define BAR_EVERY_NS   UINT64_C(100000000)
 
 struct import {
     struct ctl *c;
@@ -31,7 +30,7 @@ struct import {
     size_t begin, next; // rows: where this run began; those before `next` were sent
     size_t done, failed;
     size_t too_old, in_future; // of the failed: further rows would be refused like them
-    uint64_t begin_ns, told_ns;
+    struct progress progress;
     json_t *errors; // for --json
 };
 
@@ -44,30 +43,6 @@ struct batch {
     size_t index[BATCH_MAX]; // of the file's row, for each row still to be sent
     size_t open;
 };
-
-// ------------------------------------------------------------------------------------ progress
-
-static void draw(struct import *m, bool last)
-{
-    struct ctl *c = m->c;
-    uint64_t now = clock_monotonic_ns(c->io.clock);
-    if (!c->io.progress || c->json || (!last && now - m->told_ns < BAR_EVERY_NS))
-        return;
-    m->told_ns = now;
-    char bar[BAR_COLUMNS + 1], span[FORMAT_BYTES] = "";
-    size_t all = m->file.count, full = all ? m->next * BAR_COLUMNS / all : BAR_COLUMNS;
-    memset(bar, '.', BAR_COLUMNS);
-    memset(bar, '#', full);
-    bar[BAR_COLUMNS] = 0;
-    double seconds = (double)(now - m->begin_ns) / 1e9, sent = (double)(m->next - m->begin);
-    double rate = seconds > 0 ? sent / seconds : 0;
-    if (rate > 0 && !last)
-        format_span((int64_t)((double)(all - m->next) / rate * 1000), span);
-    fprintf(c->io.err, "\r[%s] %3zu%%  %zu of %zu rows  %.0f/s  %s%s\x1b[K%s", bar,
-            all ? m->next * 100 / all : 100, m->next, all, rate, span, *span ? " left" : "",
-            last ? "\n" : "");
-    fflush(c->io.err);
-}
 
 static void tell_row(struct import *m, const struct import_row *r, const Holdfast__V1__Error *error)
 {
@@ -85,7 +60,7 @@ static void tell_row(struct import *m, const struct import_row *r, const Holdfas
         return;
     }
     fprintf(c->io.err, "%s%s:%" PRIu64 ": %s: %s%s%s: %s\n", c->io.progress ? "\r\x1b[K" : "",
-            m->file.path, r->line, clean, rpc_code_name(error->code), *error->reason ? " " : "",
+            m->file.csv.path, r->line, clean, rpc_code_name(error->code), *error->reason ? " " : "",
             error->reason, message);
 }
 
@@ -216,7 +191,7 @@ static enum ctl_exit send_all(struct import *m)
 {
     struct batch *b = ctl_alloc(sizeof *b);
     enum ctl_exit e = CTL_OK;
-    m->begin_ns = clock_monotonic_ns(m->c->io.clock);
+    progress_begin(&m->progress, m->c, "rows", m->begin);
     bool outside = false; // of the id window
     while (m->next < m->file.count && e == CTL_OK && !outside) {
         b->first = m->next;
@@ -227,7 +202,8 @@ static enum ctl_exit send_all(struct import *m)
         if (!keep_state(m) && e == CTL_OK)
             e = CTL_FAILED;
         outside = m->too_old + m->in_future > 0;
-        draw(m, e != CTL_OK || m->next == m->file.count || outside);
+        progress_tell(&m->progress, m->next, m->file.count,
+                      e != CTL_OK || m->next == m->file.count || outside);
     }
     free(b);
     return e;
@@ -240,8 +216,8 @@ static void state_path(struct import *m)
     const char *given = m->c->option[OPT_STATE_FILE];
     if (given)
         snprintf(m->state_path, sizeof m->state_path, "%s", given);
-    else if (strcmp(m->file.path, "-") != 0)
-        snprintf(m->state_path, sizeof m->state_path, "%s.import-state", m->file.path);
+    else if (strcmp(m->file.csv.path, "-") != 0)
+        snprintf(m->state_path, sizeof m->state_path, "%s.import-state", m->file.csv.path);
 }
 
 static enum ctl_exit resume(struct import *m)
@@ -255,7 +231,7 @@ static enum ctl_exit resume(struct import *m)
         return CTL_USAGE;
     if (m->state.raw != c->raw)
         return ctl_usage(c, "the import was begun %s --raw", m->state.raw ? "with" : "without");
-    if (m->state.file_hash != m->file.hash) {
+    if (m->state.file_hash != m->file.csv.hash) {
         fprintf(c->io.err, "the file has changed: every row is sent; those that are done stay\n");
         m->state.next_row = 0;
     }
@@ -297,7 +273,7 @@ static enum ctl_exit choose(struct import *m)
     if (e != CTL_OK)
         return e;
     m->begin = m->next;
-    m->state.file_hash = m->file.hash;
+    m->state.file_hash = m->file.csv.hash;
     m->state.next_row = m->next;
     for (size_t i = 0; i < m->next; i++)
         m->file.rows[i].done = true;
@@ -332,7 +308,7 @@ static void explain(struct import *m, size_t unsent)
                 format_time((int64_t)hf_uuid_ms(m->state.id), time),
                 m->state_path[0] ? ", after deleting " : "", m->state_path);
     } else if (m->failed > 0 || unsent > 0) {
-        fprintf(err, "to go on: holdfastctl stock import %s %s%s%s\n", m->file.path,
+        fprintf(err, "to go on: holdfastctl stock import %s %s%s%s\n", m->file.csv.path,
                 m->state_path[0] ? "--resume" : "--import-id ", m->state_path[0] ? "" : id,
                 m->failed > 0 ? " (mended rows count, rows that are done stay)" : "");
     }
@@ -342,7 +318,7 @@ static enum ctl_exit finish(struct import *m, enum ctl_exit e)
 {
     struct ctl *c = m->c;
     size_t sent = m->done + m->failed, unsent = m->file.count - m->begin - sent;
-    if (e == CTL_OK && (m->failed > 0 || unsent > 0 || m->file.bad > 0))
+    if (e == CTL_OK && (m->failed > 0 || unsent > 0 || m->file.csv.bad > 0))
         e = CTL_PARTLY;
     if (e == CTL_OK && m->state_path[0] && unlink(m->state_path) != 0 && errno != ENOENT)
         (void)ctl_usage(c, "%s cannot be deleted: %m", m->state_path);
@@ -352,7 +328,7 @@ static enum ctl_exit finish(struct import *m, enum ctl_exit e)
         json_print(json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O}", "import_id", id, "rows",
                              (json_int_t)m->file.count, "skipped", (json_int_t)m->begin, "done",
                              (json_int_t)m->done, "failed", (json_int_t)m->failed, "unsent",
-                             (json_int_t)unsent, "bad", (json_int_t)m->file.bad, "errors",
+                             (json_int_t)unsent, "bad", (json_int_t)m->file.csv.bad, "errors",
                              m->errors),
                    c->io.out);
         return e;
@@ -361,8 +337,8 @@ static enum ctl_exit finish(struct import *m, enum ctl_exit e)
     if (m->begin > 0)
         fprintf(c->io.out, ", %zu done before", m->begin);
     fprintf(c->io.out, ", %zu failed, %zu not sent", m->failed, unsent);
-    if (m->file.bad > 0)
-        fprintf(c->io.out, ", %zu bad ones skipped", m->file.bad);
+    if (m->file.csv.bad > 0)
+        fprintf(c->io.out, ", %zu bad ones skipped", m->file.csv.bad);
     fputc('\n', c->io.out);
     explain(m, unsent);
     return e;
@@ -372,17 +348,17 @@ static enum ctl_exit run(struct import *m)
 {
     struct ctl *c = m->c;
     enum ctl_exit e = import_read(c, c->argv[0], &m->file);
-    if (m->file.bad > 0)
-        fprintf(c->io.err, "%zu error%s\n", m->file.bad, m->file.bad == 1 ? "" : "s");
+    if (m->file.csv.bad > 0)
+        fprintf(c->io.err, "%zu error%s\n", m->file.csv.bad, m->file.csv.bad == 1 ? "" : "s");
     if (e != CTL_OK)
         return e;
-    if (m->file.bad > 0 && !c->option[OPT_SKIP_BAD] && !c->option[OPT_DRY_RUN])
+    if (m->file.csv.bad > 0 && !c->option[OPT_SKIP_BAD] && !c->option[OPT_DRY_RUN])
         return ctl_usage(c, "nothing was sent; --skip-bad imports the %zu good rows",
                          m->file.count);
     if (c->option[OPT_DRY_RUN]) {
         fprintf(c->io.out, "%zu good rows, %zu errors; nothing was sent\n", m->file.count,
-                m->file.bad);
-        return m->file.bad > 0 ? CTL_USAGE : CTL_OK;
+                m->file.csv.bad);
+        return m->file.csv.bad > 0 ? CTL_USAGE : CTL_OK;
     }
     e = choose(m);
     return e == CTL_OK ? finish(m, send_all(m)) : e;

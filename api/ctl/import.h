@@ -9,7 +9,7 @@
 #define HOLDFAST_CTL_IMPORT_H
 
 #include "base/uuid.h"
-#include "ctl/ctl.h"
+#include "ctl/csv_file.h"
 
 #define IMPORT_VALUES 3 // on hand, safety stock, backorder limit
 
@@ -26,11 +26,9 @@ struct import_row {
 
 // A file that was read and checked.
 struct import_file {
-    const char *path;
-    char *text;
-    uint64_t hash; // of its bytes
+    struct csv_file csv;
     struct import_row *rows;
-    size_t count, room, bad;
+    size_t count, room;
 };
 
 // Reads a file ("-": standard input) and checks every row; each error is a line on `err`. Same cell

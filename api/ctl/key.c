@@ -50,6 +50,9 @@ enum ctl_exit ctl_key_make(struct ctl *c)
                          "no key: a name has 1 to %d visible characters, roles are reader, "
                          "storefront, stock_admin, operator",
                          AUTH_NAME_BYTES_MAX);
+    if (strstr(roles, "operator") && (channels || locations)) // no other role's name has it inside
+        return ctl_usage(c, "an operator does everything and cannot be limited by %s",
+                         ctl_option_name(channels ? OPT_CHANNELS : OPT_LOCATIONS));
     size_t room = sizeof line + strlen(or_empty(channels)) + strlen(or_empty(locations)) + 32;
     char *whole = ctl_alloc(room);
     snprintf(whole, room, "%s%s%s%s%s", line, channels ? " channels=" : "", or_empty(channels),

@@ -147,7 +147,8 @@ static void take_page(struct list *l, const Holdfast__V1__ListReservationsRespon
         else
             l->add(l, r, quantity);
     }
-    if (!c->json)
+    // A page may be empty and still have a successor: titles go with the first line, or at the end.
+    if (!c->json && (page->n_reservations > 0 || !page->next_page_token[0]))
         table_print(&l->table, c->io.out, c->io.columns_max);
 }
 

@@ -11,6 +11,7 @@
 
 #define DEFAULT_TIMEOUT_MS 60000
 #define KEY_FILE_BYTES     4096
+#define PAGE_ROWS          1000
 
 // The first line of the file, or the variable. NULL: told.
 static char *key_read(struct ctl *c)
@@ -75,6 +76,58 @@ json_t *ctl_odoo_rows(struct ctl_odoo *o, const char *model, json_t *domain, jso
     return NULL;
 }
 
+enum ctl_exit ctl_odoo_exit(const struct odoo_answer *a)
+{
+    return a->class == ODOO_KEY || a->class == ODOO_RIGHTS ? CTL_FORBIDDEN
+           : a->class == ODOO_RETRY                        ? CTL_UNREACHED
+                                                           : CTL_FAILED;
+}
+
+// One page after `*after`, which moves on. *more: there may be another.
+static enum ctl_exit page_visit(struct ctl_odoo *o, const char *model, json_t *args,
+                                ctl_odoo_visit visit, void *ctx, json_int_t *after, bool *more,
+                                struct odoo_answer *a)
+{
+    odoo_ask(&o->odoo, model, "search_read", args, a);
+    enum ctl_exit e = a->class == ODOO_OK ? CTL_OK : ctl_odoo_exit(a);
+    json_t *row;
+    size_t i;
+    *more = json_array_size(a->result) == PAGE_ROWS;
+    json_array_foreach(a->result, i, row)
+    {
+        json_int_t id = ctl_odoo_id(row, "id");
+        if (e == CTL_OK && id <= *after) { // it would go on for ever
+            a->class = ODOO_RETRY;
+            snprintf(a->words, sizeof a->words, "%s: its rows are in disorder", model);
+            e = ctl_odoo_exit(a);
+        }
+        e = e == CTL_OK ? visit(ctx, row) : e;
+        *after = id;
+    }
+    json_decref(a->result);
+    a->result = NULL;
+    return e;
+}
+
+enum ctl_exit ctl_odoo_pages(struct ctl_odoo *o, const char *model, json_t *domain, json_t *fields,
+                             ctl_odoo_visit visit, void *ctx, struct odoo_answer *a)
+{
+    json_int_t after = 0;
+    enum ctl_exit e = CTL_OK;
+    for (bool more = true; more && e == CTL_OK;) {
+        json_t *page = odoo_append(json_copy(domain), json_pack("[s,s,I]", "id", ">", after));
+        json_t *args = odoo_search(page, json_incref(fields));
+        args = odoo_put(args, "order", json_string("id"));
+        args = odoo_put(args, "limit", json_integer(PAGE_ROWS));
+        // What is archived in Odoo was sold once, too.
+        args = odoo_put(args, "context", json_pack("{s:b}", "active_test", 0));
+        e = page_visit(o, model, args, visit, ctx, &after, &more, a);
+    }
+    json_decref(domain);
+    json_decref(fields);
+    return e;
+}
+
 uint32_t ctl_odoo_id(const json_t *row, const char *field)
 {
     json_int_t id = json_integer_value(json_object_get(row, field));
@@ -96,9 +149,7 @@ static enum ctl_exit failed(struct ctl *c, const struct odoo_answer *a, const ch
                        : a->class == ODOO_RETRY  ? "Odoo does not answer as it should"
                                                  : "Odoo refuses";
     ctl_usage(c, "%s: %s (%s)", doing, todo, a->words);
-    return a->class == ODOO_KEY || a->class == ODOO_RIGHTS ? CTL_FORBIDDEN
-           : a->class == ODOO_RETRY                        ? CTL_UNREACHED
-                                                           : CTL_FAILED;
+    return ctl_odoo_exit(a);
 }
 
 static enum ctl_exit told(struct ctl *c, uint32_t id, const char *what)

@@ -63,10 +63,15 @@ static enum ctl_exit show_sku(struct ctl *c)
         table_init(&t, cell_columns);
         for (size_t i = 0; i < reply->n_cells; i++)
             add_cell(&t, c, reply->cells[i], NULL);
-        if (reply->total && reply->n_cells > 1)
+        if (reply->total && (reply->n_cells > 1 || reply->cells_left_out > 0))
             add_cell(&t, c, reply->total, "total");
         table_print(&t, c->io.out, c->io.columns_max);
         table_fini(&t);
+        if (reply->cells_left_out > 0)
+            fprintf(c->io.out,
+                    "%" PRIu32 " more cells are in the total, which one answer has no room for: "
+                    "`stock list` shows them\n",
+                    reply->cells_left_out);
     }
     ctl_free(reply);
     return CTL_OK;

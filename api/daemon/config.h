@@ -132,7 +132,8 @@
     X(grpc_streams_max, "grpc_streams_max", COUNT, "1024", 1, 65536,                               \
       "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")                           \
     X(grpc_key_share, "grpc_key_share", COUNT, "50", 1, 100,                                       \
-      "percent of grpc_calls_max, grpc_streams_max, watchers_max that may be one key's")           \
+      "percent of grpc_calls_max, grpc_streams_max, watchers_max and unread results that may be "  \
+      "one key's")                                                                                 \
     X(grpc_connection_streams_max, "grpc_connection_streams_max", COUNT, "1024", 1, 65536,         \
       "calls at once on one connection")                                                           \
     X(grpc_message_bytes_max, "grpc_message_bytes_max", BYTES, "4MiB", 64 * CONFIG_KI,             \
@@ -140,7 +141,8 @@
     X(grpc_metadata_bytes_max, "grpc_metadata_bytes_max", BYTES, "16KiB", CONFIG_KI, CONFIG_MI,    \
       "request metadata")                                                                          \
     X(grpc_memory_bytes_max, "grpc_memory_bytes_max", BYTES, "512MiB", 16 * CONFIG_MI,             \
-      2047 * CONFIG_MI, "gRPC's own buffers, all connections")                                    \
+      2047 * CONFIG_MI,                                                                            \
+      "gRPC's own buffers, all connections; half as much again for results that nobody reads")     \
     X(grpc_handshake_ms, "grpc_handshake", SPAN, "10s", 100, 10 * CONFIG_M,                        \
       "TLS and HTTP/2 settings must be through by then")                                           \
     X(grpc_connection_age_ms, "grpc_connection_age", SPAN, "1h", CONFIG_S, 20 * CONFIG_D,          \
@@ -161,7 +163,7 @@
     X(packet_listen, "packet_listen", TEXT, "", 0, 107,                                            \
       "UDP address on which orders are taken in as packets: host:port or [v6]:port; empty: none")  \
     X(packet_advertise, "packet_advertise", TEXT, "", 0, 107,                                      \
-      "host:port that clients are told to send to; empty: packet_listen")                          \
+      "IP address and port that clients are told to send to; empty: packet_listen")                \
     X(packet_tags, "packet_tags", FLAG, "true", 0, 1,                                              \
       "frames carry a keyed tag; off: for a network that nobody else can reach")                   \
     X(packet_sessions_max, "packet_sessions_max", COUNT, "4096", 1, 65536, "sessions at once")     \

@@ -193,25 +193,38 @@ static void cores_check(const struct config *c, struct config_errors *e)
                      (unsigned long long)count, (unsigned long long)c->packet_queues);
 }
 
-static void packets_check(const struct config *c, struct config_errors *e)
+// Clients send to what they are told, and look up no names.
+static void door_check(const struct config *c, struct config_errors *e)
 {
     char host[108];
     uint16_t port;
-    const char *told = c->packet_advertise[0] ? c->packet_advertise : c->packet_listen;
+    struct in_addr v4;
+    struct in6_addr v6;
+    bool other = c->packet_advertise[0] != 0;
+    const char *key = other ? "packet_advertise" : "packet_listen";
+    const char *told = other ? c->packet_advertise : c->packet_listen;
+    if (!address_check(key, told, e) || !config_host_port(told, host, sizeof host, &port))
+        return;
+    bool four = inet_pton(AF_INET, host, &v4) == 1;
+    if (!four && inet_pton(AF_INET6, host, &v6) != 1)
+        config_wrong(e, "%s: '%.80s' must be an IP address in digits: clients look up no names",
+                     key, host);
+    else if (four ? v4.s_addr == 0 : IN6_IS_ADDR_UNSPECIFIED(&v6))
+        config_wrong(e, "%s: %.80s is no address to send to: packet_advertise must name one", key,
+                     host);
+}
+
+static void packets_check(const struct config *c, struct config_errors *e)
+{
     if (c->packet_listen[0] == 0)
         return;
     if (!address_check("packet_listen", c->packet_listen, e))
         return;
-    if (is_unix(c->packet_listen) || is_unix(told)) {
+    if (is_unix(c->packet_listen) || is_unix(c->packet_advertise)) {
         config_wrong(e, "packet_listen and packet_advertise: must be host:port");
         return;
     }
-    if (c->packet_advertise[0])
-        address_check("packet_advertise", c->packet_advertise, e);
-    if (config_host_port(told, host, sizeof host, &port) &&
-        (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0))
-        config_wrong(e, "packet_listen: %.80s is no address to send to: packet_advertise is needed",
-                     host);
+    door_check(c, e);
     device_check(c, e);
     if (!c->packet_tags && !c->insecure && !config_loopback(c->packet_listen))
         config_wrong(e, "packet_tags: off outside loopback, where anybody could order: turn them "

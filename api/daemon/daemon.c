@@ -499,9 +499,11 @@ void daemon_drain(struct daemon *d)
         nanosleep(&delay, NULL);
     self_check_destroy(d->self_check); // it would find a listener that has closed
     d->self_check = NULL;
-    if (d->packets)
-        packets_drain(d->packets, (uint32_t)d->config->grpc_drain_ms);
+    if (d->packets) // beside the calls: one bound for both
+        packets_drain_begin(d->packets, (uint32_t)d->config->grpc_drain_ms);
     rpc_drain(d->rpc);
+    if (d->packets)
+        packets_drain_end(d->packets);
 }
 
 void daemon_stop(struct daemon *d)

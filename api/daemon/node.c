@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "rcu/rcu.h"
 #include "sys/park.h"
+#include "sys/thread.h"
 #include "watch/hub.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@
 // The keeper gives segments precedence: at 500 MB/s one of 64 MiB is used up in 130 ms. Checkpoints
 // get pieces that are short beside that. The archive has a thread of its own: both read the journal
 // from the disk, and one waits while the other computes.
-#define SEGMENT_STEPS_MAX 64
+#define SEGMENT_STEPS_MAX 512
 #define CHECKPOINT_BUDGET 16
 #define KEEPER_SLEEP_MS   10 // each turn costs reads: let some groups gather
 #define ARCHIVE_SLEEP_MS  20 // a segment is closed, or is not
@@ -134,6 +135,7 @@ static bool node_goes_on(const struct node *n)
 static void *writer_run(void *ctx)
 {
     struct node *n = ctx;
+    thread_prompt(); // between a decision and its answer nothing else has to happen
     struct clock *clock = clock_os();
     uint64_t wrote_ns = clock_monotonic_ns(clock);
     bool vouched = false;
@@ -190,9 +192,12 @@ static bool segments_run(struct node *n)
 static void *keeper_run(void *ctx)
 {
     struct node *n = ctx;
+    struct thread_place place;
+    thread_place_init(&place);
     hf_arena_use(HF_ARENA_KEEPER);
     rcu_thread_register_once();
     while (node_goes_on(n)) {
+        thread_stand_back(&place, !core_pressed(n->core));
         uint64_t now_ms = core_now(n->core);
         bool did = segments_run(n);
         did |= step_did(n, core_step_checkpoint(n->core, now_ms, CHECKPOINT_BUDGET), "checkpoint");
@@ -225,9 +230,13 @@ static void *hub_run(void *ctx)
 static void *archive_run(void *ctx)
 {
     struct node *n = ctx;
-    while (node_goes_on(n))
+    struct thread_place place;
+    thread_place_init(&place);
+    while (node_goes_on(n)) {
+        thread_stand_back(&place, !core_pressed(n->core));
         if (!step_did(n, core_step_archive(n->core, core_now(n->core)), "archive"))
             node_sleep(n, ARCHIVE_SLEEP_MS);
+    }
     return NULL;
 }
 

@@ -335,14 +335,21 @@ void packets_metrics(const struct packets *p, struct ingest_metrics *out)
 
 // ------------------------------------------------------------------------------- the end
 
-void packets_drain(struct packets *p, uint32_t timeout_ms)
+void packets_drain_begin(struct packets *p, uint32_t timeout_ms)
 {
     p->drain_until_ns = clock_monotonic_ns(clock_os()) + timeout_ms * MS_NS;
     hf_store_release(&p->stopping, 1u);
+    for (uint32_t i = 0; i < p->count; i++)
+        if (ready(&p->threads[i]))
+            ingest_queue_ring(p->threads[i].queue);
+}
+
+void packets_drain_end(struct packets *p)
+{
     for (uint32_t i = 0; i < p->count; i++) {
         if (!p->threads[i].started)
             continue;
-        if (ready(&p->threads[i]))
+        if (ready(&p->threads[i])) // it may have been made ready since
             ingest_queue_ring(p->threads[i].queue);
         pthread_join(p->threads[i].thread, NULL);
         p->threads[i].started = false;
@@ -353,7 +360,9 @@ void packets_destroy(struct packets *p)
 {
     if (!p)
         return;
-    packets_drain(p, 0);
+    if (!hf_load_acquire(&p->stopping))
+        packets_drain_begin(p, 0);
+    packets_drain_end(p);
     for (uint32_t i = 0; i < p->count; i++) {
         if (ready(&p->threads[i]))
             ingest_queue_destroy(p->threads[i].queue);

@@ -1,6 +1,7 @@
 // Packets in the daemon: the table of sessions, a port and a thread for each queue.
 //
-//   packets_create --> taking frames in --packets_drain--> answering what waits --> packets_destroy
+//   packets_create --> taking frames in --packets_drain_begin--> answering what waits -->
+//   packets_destroy
 #ifndef HOLDFAST_API_PACKETS_H
 #define HOLDFAST_API_PACKETS_H
 
@@ -22,8 +23,10 @@ uint16_t packets_port(const struct packets *p); // as it came out
 
 // More is durable than before. Any thread.
 void packets_durable_advanced(struct packets *p);
-// No new frames; what waits for the disk is answered, for at most timeout_ms. Blocking.
-void packets_drain(struct packets *p, uint32_t timeout_ms);
+// No new frames; what waits for the disk is answered, for at most timeout_ms from here on.
+void packets_drain_begin(struct packets *p, uint32_t timeout_ms);
+// Until that is over. Blocking.
+void packets_drain_end(struct packets *p);
 void packets_destroy(struct packets *p); // NULL does nothing
 
 void packets_metrics(const struct packets *p, struct ingest_metrics *out); // any thread

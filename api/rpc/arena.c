@@ -27,7 +27,7 @@ void arena_init(struct arena *a, size_t bytes_max)
     a->end = a->first + sizeof a->first;
     a->blocks = NULL;
     a->bytes = 0;
-    a->no_memory = false;
+    a->no_memory = a->full = false;
     a->bytes_max = bytes_max;
     a->allocator = (ProtobufCAllocator){allocator_take, allocator_free, a};
 }
@@ -42,7 +42,7 @@ void arena_reset(struct arena *a)
     a->at = a->first;
     a->end = a->first + sizeof a->first;
     a->bytes = 0;
-    a->no_memory = false;
+    a->no_memory = a->full = false;
 }
 
 void *arena_take_slow(struct arena *a, size_t bytes)
@@ -52,8 +52,10 @@ void *arena_take_slow(struct arena *a, size_t bytes)
     size_t want = a->bytes < BLOCK_BYTES ? BLOCK_BYTES : a->bytes;
     if (want < whole)
         want = whole;
-    if (whole < bytes || whole > a->bytes_max - a->bytes)
+    if (whole < bytes || whole > a->bytes_max - a->bytes) {
+        a->full = true;
         return NULL;
+    }
     if (want > a->bytes_max - a->bytes)
         want = whole;
     struct arena_block *b = malloc(sizeof *b + want);

@@ -16,6 +16,7 @@ struct arena {
     struct arena_block *blocks;   // beyond the first; freed by reset
     size_t bytes, bytes_max;      // taken from the heap, and how much may be
     bool no_memory;               // the heap had none, since the last reset
+    bool full;                    // bytes_max was reached, since the last reset
     ProtobufCAllocator allocator; // for protobuf_c_message_unpack
     unsigned char first[ARENA_FIRST_BYTES] __attribute__((aligned(16)));
 };

@@ -3,6 +3,7 @@
 
 #include "rpc/details.h"
 
+#include <grpc/byte_buffer.h>
 #include <string.h>
 
 struct rpc_error rpc_invalid(const char *field, const char *message)
@@ -22,23 +23,34 @@ struct rpc_error rpc_no_memory(void)
                               .retry_ms = RETRY_BUSY_MS};
 }
 
+struct rpc_error rpc_no_room(void)
+{
+    struct rpc_error e = rpc_no_memory();
+    e.message = "answers that nobody reads take all the memory that there is for them";
+    return e;
+}
+
 bool rpc_expired(const struct rpc_call *pub)
 {
     const struct call *c = (const struct call *)pub;
     return c->deadline_ns != UINT64_MAX && rpc_now_ns() >= c->deadline_ns;
 }
 
-static struct rpc_error expired_error(struct call *c)
+static struct rpc_error expired_error(const struct call *c)
 {
     hf_add(&c->poller->metrics.expired, 1); // also from the slow lane
     return (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED,
                               .message = "the deadline passed before the decision"};
 }
 
-void call_expired(struct call *c)
+bool rpc_given_up(const struct rpc_call *pub, struct rpc_error *error)
 {
-    struct rpc_error error = expired_error(c);
-    rpc_fail(&c->pub, &error);
+    const struct call *c = (const struct call *)pub;
+    bool ends = hf_load_acquire(&c->poller->rpc->giving_up) != 0;
+    if (!ends && !rpc_expired(pub))
+        return false;
+    *error = ends ? RPC_DRAINING_ERROR : expired_error(c);
+    return true;
 }
 
 static bool call_prepare(struct call *c, struct rpc_error *error)
@@ -79,8 +91,14 @@ void call_arrived(struct call *c)
 bool rpc_defer(struct rpc_call *pub)
 {
     struct call *c = (struct call *)pub;
+    bool stream = pub->method->kind == RPC_STREAM;
+    size_t bytes = pub->arena.bytes + pub->byte_count; // the slow lane has the call after the push
     if (!slow_push(c->poller->rpc, c))
         return false;
+    if (stream) {
+        c->stream.deferred_bytes = bytes;
+        call_hold(c, bytes);
+    }
     count_up(&c->poller->metrics.deferred);
     return true;
 }
@@ -122,6 +140,10 @@ static void reply(struct rpc_call *pub, grpc_byte_buffer *message, uint64_t tick
     struct call *c = (struct call *)pub;
     struct poller *p = c->poller;
     c->reply = message;
+    if (message) {
+        c->reply_bytes = grpc_byte_buffer_length(message);
+        call_hold(c, c->reply_bytes);
+    }
     c->ticket = ticket;
     c->decided_ns = rpc_now_ns();
     if (!on_own_poller(c)) {

@@ -1,6 +1,7 @@
 // The poller: what a thread of the listener does.
 //
-//   gather    events of the completion queue, without waiting, until there is none left
+//   gather    events of the completion queue, without waiting, until there is none left or it has
+//             taken GATHER_NS; messages of streams are decided on the way
 //   hand on   unary calls that arrived, as one burst: decided together, one journal append
 //   tell      replies whose ticket is durable, in the order of their decisions
 //   sleep     in the completion queue
@@ -27,7 +28,8 @@
 
 // What strangers may ask is a name or two. Unpacked, a message can be many times as large.
 #define KEYLESS_BYTES_MAX 4096
-#define OWED_MS           100 // until memory that was missing is asked for again
+#define GATHER_NS         1000000 // of one turn
+#define OWED_MS           100     // until memory that was missing is asked for again
 
 static _Thread_local const struct poller *own_poller;
 
@@ -240,6 +242,33 @@ static bool call_refuse(struct call *c, const char *reason, const char *message,
     return false;
 }
 
+void call_hold(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    hf_add(&p->bytes_held[c->stranger], bytes);
+    if (p->key_bytes && !c->stranger)
+        hf_add(&p->key_bytes[c->pub.who->number], bytes);
+}
+
+void call_let_go(struct call *c, size_t bytes)
+{
+    struct poller *p = c->poller;
+    if (bytes == 0)
+        return; // it may have got nowhere
+    call_hold(c, -bytes);
+    p->room_again = true;
+}
+
+bool call_has_room(const struct call *c)
+{
+    const struct poller *p = c->poller;
+    uint64_t share = p->bytes_max * p->rpc->options.limits.key_share / 100;
+    if (hf_load_relaxed(&p->bytes_held[c->stranger]) >= p->bytes_max)
+        return false;
+    return c->stranger || !p->key_bytes ||
+           hf_load_relaxed(&p->key_bytes[c->pub.who->number]) < (share ? share : 1);
+}
+
 bool call_admit(struct call *c, struct rpc_error *error)
 {
     struct poller *p = c->poller;
@@ -258,6 +287,11 @@ bool call_admit(struct call *c, struct rpc_error *error)
         count_up(&p->metrics.unauthenticated);
         return false;
     }
+    if (!stream && !call_has_room(c)) {
+        count_up(&p->metrics.refused);
+        *error = rpc_no_room();
+        return false;
+    }
     uint64_t share = (uint64_t)max * l->key_share / 100;
     if (c->stranger || !p->key_open[stream] ||
         p->key_open[stream][c->pub.who->number] <= (share ? share : 1))
@@ -269,6 +303,8 @@ bool call_admit(struct call *c, struct rpc_error *error)
 void call_release(struct call *c)
 {
     struct poller *p = c->poller;
+    call_let_go(c, c->reply_bytes);
+    c->reply_bytes = 0;
     if (c->counted)
         call_count(c, false);
     if (c->call)
@@ -415,6 +451,23 @@ static void burst_run(struct poller *p)
     h->burst(h->ctx, p->local, p->burst, count);
 }
 
+// Takes what has arrived, and waits `until` for the first of it. True: the queue has ended. A
+// stream's message is decided as it is taken, and the next ones arrive meanwhile: so it ends after
+// GATHER_NS at the latest, for those that came in between, and for replies.
+static bool gather(struct poller *p, gpr_timespec until)
+{
+    const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    grpc_event e = grpc_completion_queue_next(p->cq, until, NULL);
+    uint64_t end = e.type == GRPC_OP_COMPLETE ? rpc_now_ns() + GATHER_NS : 0;
+    while (e.type == GRPC_OP_COMPLETE) {
+        event_take(p, e.tag, e.success != 0);
+        if (p->burst_count == RPC_BURST_MAX || rpc_now_ns() >= end)
+            break;
+        e = grpc_completion_queue_next(p->cq, now, NULL);
+    }
+    return e.type == GRPC_QUEUE_SHUTDOWN;
+}
+
 static void poller_loop(struct poller *p)
 {
     const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
@@ -434,17 +487,12 @@ static void poller_loop(struct poller *p)
         }
         if (!anything_waits(p))
             hf_store_relaxed(&p->waiting, 0u);
-        grpc_event e = grpc_completion_queue_next(p->cq, sleep ? until : now, NULL);
-        while (e.type == GRPC_OP_COMPLETE) {
-            event_take(p, e.tag, e.success != 0);
-            if (p->burst_count == RPC_BURST_MAX)
-                break;
-            e = grpc_completion_queue_next(p->cq, now, NULL);
-        }
-        if (e.type == GRPC_QUEUE_SHUTDOWN)
+        if (gather(p, sleep ? until : now))
             return;
         inbox_drain(p);
         burst_run(p);
+        if (p->room_again)
+            streams_held(p);
         if (!p->drain_told && hf_load_acquire(&p->rpc->draining))
             streams_drain(p);
     }

@@ -120,6 +120,10 @@ static bool poller_init(struct rpc *r, struct poller *p, unsigned lane)
     for (int i = 0; keys && i < 2; i++)
         if (!(p->key_open[i] = calloc(AUTH_SEEN_MAX + 1, sizeof(uint32_t))))
             return false;
+    if (keys && !(p->key_bytes = calloc(AUTH_SEEN_MAX + 1, sizeof(uint64_t))))
+        return false;
+    p->bytes_max = r->options.limits.memory_bytes_max / 2 / r->options.limits.pollers;
+    p->last_held = &p->first_held;
     p->rpc = r;
     p->lane = lane;
     p->last_waiting = &p->first_waiting;
@@ -310,6 +314,7 @@ void rpc_drain(struct rpc *r)
         poller_wake(&r->pollers[i]);
     if (!calls_end(r))
         hf_log(HF_LOG_WARN, "drain_cancels", "after_ms=%u", r->options.limits.drain_ms);
+    hf_store_release(&r->giving_up, 1u); // what waits for the slow lane is not begun
     if (!hf_load_seq(&r->shut_down))
         grpc_server_cancel_all_calls(r->server); // closes the connections, too
     while (!wait_shut_down(r, 1000))
@@ -349,6 +354,7 @@ void rpc_destroy(struct rpc *r)
         struct poller *p = &r->pollers[i];
         free(p->key_open[0]);
         free(p->key_open[1]);
+        free(p->key_bytes);
         if (!p->cq)
             continue;
         grpc_completion_queue_destroy(p->cq);

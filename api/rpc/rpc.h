@@ -98,11 +98,12 @@ struct rpc_hooks {
     X(pollers, 1, "threads that take requests, each with its own completion queue")                \
     X(calls_max, 4096, "unary calls in progress, each poller; beyond it RESOURCE_EXHAUSTED")       \
     X(streams_max, 1024, "streaming calls open, each poller; beyond it RESOURCE_EXHAUSTED")        \
-    X(key_share, 50, "percent of calls_max and of streams_max that may be one key's")              \
+    X(key_share, 50, "percent of calls_max, streams_max and unread results that may be one key's") \
     X(connection_streams_max, 1024, "HTTP/2 streams of one connection")                            \
     X(message_bytes_max, 4194304, "largest request message")                                       \
     X(metadata_bytes_max, 16384, "request metadata")                                               \
-    X(memory_bytes_max, 536870912, "gRPC's own buffers, all connections")                          \
+    X(memory_bytes_max, 536870912,                                                                 \
+      "gRPC's own buffers, all connections; half as much again for results that nobody reads")     \
     X(handshake_ms, 10000, "TLS and HTTP/2 settings")                                              \
     X(connection_age_ms, 3600000, "a connection is asked to go after it; spread by a tenth")       \
     X(connection_idle_ms, 900000, "a connection without calls is closed after it")                 \
@@ -170,12 +171,15 @@ bool rpc_defer(struct rpc_call *call);
 // ------------------------------------------------------------------------------- streams
 // By the stream's poller, unless told otherwise.
 
-// Asks for the next message; nothing while one is asked for. Half-close: the callback. The bytes of
+// Asks for the next message; nothing while one is asked for. Half-close: the callback. It comes
+// later while much is unsent (1 MiB), or while what all streams of the poller, or the
+// key's, keep in memory is as much as may be: the client is held up by flow control. The bytes of
 // the message before are gone then. What was unpacked, and the arena, are gone when `received` has
 // returned or, of a message that was deferred, `woken`.
 void rpc_receive(struct rpc_call *call);
 // Queues a message, sent in order, when `ticket` is durable. Bounded by the caller, who counts
-// `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns.
+// `sent`: at most RPC_UNSENT_MAX wait. Packed before it returns. Without memory for it the stream
+// ends: nothing may be sent after rpc_send until the handler returns.
 #define RPC_UNSENT_MAX 64
 void rpc_send(struct rpc_call *call, const ProtobufCMessage *message, uint64_t ticket);
 // The same of a message that is packed already; copied before it returns.
@@ -191,13 +195,16 @@ bool rpc_draining(const struct rpc_call *call);
 #define RPC_DRAINING_ERROR                                                                         \
     ((struct rpc_error){.code = RPC_UNAVAILABLE,                                                   \
                         .reason = "DRAINING",                                                      \
-                        .message = "this server is going; open the stream again"})
+                        .message = "this server is going; ask again, on another connection"})
 
 // ------------------------------------------------------------------------------- reading
 // Of a raw method's message: it, or a part of it, is not well-formed. Counts it. The poller.
 void rpc_malformed(struct rpc_call *call);
 // True when the client will not wait for the answer any more.
 bool rpc_expired(const struct rpc_call *call);
+// The same, or the drain is over and everything that is left is cancelled: *error says which. What
+// takes long in the slow lane looks at it between its steps.
+bool rpc_given_up(const struct rpc_call *call, struct rpc_error *error);
 // An INVALID_ARGUMENT for `field`.
 struct rpc_error rpc_invalid(const char *field, const char *message);
 
@@ -225,7 +232,8 @@ void rpc_latency(const struct rpc *r, enum rpc_stage stage, struct hf_histogram 
     X(malformed, "messages that are not well-formed")                                              \
     X(expired, "calls whose deadline had passed before the decision")                              \
     X(cancelled, "calls that the client gave up")                                                  \
-    X(deferred, "calls that went through the slow lane")
+    X(deferred, "calls that went through the slow lane")                                           \
+    X(held, "messages of streams that waited until earlier results were read")
 struct rpc_metrics {
 #define X(name, help) uint64_t name;
     RPC_METRIC_TABLE(X)

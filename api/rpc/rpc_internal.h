@@ -35,6 +35,7 @@ struct tag {
 struct unsent {
     struct unsent *next;
     grpc_byte_buffer *message;
+    size_t bytes;
     uint64_t ticket;
 };
 
@@ -46,7 +47,10 @@ struct stream {
     bool open, receiving, finishing, finished, closed, gone;
     bool listed;   // on the poller's list of streams with something to send
     bool deferred; // its message is with the slow lane
-    struct call *next_listed;
+    bool wanted;   // to be received as soon as less is unsent
+    bool held;     // its message waits for room, on the poller's list
+    size_t unsent_bytes, deferred_bytes;
+    struct call *next_listed, *next_held;
     struct call *next_open, **link_open; // the poller's open streams
     enum rpc_code code;
     grpc_slice message, details;
@@ -71,6 +75,7 @@ struct call {
     // A reply that waits for its ticket.
     uint64_t ticket, decided_ns;
     grpc_byte_buffer *reply; // NULL: it fails with `error`
+    size_t reply_bytes;      // that are held until the client has read them
     struct rpc_error error;
     struct call *next; // free list, waiting replies, slow queue
     struct stream stream;
@@ -101,12 +106,18 @@ struct poller {
     struct call *first_waiting, **last_waiting; // replies, in the order of their decisions
     struct call *listed;                        // streams that wait for the disk
     struct call *open;                          // streams that handlers have
+    struct call *first_held, **last_held;       // streams whose message waits for room
+    bool room_again;                            // they are to be looked at
     bool drain_told;
     struct rpc_call *burst[RPC_BURST_MAX];
     uint32_t burst_count;
     uint32_t calls_open, streams_open;
     uint32_t strangers_open[2]; // of them, strangers' calls and streams
     uint32_t *key_open[2];      // calls and streams of each key, by its number; NULL: no keys
+    // What is kept in memory: answers that nobody reads, streams' messages in the slow lane.
+    uint64_t bytes_max;
+    uint64_t bytes_held[2];     // atomic: those with a key, strangers
+    uint64_t *key_bytes;        // atomic: of each key; NULL: no keys
     struct rpc_metrics metrics; // its own; read by anybody
     struct hf_histogram latency[RPC_STAGE_COUNT];
 };
@@ -114,6 +125,8 @@ struct poller {
 // How long to wait when there is no room.
 #define RETRY_BUSY_MS   50
 #define RETRY_STREAM_MS 1000
+// Of one stream: no further message is received while so much is unsent.
+#define STREAM_UNSENT_BYTES (1u << 20)
 
 #define SLOW_QUEUES 4 // one for each role
 struct slow_queue {
@@ -145,6 +158,7 @@ struct rpc {
     uint16_t port;
     bool guarded;       // see accept.h
     uint32_t draining;  // atomic
+    uint32_t giving_up; // atomic: what is left is cancelled
     uint32_t shut_down; // atomic: the server has no call left
     struct park park;
     struct tag shutdown_tag;
@@ -182,6 +196,12 @@ void poller_post(struct poller *p, struct call *c, uint32_t bit); // any thread
 // who have one. Of what these have, one key gets a share.
 bool call_admit(struct call *c, struct rpc_error *error);
 void call_release(struct call *c); // back to the poller's list, after its last tag
+// Memory that is kept until a client reads on. The same shares as above: room for another call or
+// message is there as long as less than all of it is held, so one answer may go beyond.
+void call_hold(struct call *c, size_t bytes); // also the slow lane
+void call_let_go(struct call *c, size_t bytes);
+bool call_has_room(const struct call *c); // also the slow lane
+struct rpc_error rpc_no_room(void);
 // Makes payload contiguous in pub.bytes. False: no memory, or larger than strangers' may be.
 bool call_bytes(struct call *c);
 // Checks and unpacks pub.bytes. False: *error is filled.
@@ -195,13 +215,13 @@ bool on_own_poller(const struct call *c);
 void call_arrived(struct call *c); // unary, requested
 void call_answer(struct call *c);  // the reply is durable: send it
 void call_done(struct call *c);    // its last tag
-void call_expired(struct call *c); // fails it, in its thread
 
 // ------------------------------------------------------------------- stream.c
 void stream_arrived(struct call *c);
 void stream_tag(struct call *c, enum tag_kind kind, bool ok);
 void stream_posted(struct call *c, uint32_t bits);
 void streams_drain(struct poller *p); // wakes all that are open
+void streams_held(struct poller *p);  // takes the messages that waited and have room by now
 void stream_pump(struct call *c);     // sends what may go now
 void stream_listed(struct call *c);   // taken off the poller's list: tells, or ends
 void stream_refuse(struct call *c, const struct rpc_error *error);

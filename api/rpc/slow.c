@@ -46,9 +46,17 @@ static void slow_call(struct slow_lane *s, struct call *c)
 {
     const struct rpc_hooks *h = &s->rpc->options.hooks;
     struct poller *p = c->poller;
-    if (c->pub.method->kind != RPC_STREAM && rpc_expired(&c->pub)) { // it may have waited long
-        call_expired(c);
-        return;
+    struct rpc_error error;
+    // It may have waited long, beside others whose answers are here by now. A stream's message is
+    // told operation by operation.
+    if (c->pub.method->kind != RPC_STREAM) {
+        bool room = call_has_room(c);
+        if (!room)
+            error = rpc_no_room();
+        if (!room || rpc_given_up(&c->pub, &error)) {
+            rpc_fail(&c->pub, &error);
+            return;
+        }
     }
     if (c->pub.method->kind == RPC_STREAM) {
         h->deferred(h->ctx, s->local, &c->pub);

@@ -5,10 +5,14 @@
 // `closed` here is the transport's last word (GRPC_OP_RECV_CLOSE_ON_SERVER); a stream is released
 // when it has come, no batch is under way (ops), and nothing in another thread still has it. At
 // most one message is received and one is sent at a time; what may not be told yet waits in a list.
+//
+// What a client does not read stays here, so it is counted: a stream with much unsent receives no
+// further message, and one that has arrived waits, packed, until there is room among all streams.
 #include "rpc/rpc_internal.h"
 
 #include "rpc/details.h"
 
+#include <grpc/byte_buffer.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,18 +23,21 @@ static void start(struct call *c, const grpc_op *ops, size_t count, enum tag_kin
     c->stream.ops++;
 }
 
-static void unsent_free(struct unsent *u)
+static void unsent_free(struct call *c, struct unsent *u)
 {
+    c->stream.unsent_bytes -= u->bytes;
+    call_let_go(c, u->bytes);
     grpc_byte_buffer_destroy(u->message);
     free(u);
 }
 
-static void unsent_drop(struct stream *s)
+static void unsent_drop(struct call *c)
 {
+    struct stream *s = &c->stream;
     while (s->first) {
         struct unsent *u = s->first;
         s->first = u->next;
-        unsent_free(u);
+        unsent_free(c, u);
     }
     s->last = &s->first;
 }
@@ -70,7 +77,10 @@ void rpc_receive(struct rpc_call *pub)
 {
     struct call *c = (struct call *)pub;
     struct stream *s = &c->stream;
-    if (s->receiving || s->finishing || s->closed)
+    if (s->receiving || s->held || s->finishing || s->closed)
+        return;
+    s->wanted = s->unsent_bytes >= STREAM_UNSENT_BYTES;
+    if (s->wanted)
         return;
     s->receiving = true;
     if (c->payload) // the message before: pub.bytes ends here
@@ -104,21 +114,11 @@ static void message_over(struct call *c)
         arena_reset(&c->pub.arena);
 }
 
-static void stream_received(struct call *c, bool ok)
+static void message_take(struct call *c)
 {
     struct poller *p = c->poller;
     const struct rpc_hooks *h = &p->rpc->options.hooks;
-    struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
-                              .reason = "MEMORY",
-                              .message = "no memory for a request of this size"};
-    c->stream.receiving = false;
-    if (!stream_goes_on(c))
-        return;
-    if (!ok || !c->payload) {
-        if (ok)
-            c->pub.method->half_closed(h->ctx, p->local, &c->pub);
-        return; // not ok: the close is on its way
-    }
+    struct rpc_error error = rpc_no_memory();
     count_up(&p->metrics.messages);
     arena_reset(&c->pub.arena);
     c->pub.arrived_ns = rpc_now_ns();
@@ -129,21 +129,56 @@ static void stream_received(struct call *c, bool ok)
     message_over(c);
 }
 
+static void message_hold(struct call *c)
+{
+    struct poller *p = c->poller;
+    c->stream.held = true;
+    c->stream.next_held = NULL;
+    *p->last_held = c;
+    p->last_held = &c->stream.next_held;
+}
+
+static void stream_received(struct call *c, bool ok)
+{
+    struct poller *p = c->poller;
+    const struct rpc_hooks *h = &p->rpc->options.hooks;
+    c->stream.receiving = false;
+    if (!stream_goes_on(c))
+        return;
+    if (ok && c->payload && call_has_room(c)) {
+        message_take(c);
+    } else if (ok && c->payload) {
+        count_up(&p->metrics.held);
+        message_hold(c);
+    } else if (ok) {
+        c->pub.method->half_closed(h->ctx, p->local, &c->pub);
+    }
+    // not ok: the close is on its way
+}
+
 // ------------------------------------------------------------------------------- send
 
-// NULL: it is closed and nobody would read it, or there is no memory: the client sees a gap and
-// asks again.
+// NULL: nobody would read it, as the stream is closed or ends here for want of memory: a client
+// that waited for the answer would wait for ever.
 static struct unsent *unsent_make(struct call *c, uint64_t ticket)
 {
     HF_ASSERT(!c->stream.finishing);
-    struct unsent *u = c->stream.closed ? NULL : malloc(sizeof *u);
+    if (c->stream.closed)
+        return NULL;
+    struct unsent *u = malloc(sizeof *u);
+    struct rpc_error error = rpc_no_memory();
     if (u)
         *u = (struct unsent){.ticket = ticket};
+    else
+        rpc_finish(&c->pub, &error);
     return u;
 }
 
 static void unsent_queue(struct call *c, struct unsent *u)
 {
+    u->bytes = grpc_byte_buffer_length(u->message);
+    c->stream.unsent_bytes += u->bytes;
+    call_hold(c, u->bytes);
     *c->stream.last = u;
     c->stream.last = &u->next;
     if (on_own_poller(c))
@@ -235,7 +270,7 @@ static void stream_end(struct call *c)
 {
     struct stream *s = &c->stream;
     const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
-    if (!s->closed || s->ops || s->deferred || s->listed || s->gone)
+    if (!s->closed || s->ops || s->deferred || s->listed || s->held || s->gone)
         return;
     if (s->open) {
         s->open = false;
@@ -247,7 +282,7 @@ static void stream_end(struct call *c)
     if (hf_load_acquire(&c->posted))
         return; // it is in the inbox: stream_posted comes back here
     s->gone = true;
-    unsent_drop(s);
+    unsent_drop(c);
     if (s->has_details) {
         grpc_slice_unref(s->message);
         grpc_slice_unref(s->details);
@@ -265,14 +300,17 @@ void stream_tag(struct call *c, enum tag_kind kind, bool ok)
     if (kind == TAG_RECEIVED) {
         stream_received(c, ok);
     } else if (kind == TAG_SENT) {
-        unsent_free(s->in_flight);
+        unsent_free(c, s->in_flight);
         s->in_flight = NULL;
         if (ok && stream_goes_on(c))
             c->pub.method->sent(h->ctx, c->poller->local, &c->pub);
+        if (s->wanted)
+            rpc_receive(&c->pub);
         stream_pump(c);
     } else if (kind == TAG_CLOSED) {
         s->closed = true;
-        unsent_drop(s);
+        unsent_drop(c);
+        c->poller->room_again |= s->held; // it is to be taken off the list
     }
     stream_end(c);
 }
@@ -281,8 +319,10 @@ void stream_posted(struct call *c, uint32_t bits)
 {
     struct stream *s = &c->stream;
     const struct rpc_hooks *h = &c->poller->rpc->options.hooks;
-    if (bits & POSTED_DONE)
+    if (bits & POSTED_DONE) {
         s->deferred = false;
+        call_let_go(c, s->deferred_bytes);
+    }
     // What the slow lane has decided is told in any case.
     bool told = (bits & POSTED_DONE) && s->open && !s->closed && !s->finishing;
     if (!s->deferred && (told || stream_goes_on(c)))
@@ -299,6 +339,25 @@ void stream_listed(struct call *c)
     c->stream.listed = false;
     stream_pump(c);
     stream_end(c); // its last tag may have come while it was on the list
+}
+
+void streams_held(struct poller *p)
+{
+    struct call *c = p->first_held;
+    p->first_held = NULL;
+    p->last_held = &p->first_held;
+    p->room_again = false;
+    while (c) {
+        struct call *next = c->stream.next_held;
+        c->stream.held = false;
+        bool goes_on = stream_goes_on(c);
+        if (goes_on && call_has_room(c))
+            message_take(c);
+        else if (goes_on)
+            message_hold(c);
+        stream_end(c);
+        c = next;
+    }
 }
 
 void streams_drain(struct poller *p)

@@ -24,7 +24,7 @@ void erp_fail(struct rpc_call *call, enum rpc_code code, const char *reason, con
 
 void erp_fail_memory(struct rpc_call *call)
 {
-    erp_fail(call, RPC_RESOURCE_EXHAUSTED, "MEMORY", "", "no memory for the answer");
+    call_fail_memory(call);
 }
 
 void erp_fail_status(struct rpc_call *call, enum hf_status s)
@@ -379,9 +379,11 @@ void erp_discard(void *ctx, void *local, struct rpc_call *call)
     struct rpc_error error;
     (void)ctx;
     if (!text_ok(in->actor, FLUSH_ACTOR_BYTES - 1)) {
-        erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "actor", "who: 1..47 bytes, no quotes");
+        erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "actor",
+                 "who: 1..47 bytes, no quotes or control characters");
     } else if (!text_ok(in->reason, FLUSH_REASON_BYTES - 1)) {
-        erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "reason", "why: 1..159 bytes, no quotes");
+        erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "reason",
+                 "why: 1..159 bytes, no quotes or control characters");
     } else if (!convert_uuid(in->operation_id, "operation_id", &k.wish.request_id, &error)) {
         rpc_fail(call, &error);
     } else if (hf_uuid_version(k.wish.request_id) != 7) {

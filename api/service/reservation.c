@@ -8,6 +8,8 @@
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
 #define LIST_VIEWS   64
+// What a page looks at before it ends, perhaps with nothing on it: some milliseconds.
+#define LIST_LOOKS 65536
 
 static Holdfast__V1__ReservationKind kind_of(enum core_verb v)
 {
@@ -87,19 +89,35 @@ static bool within_window(struct service_local *l, struct hf_uuid id)
     return hf_uuid_version(id) != 7 || hf_uuid_ms(id) >= m.floor_ms;
 }
 
-bool reservation_allowed(struct service_local *l, const struct auth_identity *who,
+bool reservation_foreign(struct service_local *l, const struct auth_identity *who,
                          const struct core_view *v, const struct core_line *lines)
 {
     struct core *c = local_core(l);
     const char *channel = v->channel ? core_channel_name(c, v->channel) : "";
     struct core_name name;
     if (!auth_channel_ok(who, channel ? channel : "", channel ? strlen(channel) : 0))
-        return false;
+        return true;
     for (uint32_t i = 0; who->location_count && i < v->line_count && i < HF_LINES_MAX; i++)
         if (core_cell_name(c, lines[i].handle, &name) != HF_OK ||
             !auth_location_ok(who, name.location, name.location_bytes))
-            return false;
-    return true;
+            return true;
+    return false;
+}
+
+// Whether `who` may see it. Without lines in memory nothing says where they lay: then a key with
+// locations may not.
+static bool may_see(struct service_local *l, const struct auth_identity *who,
+                    const struct core_view *v, const struct core_line *lines)
+{
+    bool placed = v->line_count > 0 && !v->lines_away;
+    return (placed || who->location_count == 0) && !reservation_foreign(l, who, v, lines);
+}
+
+// What of it is told, or has to be looked at, stands on the disk.
+static bool lines_wanted(const struct auth_identity *who, const struct core_view *v)
+{
+    return v->lines_away && (v->state == CORE_STATE_COMMITTED ||
+                             (who->location_count && v->state == CORE_STATE_EXPIRED));
 }
 
 enum hf_status reservation_tell(struct service_local *l, struct arena *a,
@@ -109,22 +127,22 @@ enum hf_status reservation_tell(struct service_local *l, struct arena *a,
     struct core *c = local_core(l);
     struct hf_uuid id = asked->id;
     struct core_view v;
-    struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
-    if (!lines)
-        return HF_NO_MEMORY;
+    static _Thread_local struct core_line lines[HF_LINES_MAX];
     enum hf_status s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
-    bool away = (s == HF_OK && v.lines_away && v.state == CORE_STATE_COMMITTED) ||
+    bool away = (s == HF_OK && lines_wanted(asked->who, &v)) ||
                 (s == HF_NOT_FOUND && !within_window(l, id)); // an older one may be on the disk
     if (away && !asked->may_recall)
         return HF_BUSY;
     enum hf_status recalled = away ? core_recall(l->worker, core_now(c), id) : HF_NOT_FOUND;
     if (recalled == HF_OK)
         s = core_get(l->worker, core_now(c), id, &v, lines, HF_LINES_MAX);
-    else if (s == HF_NOT_FOUND && recalled != HF_NOT_FOUND)
-        s = HF_BUSY; // it may be there, but could not be looked for
+    else if (recalled != HF_NOT_FOUND && (s == HF_NOT_FOUND || asked->who->location_count))
+        s = HF_BUSY; // it may be there, or be this key's, but could not be looked for
     if (s != HF_OK)
         return s;
-    if (!reservation_allowed(l, asked->who, &v, lines))
+    if (recalled == HF_OK && asked->who->location_count && v.lines_away)
+        return HF_BUSY; // pushed out again meanwhile
+    if (!may_see(l, asked->who, &v, lines))
         return HF_FOREIGN;
     *out = view_tell(l, a, &v);
     *ticket = v.ticket;
@@ -220,7 +238,7 @@ static enum hf_status list_add(struct service_local *l, struct rpc_call *call, s
     struct core_view v;
     static _Thread_local struct core_line lines[HF_LINES_MAX];
     if (core_get(l->worker, core_now(local_core(l)), id, &v, lines, HF_LINES_MAX) != HF_OK ||
-        !reservation_allowed(l, call->who, &v, lines))
+        !may_see(l, call->who, &v, lines))
         return HF_OK;
     Holdfast__V1__Reservation *r = view_tell(l, a, &v);
     if (!r || !lines_tell(l, a, lines, v.line_count, r))
@@ -258,12 +276,19 @@ void reservation_list(void *ctx, void *local, struct rpc_call *call)
     char *token = arena_take(a, 20);
     if (!out.reservations || !token)
         s = HF_NO_MEMORY;
+    uint64_t first = list.cursor ? list.cursor : 1, looks = 0;
     uint32_t want = s == HF_OK ? list_want(&list, 0) : 0;
-    while (want > 0 && s == HF_OK) {
+    while (want > 0 && looks < LIST_LOOKS && s == HF_OK) {
+        if (rpc_given_up(call, &error)) {
+            rpc_fail(call, &error);
+            return;
+        }
+        list.filter.looks_max = (uint32_t)(LIST_LOOKS - looks);
         uint32_t n = core_list(l->worker, &list.filter, &list.cursor, views, want);
         for (uint32_t i = 0; i < n && s == HF_OK; i++)
             s = list_add(l, call, views[i].id, &list, &out, &ticket);
         want = list.cursor ? list_want(&list, out.n_reservations) : 0;
+        looks = list.cursor - first; // a cursor is a place
     }
     if (s != HF_OK) {
         error = reservation_error(s);

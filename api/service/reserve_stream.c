@@ -1,9 +1,9 @@
 // ReserveStream: a message is a batch of operations, its results are one message.
 //
 // A batch is decided at once. Up to WINDOW batches may wait for the disk or the client's reading;
-// then no further message is received, and HTTP/2 flow control stops the client. A batch with an
-// operation that needs the disk goes through the slow lane; nothing is received meanwhile, so the
-// message's bytes stay.
+// then no further message is received, and HTTP/2 flow control stops the client; nor is one when
+// the listener finds that too much is unread (rpc/stream.c). A batch with an operation that needs
+// the disk goes through the slow lane; nothing is received meanwhile, so the message's bytes stay.
 #include "service/stream_batch.h"
 
 #include <stdlib.h>
@@ -54,11 +54,11 @@ static void batch_decide(struct service_local *l, struct arena *a, struct stream
     b->decided = b->request_count;
 }
 
-static bool get_read(struct rpc_call *call, struct stream_op *op, struct hf_uuid *id,
+static bool get_read(struct arena *scratch, struct stream_op *op, struct hf_uuid *id,
                      struct rpc_error *error)
 {
     const Holdfast__V1__GetReservationRequest *get =
-        (const void *)stream_op_unpack(&call->arena, op, error);
+        (const void *)stream_op_unpack(scratch, op, error);
     return get && convert_uuid(get->reservation_id, "get.reservation_id", id, error);
 }
 
@@ -70,15 +70,21 @@ static void op_get(struct service_local *l, struct rpc_call *call, struct stream
     struct rpc_error error;
     Holdfast__V1__Reservation *r;
     uint64_t ticket = 0;
-    if (!get_read(call, op, &asked.id, &error)) {
+    arena_reset(&l->scratch); // of a message's answers only what is packed is kept
+    if (!get_read(&l->scratch, op, &asked.id, &error)) {
         stream_op_fail(a, op, &error);
         return;
     }
-    enum hf_status s = reservation_tell(l, a, &asked, &r, &ticket);
+    if (b->told_bytes > ANSWER_BYTES_MAX) {
+        stream_op_too_large(a, op);
+        return;
+    }
+    enum hf_status s = reservation_tell(l, &l->scratch, &asked, &r, &ticket);
     if (s == HF_BUSY && !may_recall) {
         b->away = true;
     } else if (s == HF_OK) {
         stream_op_tell(a, op, r);
+        b->told_bytes += op->told_bytes;
         b->ticket = ticket > b->ticket ? ticket : b->ticket;
     } else {
         error = reservation_error(s);
@@ -90,9 +96,16 @@ static void op_collect(const struct stream_reader *r, struct stream_batch *b, st
 {
     struct core_request *out = &b->requests[b->request_count];
     struct rpc_error error;
-    if (!stream_op_straight(r, op, out) && !stream_op_general(r, op, out, &error)) {
+    enum verb_way way =
+        stream_op_straight(r, op, out) ? VERB_READY : stream_op_general(r, op, out, &error);
+    if (way == VERB_REFUSED) {
         stream_op_fail(r->arena, op, &error);
         return;
+    }
+    if (way == VERB_AWAY) { // left out of what is decided here
+        batch_decide(r->local, r->arena, b);
+        b->away = true;
+        b->decided++;
     }
     op->request = b->request_count;
     b->place[b->request_count++] = (uint32_t)(op - b->ops);
@@ -193,10 +206,17 @@ void reserve_stream_received(void *ctx, void *local, struct rpc_call *call)
 void reserve_stream_deferred(struct service_local *l, struct rpc_call *call)
 {
     struct stream_batch *b = ((struct reserve_stream *)call->state)->deferred;
+    struct rpc_error ends;
+    bool given_up = false;
     for (uint32_t i = 0; i < b->op_count; i++) {
         struct stream_op *op = &b->ops[i];
         if (op->result != STREAM_OPEN)
             continue;
+        given_up = given_up || rpc_given_up(call, &ends);
+        if (given_up) {
+            stream_op_fail(&call->arena, op, &ends);
+            continue;
+        }
         if (op->member == HOLDFAST__V1__STREAM_OPERATION__OPERATION_GET) {
             op_get(l, call, b, op, true);
             continue;
@@ -204,7 +224,7 @@ void reserve_stream_deferred(struct service_local *l, struct rpc_call *call)
         // What was away could not be looked at before.
         struct rpc_error error;
         struct core_request *r = &b->requests[op->request];
-        if (!verb_allowed(l, call->who, &call->arena, r, &error)) {
+        if (verb_allowed(l, call->who, &call->arena, r, &error) == VERB_REFUSED) {
             stream_op_fail(&call->arena, op, &error);
             continue;
         }

@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-#define PREFIX "/holdfast.v1."
+#define PREFIX            "/holdfast.v1."
+#define SCRATCH_BYTES_MAX (1u << 20) // the largest reservation, unpacked, takes a quarter of it
 
 // ------------------------------------------------------------------------------- the table
 
@@ -120,6 +121,12 @@ static void fail_busy(struct rpc_call *call)
     rpc_fail(call, &error);
 }
 
+static void fail_slow_full(struct rpc_call *call)
+{
+    struct rpc_error error = convert_outcome(CORE_OUT_NEEDS_RECALL, CORE_FIELD_NONE, 0, 0);
+    rpc_fail(call, &error);
+}
+
 static void verb_tell(struct service_local *l, struct rpc_call *call, const struct core_request *r,
                       const struct core_answer *a)
 {
@@ -151,8 +158,11 @@ static void reservation_get(struct service_local *l, struct rpc_call *call, bool
     }
     struct reservation_asked asked = {call->who, id, may_recall};
     enum hf_status s = reservation_tell(l, &call->arena, &asked, &out.reservation, &ticket);
-    if (s == HF_BUSY && !may_recall && rpc_defer(call))
+    if (s == HF_BUSY && !may_recall) { // it is on the disk
+        if (!rpc_defer(call))
+            fail_slow_full(call);
         return;
+    }
     error = reservation_error(s);
     if (s == HF_OK)
         rpc_reply(call, &out.base, ticket);
@@ -187,11 +197,15 @@ static void burst_collect(struct service_local *l, struct service_batch *b, stru
         rpc_fail(call, &error);
     } else if (!verb_read(call->request, &m)) {
         HF_ASSERT(burst_read(l, call));
-    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent,
-                            &b->requests[b->count], &error)) {
-        b->calls[b->count++] = call;
     } else {
-        rpc_fail(call, &error);
+        enum verb_way way = verb_convert(l, call->who, &call->arena, &m, call->traceparent,
+                                         &b->requests[b->count], &error);
+        if (way == VERB_READY)
+            b->calls[b->count++] = call;
+        else if (way == VERB_REFUSED)
+            rpc_fail(call, &error);
+        else if (!rpc_defer(call))
+            fail_slow_full(call);
     }
 }
 
@@ -224,7 +238,8 @@ static void service_deferred(void *ctx, void *local, struct rpc_call *call)
         reserve_stream_deferred(l, call);
     } else if (!verb_read(call->request, &m)) {
         reservation_get(l, call, true);
-    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent, &r, &error)) {
+    } else if (verb_convert(l, call->who, &call->arena, &m, call->traceparent, &r, &error) ==
+               VERB_READY) {
         verb_execute(l, &r, &a, 1, true);
         verb_tell(l, call, &r, &a);
     } else {
@@ -242,6 +257,7 @@ static void *local_start(void *ctx, unsigned lane)
         return NULL;
     l->service = s;
     l->lane = lane;
+    arena_init(&l->scratch, SCRATCH_BYTES_MAX);
     l->batch = calloc(1, sizeof *l->batch);
     l->worker = l->batch ? core_worker_create(s->options.core) : NULL;
     if (!l->worker) {
@@ -258,6 +274,7 @@ static void local_stop(void *ctx, void *local)
 {
     struct service_local *l = local;
     (void)ctx;
+    arena_reset(&l->scratch);
     core_worker_destroy(l->worker);
     l->worker = NULL;
 }

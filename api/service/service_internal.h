@@ -28,7 +28,8 @@ struct service_local {
     unsigned lane;
     uint64_t decisions[CORE_VERB_COUNT][CORE_OUTCOME_COUNT]; // written here, read by anybody
     uint64_t by_channel[HF_CHANNELS_MAX + 1][2];
-    struct service_batch *batch; // reservation.c
+    struct service_batch *batch; // service.c
+    struct arena scratch;        // of one reservation that a stream is told
 };
 
 static inline struct core *local_core(const struct service_local *l)

@@ -244,8 +244,9 @@ struct import {
 static bool busy_wait(struct import *m, const struct core_admin_answer *a, int tries)
 {
     struct core *c = local_core(m->local);
+    struct rpc_error error;
     if (a->outcome != CORE_OUT_BUSY || a->field != CORE_FIELD_NONE || tries >= BUSY_TRIES ||
-        rpc_expired(m->call))
+        rpc_given_up(m->call, &error))
         return false;
     return core_wait(c, journal_appended(core_journal(c)), BUSY_WAIT_MS) != HF_STOPPED;
 }
@@ -355,7 +356,7 @@ void admin_import(void *ctx, void *local, struct rpc_call *call)
         enough = import_result(&m, in->rows[i], i, &results[i]);
     }
     if (!enough) { // what was done stays; a repeat acts once
-        fail(call, RPC_RESOURCE_EXHAUSTED, "MEMORY", "", "no memory for the answer");
+        call_fail_memory(call);
         return;
     }
     out.n_results = in->n_rows;

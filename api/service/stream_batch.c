@@ -214,6 +214,13 @@ bool stream_op_straight(const struct stream_reader *r, const struct stream_op *o
 
 // ------------------------------------------------------------------------------- general
 
+#define ALONE_PART 16 // of an arena: more than a message's operations take before they are unpacked
+static const struct rpc_error no_memory = {
+    .code = RPC_RESOURCE_EXHAUSTED,
+    .reason = "MEMORY",
+    .message = "no memory for this operation: send it again, with fewer in one message",
+    .retry_ms = 50};
+
 static const ProtobufCMessage *op_unpack(struct arena *a, const struct stream_op *op,
                                          struct rpc_error *error)
 {
@@ -227,10 +234,16 @@ static const ProtobufCMessage *op_unpack(struct arena *a, const struct stream_op
         *error = rpc_invalid(field, why);
         return NULL;
     }
+    size_t before = a->bytes;
     const ProtobufCMessage *m = protobuf_c_message_unpack(d, &a->allocator, op->count, op->bytes);
-    if (!m)
+    if (m)
+        return m;
+    // Those before it have used up what there is for a message; alone it may find room.
+    if (a->no_memory || (a->full && before > a->bytes_max / ALONE_PART))
+        *error = no_memory;
+    else
         *error = rpc_invalid("", MALFORMED ", or too large when unpacked");
-    return m;
+    return NULL;
 }
 
 const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
@@ -241,17 +254,17 @@ const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
         return NULL;
     }
     const ProtobufCMessage *m = op_unpack(a, op, error);
-    op->malformed = m == NULL;
+    op->malformed = !m && error->code == RPC_INVALID_ARGUMENT;
     return m;
 }
 
-bool stream_op_general(const struct stream_reader *r, struct stream_op *op,
-                       struct core_request *out, struct rpc_error *error)
+enum verb_way stream_op_general(const struct stream_reader *r, struct stream_op *op,
+                                struct core_request *out, struct rpc_error *error)
 {
     struct verb_message m;
     const ProtobufCMessage *message = stream_op_unpack(r->arena, op, error);
     if (!message)
-        return false;
+        return VERB_REFUSED;
     HF_ASSERT(verb_read(message, &m)); // every member but `get`
     return verb_convert(r->local, r->who, r->arena, &m, "", out, error);
 }
@@ -285,6 +298,15 @@ void stream_op_tell(struct arena *a, struct stream_op *op, const Holdfast__V1__R
     op_told(a, op, FIELD_RESERVATION, &r->base);
 }
 
+void stream_op_too_large(struct arena *a, struct stream_op *op)
+{
+    const struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
+                                    .reason = "ANSWER_TOO_LARGE",
+                                    .message = "send it again, with fewer in one message",
+                                    .retry_ms = 1};
+    stream_op_fail(a, op, &error);
+}
+
 static size_t result_bytes_max(const struct stream_batch *b, const struct stream_op *op)
 {
     size_t sum = RESULT_BYTES;
@@ -307,12 +329,8 @@ static size_t results_bytes_max(const struct stream_batch *b)
 // has been decided gets the same outcome then, as its id is the same.
 static bool results_cut(struct arena *a, struct stream_batch *b)
 {
-    const struct rpc_error error = {.code = RPC_RESOURCE_EXHAUSTED,
-                                    .reason = "ANSWER_TOO_LARGE",
-                                    .message = "send it again, with fewer in one message",
-                                    .retry_ms = 1};
     struct stream_op none = {0};
-    stream_op_fail(a, &none, &error);
+    stream_op_too_large(a, &none);
     if (!none.told_field)
         return false;
     size_t least = RESULT_BYTES + none.told_bytes, left = ANSWER_BYTES_MAX - b->op_count * least;
@@ -349,6 +367,9 @@ static unsigned char *result_pack(unsigned char *p, const struct stream_batch *b
 
 unsigned char *stream_batch_pack(struct arena *a, struct stream_batch *b, size_t *count)
 {
+    for (uint32_t i = 0; i < b->op_count; i++)
+        if (b->ops[i].result == STREAM_TOLD && !b->ops[i].told_field)
+            return NULL; // there was no memory for it
     size_t bytes = results_bytes_max(b);
     if (bytes > ANSWER_BYTES_MAX && !results_cut(a, b))
         return NULL;

@@ -32,9 +32,10 @@ struct stream_batch {
     struct core_answer *answers;
     uint32_t *place; // operation of each request
     uint32_t op_count, request_count;
-    uint32_t decided; // requests before it have an answer
-    uint64_t ticket;  // from when on the results may be told
-    bool away;        // something needs the slow lane
+    uint32_t decided;  // requests before it have an answer
+    uint64_t ticket;   // from when on the results may be told
+    bool away;         // something needs the slow lane
+    size_t told_bytes; // of reservations; when they are more than an answer holds, no more is told
 };
 
 // Reads a message down to its operations' members. NULL: *error is filled, and the stream ends:
@@ -58,9 +59,9 @@ struct stream_reader stream_reader_make(struct service_local *l, const struct au
 // no text. False: another form, or something is wrong: the general way says what.
 bool stream_op_straight(const struct stream_reader *r, const struct stream_op *op,
                         struct core_request *out);
-// Any form of any verb. False: *error is filled.
-bool stream_op_general(const struct stream_reader *r, struct stream_op *op,
-                       struct core_request *out, struct rpc_error *error);
+// Any form of any verb, see verb_convert.
+enum verb_way stream_op_general(const struct stream_reader *r, struct stream_op *op,
+                                struct core_request *out, struct rpc_error *error);
 // Checks and unpacks the member of an operation. NULL: it is malformed; *error is filled.
 const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
                                          struct rpc_error *error);
@@ -68,6 +69,7 @@ const ProtobufCMessage *stream_op_unpack(struct arena *a, struct stream_op *op,
 // Tells an operation's result; no memory for it leaves the result empty.
 void stream_op_fail(struct arena *a, struct stream_op *op, const struct rpc_error *error);
 void stream_op_tell(struct arena *a, struct stream_op *op, const Holdfast__V1__Reservation *r);
+void stream_op_too_large(struct arena *a, struct stream_op *op);
 // The message of all results, in the arena. NULL: no memory. It is no larger than clients take in
 // (ANSWER_BYTES_MAX): results that find no room become errors.
 unsigned char *stream_batch_pack(struct arena *a, struct stream_batch *b, size_t *count);

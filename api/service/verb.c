@@ -244,45 +244,70 @@ static bool channel_convert(struct service_local *l, const struct auth_identity 
     return true;
 }
 
-bool verb_allowed(struct service_local *l, const struct auth_identity *who, struct arena *a,
-                  const struct core_request *r, struct rpc_error *error)
+// Whether whose it is stands on the disk, and what it does then could be done to it.
+static bool whose_is_away(const struct auth_identity *who, const struct core_request *r,
+                          const struct core_view *v, enum hf_status s)
 {
-    struct core *c = local_core(l);
+    if (s == HF_NOT_FOUND)
+        return r->verb == CORE_CANCEL || r->verb == CORE_RETURN;
+    return s == HF_OK && v->lines_away && who->location_count &&
+           (v->state == CORE_STATE_COMMITTED || v->state == CORE_STATE_EXPIRED);
+}
+
+// In the slow lane. HF_BUSY: whose it is could not be looked up.
+static enum hf_status whose_is_read(struct service_local *l, struct hf_uuid id, struct core_view *v,
+                                    struct core_line *lines, enum hf_status was)
+{
+    uint64_t now_ms = core_now(local_core(l));
+    enum hf_status s = core_recall(l->worker, now_ms, id);
+    if (s == HF_NOT_FOUND)
+        return was; // nor is there anything to act on
+    if (s == HF_OK)
+        s = core_get(l->worker, now_ms, id, v, lines, HF_LINES_MAX);
+    return s == HF_OK && v->lines_away ? HF_BUSY : s; // pushed out again meanwhile
+}
+
+enum verb_way verb_allowed(struct service_local *l, const struct auth_identity *who,
+                           struct arena *a, const struct core_request *r, struct rpc_error *error)
+{
     struct core_view v;
     if (r->verb <= CORE_RECORD || (!who->channel_count && !who->location_count))
-        return true;
+        return VERB_READY;
     struct core_line *lines = arena_take(a, HF_LINES_MAX * sizeof *lines);
     if (!lines) {
         *error = reservation_error(HF_NO_MEMORY);
-        return false;
+        return VERB_REFUSED;
     }
-    enum hf_status s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
-    if (l->lane == l->service->options.pollers &&
-        (s == HF_NOT_FOUND || (s == HF_OK && v.lines_away)) &&
-        core_recall(l->worker, core_now(c), r->id) == HF_OK)
-        s = core_get(l->worker, core_now(c), r->id, &v, lines, HF_LINES_MAX);
-    if (s != HF_OK || reservation_allowed(l, who, &v, lines))
-        return true; // what is not there, or not decided, core will say
-    *error = reservation_error(HF_FOREIGN);
-    return false;
+    enum hf_status s = core_get(l->worker, core_now(local_core(l)), r->id, &v, lines, HF_LINES_MAX);
+    if (whose_is_away(who, r, &v, s)) {
+        if (l->lane != l->service->options.pollers)
+            return VERB_AWAY;
+        s = whose_is_read(l, r->id, &v, lines, s);
+    }
+    // Of what is not there, or has no lines any more, core says that there is nothing to act on.
+    if (s == HF_NOT_FOUND || (s == HF_OK && !reservation_foreign(l, who, &v, lines)))
+        return VERB_READY;
+    *error = reservation_error(s == HF_OK ? HF_FOREIGN : s);
+    return VERB_REFUSED;
 }
 
-bool verb_convert(struct service_local *l, const struct auth_identity *who, struct arena *a,
-                  const struct verb_message *m, const char *traceparent, struct core_request *out,
-                  struct rpc_error *error)
+enum verb_way verb_convert(struct service_local *l, const struct auth_identity *who,
+                           struct arena *a, const struct verb_message *m, const char *traceparent,
+                           struct core_request *out, struct rpc_error *error)
 {
     *out = (struct core_request){.verb = m->verb, .flags = m->flags, .ttl_ms = m->ttl_ms};
     if (m->unknown_enum) {
         *error = rpc_invalid(m->unknown_enum, "not a known value");
-        return false;
+        return VERB_REFUSED;
     }
     if (!convert_uuid(m->id, "reservation_id", &out->id, error))
-        return false;
+        return VERB_REFUSED;
     if (m->op_id[0] && !convert_uuid(m->op_id, "operation_id", &out->op_id, error))
-        return false;
-    return channel_convert(l, who, m, out, error) && text_convert(a, m, traceparent, out, error) &&
-           reason_convert(a, m, out, error) && lines_convert(l, who, a, m, out, error) &&
-           verb_allowed(l, who, a, out, error);
+        return VERB_REFUSED;
+    bool good = channel_convert(l, who, m, out, error) &&
+                text_convert(a, m, traceparent, out, error) && reason_convert(a, m, out, error) &&
+                lines_convert(l, who, a, m, out, error);
+    return good ? verb_allowed(l, who, a, out, error) : VERB_REFUSED;
 }
 
 // ------------------------------------------------------------------------------- deciding

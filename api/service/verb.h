@@ -24,16 +24,21 @@ struct verb_message {
 // Reads a request of one of the eight types (by its descriptor). False: another type.
 bool verb_read(const ProtobufCMessage *message, struct verb_message *out);
 
-// Makes a core_request of it, in the arena. `traceparent` counts where the message has none.
-// False: *error is filled.
-bool verb_convert(struct service_local *l, const struct auth_identity *who, struct arena *a,
-                  const struct verb_message *m, const char *traceparent, struct core_request *out,
-                  struct rpc_error *error);
+enum verb_way {
+    VERB_REFUSED, // *error is filled
+    VERB_READY,
+    VERB_AWAY, // whose it is stands on the disk: nothing is done before the slow lane has looked
+};
 
-// A key with limits acts on reservations of its own only. What has left memory is looked at in the
-// slow lane, where core would look for it, too: asked again there. False: *error is filled.
-bool verb_allowed(struct service_local *l, const struct auth_identity *who, struct arena *a,
-                  const struct core_request *r, struct rpc_error *error);
+// Makes a core_request of it, in the arena. `traceparent` counts where the message has none.
+enum verb_way verb_convert(struct service_local *l, const struct auth_identity *who,
+                           struct arena *a, const struct verb_message *m, const char *traceparent,
+                           struct core_request *out, struct rpc_error *error);
+
+// A key with limits acts on reservations of its own only. AWAY: in a poller only; the slow lane
+// brings back what has left memory.
+enum verb_way verb_allowed(struct service_local *l, const struct auth_identity *who,
+                           struct arena *a, const struct core_request *r, struct rpc_error *error);
 
 // A business outcome, as opposed to one that is told as a status.
 bool verb_is_answer(enum core_outcome outcome);
@@ -60,9 +65,9 @@ struct reservation_asked {
 enum hf_status reservation_tell(struct service_local *l, struct arena *a,
                                 const struct reservation_asked *asked,
                                 Holdfast__V1__Reservation **out, uint64_t *ticket);
-// Whether `who` may see it and act on it: it has a channel of the key's, and what lines of it are
-// in memory lie at the key's locations.
-bool reservation_allowed(struct service_local *l, const struct auth_identity *who,
+// Whether what is in memory of it says that it is not `who`'s: another channel, or a line that lies
+// at another location.
+bool reservation_foreign(struct service_local *l, const struct auth_identity *who,
                          const struct core_view *v, const struct core_line *lines);
 // The status of that as an error.
 struct rpc_error reservation_error(enum hf_status status);

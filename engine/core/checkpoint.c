@@ -20,6 +20,7 @@
 #define STARVED_PACE_MS   10           // between checkpoints that only want to free segments
 #define STARVED_TOLD_MS   10000        // without a refusal: there is room again
 #define STARVED_PART      8            // of all segments, that one frees at least when it is behind
+#define PRESSED_PART      8            // of lag_max_bytes
 
 // Cells and slots that a step loads, counts, writes or drops for each unit of its budget: some
 // milliseconds with the keeper's 16. Nothing is followed meanwhile, and segments are kept.
@@ -195,6 +196,15 @@ static enum hf_status follow(struct core *c, struct core_shadow *s, uint32_t bud
     uint64_t behind = journal_appended(c->journal) - s->replay.lsn;
     hf_store_relaxed(&c->lagging, behind * 64 > c->options.lag_max_bytes);
     return status;
+}
+
+bool core_pressed(const struct core *c)
+{
+    struct journal_space space;
+    journal_space(c->journal, &space);
+    uint64_t behind = journal_appended(c->journal) - hf_load_relaxed(&c->shadow_lsn);
+    return behind * 64 > c->options.lag_max_bytes / PRESSED_PART ||
+           space.segments - space.segments_free > c->options.journal.segments_max / 2;
 }
 
 // ------------------------------------------------------------------------------- writing

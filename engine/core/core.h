@@ -167,7 +167,8 @@ struct core_text {
 
 struct core_line_answer {
     int64_t taken;     // RESERVE, ORDER: quantity of this line that was taken (of equal cells, the
-                       // first line shows the sum, the others 0); else 0
+                       // first line shows the sum, the others 0); else 0. Told again of a best
+                       // effort: what it has now, 0 when its lines have left memory
     int64_t available; // the cell's available just after, advisory
     int64_t shortfall; // REFUSED: how much was missing for this cell (at the first line naming it);
                        // 0: enough
@@ -330,12 +331,16 @@ struct core_filter {
     uint32_t handle;
     enum core_state state;
     uint16_t channel;
-    const char *reference; // NULL: any; exact otherwise
+    const char *reference;   // NULL: any; exact otherwise
+    const uint32_t *handles; // handle_count of them, ascending: on any of these; NULL: not asked
+    uint32_t handle_count;
+    uint32_t looks_max; // reservations that one call looks at; 0: as many as it takes
 };
 // Scans memory from *cursor (0 first), in no promised order; at most max views. Returns how many;
-// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages. Holds past
-// their deadline are ended first; what is undecided at the moment is left out. An ended reservation
-// whose lines have left memory has neither cells nor reference here: see core_find_reference.
+// *cursor is 0 when the end was reached. Not on any hot path: O(ids_max) over all pages, and over a
+// single one that finds little, unless looks_max bounds it. Holds past their deadline are ended
+// first; what is undecided at the moment is left out. An ended reservation whose lines have left
+// memory has neither cells nor reference here: see core_find_reference.
 uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
                    struct core_view *views, uint32_t max);
 // Ids of the reservations, orders and facts that carried this reference, oldest first, as far back
@@ -456,6 +461,10 @@ void core_follow(struct core *c, uint64_t lsn);
 enum hf_status core_step_checkpoint(struct core *c, uint64_t now_ms, uint32_t budget);
 // Archives closed segments. A thread of its own, or that of the checkpoints.
 enum hf_status core_step_archive(struct core *c, uint64_t now_ms);
+
+// True when the checkpointer or the archive is so far behind that decisions will soon be BUSY: the
+// threads of these steps, which else stand back, take their full share. Any thread.
+bool core_pressed(const struct core *c);
 
 // True when a worker has been inside one core_execute batch for more than `ticks` calls of this
 // function (call once every 100 ms; 10 ticks = 1 s): the caller ends the process.

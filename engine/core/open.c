@@ -13,6 +13,9 @@
 // and then takes what was appended.
 #define GROUP_TIME_MS (3600u * 1000)
 
+// Of each segment that is to be ready, so much is made before the start is over.
+#define FIRST_ROOM_BYTES (UINT64_C(4) << 20)
+
 void core_options_default(struct core_options *o)
 {
     *o = (struct core_options){
@@ -177,6 +180,14 @@ static enum hf_status workers_make(struct core *c)
     return HF_OK;
 }
 
+// Calls of journal_maintain.
+static uint64_t first_room_pieces(const struct journal_options *o)
+{
+    uint64_t room = o->segment_bytes < FIRST_ROOM_BYTES ? o->segment_bytes : FIRST_ROOM_BYTES;
+    uint64_t pieces = (room + STORAGE_PIECE_BYTES - 1) / STORAGE_PIECE_BYTES;
+    return o->segments_ready * pieces;
+}
+
 static enum hf_status serve(struct core *c, const struct recovering *rec,
                             const struct core_checkpoints *kept, struct core_report *report)
 {
@@ -191,7 +202,7 @@ static enum hf_status serve(struct core *c, const struct recovering *rec,
     if ((s = workers_make(c)) != HF_OK)
         return fail(report, s, NULL);
     // Room to decide from the first request on; the rest comes in the background.
-    for (uint32_t i = 0; i < c->options.journal.segments_ready && s == HF_OK; i++)
+    for (uint64_t i = first_room_pieces(&c->options.journal); i > 0 && s == HF_OK; i--)
         s = journal_maintain(c->journal, 0);
     if (s != HF_OK && s != HF_AGAIN && s != HF_NO_SPACE)
         return fail(report, s, "a segment could not be made");

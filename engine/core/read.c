@@ -32,9 +32,8 @@ bool core_answers_wait(const struct core *c)
 
 static void view_fill(const struct stock_slot *s, struct core_view *v)
 {
-    static const enum core_verb verbs[] = {[KIND_HOLD] = CORE_RESERVE,
-                                           [KIND_ORDER] = CORE_ORDER,
-                                           [KIND_FACT] = CORE_RECORD};
+    static const enum core_verb verbs[] = {
+        [KIND_HOLD] = CORE_RESERVE, [KIND_ORDER] = CORE_ORDER, [KIND_FACT] = CORE_RECORD};
     *v = (struct core_view){
         .id = s->id,
         .state = (enum core_state)stock_word_state(s->word),
@@ -105,6 +104,21 @@ enum hf_status core_get(struct core_worker *w, uint64_t now_ms, struct hf_uuid i
     return status;
 }
 
+static bool among(const struct core_filter *f, uint32_t handle)
+{
+    uint32_t low = 0, high = f->handles ? f->handle_count : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (f->handles[middle] == handle)
+            return true;
+        if (f->handles[middle] < handle)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
 static bool filter_match(const struct core_filter *f, const struct core_view *v,
                          const struct stock_line *lines)
 {
@@ -114,10 +128,12 @@ static bool filter_match(const struct core_filter *f, const struct core_view *v,
         return false;
     if (f->reference && strcmp(f->reference, v->reference) != 0)
         return false;
-    bool on_cell = !f->by_handle;
-    for (uint32_t i = 0; i < v->line_count && !on_cell; i++)
-        on_cell = lines[i].handle == f->handle && lines[i].quantity > 0;
-    return on_cell;
+    bool on_cell = !f->by_handle, on_any = !f->handles;
+    for (uint32_t i = 0; i < v->line_count && !(on_cell && on_any); i++) {
+        on_cell |= lines[i].handle == f->handle && lines[i].quantity > 0;
+        on_any |= lines[i].quantity > 0 && among(f, lines[i].handle);
+    }
+    return on_cell && on_any;
 }
 
 uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t *cursor,
@@ -127,7 +143,8 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
     struct stock_slot s;
     uint32_t n = 0;
     uint64_t at = *cursor ? *cursor : 1;
-    while (n < max) {
+    uint64_t last = f->looks_max ? at + f->looks_max : UINT64_MAX;
+    while (n < max && at < last) {
         uint64_t end = hf_load_relaxed(&slots->slot_pool.fresh);
         if (end > slots->slot_pool.max + UINT64_C(1))
             end = slots->slot_pool.max + UINT64_C(1);
@@ -136,6 +153,7 @@ uint32_t core_list(struct core_worker *w, const struct core_filter *f, uint64_t 
             return n;
         }
         uint64_t stop = at + 256 < end ? at + 256 : end; // short steps: others wait for grace
+        stop = stop < last ? stop : last;
         worker_step_begin(w, core_now(w->core));
         for (; at < stop && n < max; at++) {
             unsigned state = stock_word_state(hf_load_relaxed(&slots->slots[at].word));
@@ -179,8 +197,8 @@ enum hf_status core_find(struct core *c, const char *sku, uint32_t sku_bytes, co
                          uint32_t location_bytes, uint32_t *handle)
 {
     uint32_t h;
-    enum hf_status s = stock_directory_find(c->stock.directory, sku, sku_bytes, location,
-                                            location_bytes, &h);
+    enum hf_status s =
+        stock_directory_find(c->stock.directory, sku, sku_bytes, location, location_bytes, &h);
     if (s != HF_OK || !cell_told(c, h))
         return HF_NOT_FOUND;
     *handle = h;

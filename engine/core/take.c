@@ -11,9 +11,39 @@ static enum core_kind kind_of(enum core_verb v)
     return v == CORE_RESERVE ? KIND_HOLD : v == CORE_ORDER ? KIND_ORDER : KIND_FACT;
 }
 
+// What a take that was done took, told again: all that was asked for, or of a best effort what the
+// reservation has now, where its lines are in memory. The merged lines are in w->takes.
+static void take_told_again(struct core_worker *w, const struct core_request *r, uint32_t found,
+                            const struct stock_slot *s, uint32_t count)
+{
+    const struct stock_slots *slots = &w->core->stock.slots;
+    bool best_effort = r->flags & CORE_BEST_EFFORT;
+    unsigned state = stock_word_state(s->word);
+    uint32_t kept = 0, at = 0;
+    if (best_effort && (state == CORE_STATE_HELD || state == CORE_STATE_COMMITTED)) {
+        kept = stock_lines_load(slots, s, stock_word_flags(s->word), w->lines, HF_LINES_MAX);
+        hf_fence_acquire();
+        if (hf_load_relaxed(&slots->slots[found].word) != s->word)
+            kept = 0; // it is being changed
+    }
+    memset(r->line_answers, 0, r->line_count * sizeof *r->line_answers);
+    for (uint32_t k = 0; k < count; k++) {
+        const struct stock_take *t = &w->takes[k];
+        struct core_line_answer *l = &r->line_answers[t->unused];
+        l->available = stock_available(&w->core->stock.cells.cells[t->cell]);
+        while (at < kept && w->lines[at].handle < t->cell)
+            at++;
+        if (!best_effort)
+            l->taken = t->quantity;
+        else if (at < kept && w->lines[at].handle == t->cell)
+            l->taken = w->lines[at].quantity;
+    }
+}
+
 // The id is known: the same body gets the same outcome and the present state. False: it was a hold
 // that has just been refused, which nobody remembers: decide afresh.
-static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint64_t body)
+static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint64_t body,
+                        uint32_t count)
 {
     const struct core_request *r = &w->requests[i];
     struct core_answer *a = &w->answers[i];
@@ -46,6 +76,8 @@ static bool take_repeat(struct core_worker *w, uint32_t i, uint32_t found, uint6
     // Still HELD past its deadline: its end found no room. It must not be told as held.
     if (stock_word_state(s.word) == CORE_STATE_HELD && s.time_channel >> 16 <= w->now_ms)
         answer_plain(a, CORE_OUT_BUSY);
+    else if (!rejected && r->line_answers)
+        take_told_again(w, r, found, &s, count);
     return true;
 }
 
@@ -362,7 +394,7 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
     uint32_t found = stock_find(&c->stock.slots, r->id, hash);
     enum core_outcome outcome;
     if (found)
-        return take_repeat(w, i, found, body);
+        return take_repeat(w, i, found, body, count);
     bool v4 = r->verb == CORE_RESERVE && c->options.allow_v4;
     outcome = id_admissible(c, r->id, w->now_ms, v4);
     if (outcome != CORE_OUT_DONE) {
@@ -390,7 +422,7 @@ static bool take_attempt(struct core_worker *w, uint32_t i, uint64_t hash)
     if (slot)
         take_decide(w, i, slot, count, bytes, kept);
     else if (found)
-        return take_repeat(w, i, found, body);
+        return take_repeat(w, i, found, body, count);
     else if (outcome == CORE_OUT_BUSY)
         answer_busy(w, a);
     else

@@ -69,6 +69,8 @@ static int line_order(const void *a, const void *b, void *ctx)
     bool back = x->quantity < 0, back_too = y->quantity < 0;
     if (back != back_too)
         return back ? 1 : -1;
+    if (x->sealed != y->sealed)
+        return x->sealed < y->sealed ? -1 : 1;
     return x->handle < y->handle ? -1 : x->handle > y->handle;
 }
 
@@ -76,7 +78,7 @@ static bool same_batch(const struct flush *f, const struct flush_line *a,
                        const struct flush_line *b)
 {
     return a->kind == b->kind && a->day == b->day && (a->quantity < 0) == (b->quantity < 0) &&
-           place_of(f, a->handle) == place_of(f, b->handle);
+           a->sealed == b->sealed && place_of(f, a->handle) == place_of(f, b->handle);
 }
 
 // How many lines from `at` on go into one batch.
@@ -99,7 +101,6 @@ static void collect(struct closing *c)
         if (l->quantity == 0)
             continue; // came and went within the window
         c->lines[c->count] = *l;
-        c->lines[c->count].sealed = 0;
         if (core_cell_read(f->options.core, l->handle, &cell) == HF_OK)
             c->lines[c->count].scale = cell.scale;
         c->count++;
@@ -107,7 +108,8 @@ static void collect(struct closing *c)
     qsort_r(c->lines, c->count, sizeof *c->lines, line_order, f);
 }
 
-// What should become a dead letter waits for room; the rest goes on.
+// What should become a dead letter waits for room: of a batch only itself, of a window the whole of
+// it, and what is read after it.
 static void dead_full(struct flush *f)
 {
     if (!f->dead_full)
@@ -153,6 +155,7 @@ static bool bury(struct closing *c, uint64_t now_ms)
                                                        .dead_ms = now_ms,
                                                        .cause = (uint8_t)c->causes[i]};
         letter_explain(&f->dead[f->dead_count - 1]);
+        f->dead[f->dead_count - 1].line.sealed = 0;
     }
     c->count = kept;
     if (dead)
@@ -178,7 +181,10 @@ static void route(struct flush_batch *b, const struct flush_place *p)
                                                     : p->type_in;
 }
 
-static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count)
+// Of lines of one kind, day and direction. `parent`: the batch that they were in, whose places they
+// keep, also when their location is in the options no more; NULL: their place in the options.
+static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t count,
+                       const struct flush_batch *parent)
 {
     struct flush_batch *b = &f->batches[f->batch_count];
     *b = (struct flush_batch){.number = f->next_batch,
@@ -192,7 +198,19 @@ static bool batch_form(struct flush *f, const struct flush_line *lines, uint32_t
     if (!b->lines)
         return false;
     memcpy(b->lines, lines, count * sizeof *b->lines);
-    route(b, place_of(f, lines->handle));
+    for (uint32_t i = 0; i < count; i++)
+        b->lines[i].sealed = 0;
+    // After a move Odoo may have what lies between this line and the next of its cell.
+    b->alone = parent ? parent->alone : lines->sealed || f->moved.phase != FLUSH_NOT_MOVED;
+    if (parent) {
+        b->company = parent->company;
+        b->type = parent->type;
+        b->source = parent->source;
+        b->destination = parent->destination;
+        b->strange = parent->strange;
+    } else {
+        route(b, place_of(f, lines->handle));
+    }
     b->hash = batch_hash(b);
     f->next_batch++;
     f->batch_count++;
@@ -209,30 +227,155 @@ static uint32_t open_lines(const struct flush *f)
     return n;
 }
 
-static bool room_for(const struct closing *c)
+static uint32_t batches_of(const struct closing *c)
 {
     uint32_t batches = 0;
     for (uint32_t at = 0; at < c->count; at += run_length(c, at))
         batches++;
+    return batches;
+}
+
+static bool room_for(const struct closing *c, uint32_t batches, uint64_t now_ms)
+{
+    struct flush *f = c->f;
     // A split needs one more than it ends.
-    return c->f->batch_count + batches < FLUSH_BATCHES_MAX &&
-           open_lines(c->f) + c->count <= c->f->options.open_lines_max;
+    bool room = f->batch_count + batches < FLUSH_BATCHES_MAX &&
+                open_lines(f) + c->count <= f->options.open_lines_max;
+    if (!room && !f->batches_full)
+        hf_log(HF_LOG_ERROR, "flush_batches_full", "open=%u more=%u lines=%u", f->batch_count,
+               batches, c->count);
+    f->batches_full = !room;
+    if (!room)
+        f->close_at_ms = now_ms + f->options.retry_ms;
+    return room;
+}
+
+// ------------------------------------------------------------------------------- what waits
+
+static bool within(const struct flush_line *l, const struct flush_line *span)
+{
+    return l->handle == span->handle && l->kind == span->kind && l->day == span->day &&
+           l->last_lsn >= span->first_lsn && l->first_lsn <= span->last_lsn;
+}
+
+// Whether a line would take in the LSNs of another of its cell, kind and day, which is neither of
+// the two that it is netted of: a letter, say. Each record's movement is to be found in one line.
+static bool span_taken(const struct closing *c, const struct flush_line *span,
+                       const struct flush_line *a, const struct flush_line *b)
+{
+    const struct flush *f = c->f;
+    bool taken = false;
+    for (uint32_t i = 0; i < c->count; i++)
+        taken |= &c->lines[i] != a && within(&c->lines[i], span);
+    for (uint32_t i = 0; i < f->batch_count; i++)
+        for (uint32_t k = 0; k < f->batches[i].line_count; k++)
+            taken |= &f->batches[i].lines[k] != b && within(&f->batches[i].lines[k], span);
+    for (uint32_t i = 0; i < f->dead_count; i++)
+        taken |= within(&f->dead[i].line, span);
+    for (uint32_t i = 0; i < f->discard_count; i++)
+        taken |= within(&f->discards[i].line, span);
+    return taken;
+}
+
+// The window's line that this one of a waiting batch may be netted with; *both is what they become.
+static struct flush_line *partner_of(const struct closing *c, const struct flush_line *l,
+                                     struct flush_line *both)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct flush_line *have = &c->lines[i];
+        if (have->sealed || have->handle != l->handle || have->kind != l->kind ||
+            have->day != l->day || have->product != l->product)
+            continue;
+        *both = *have;
+        both->quantity += l->quantity;
+        both->movements += l->movements;
+        both->first_lsn = l->first_lsn < have->first_lsn ? l->first_lsn : have->first_lsn;
+        both->last_lsn = l->last_lsn > have->last_lsn ? l->last_lsn : have->last_lsn;
+        both->since_ms = l->since_ms < have->since_ms ? l->since_ms : have->since_ms;
+        return llabs(both->quantity) <= HF_QUANTITY_MAX && !span_taken(c, both, have, l) ? have
+                                                                                         : NULL;
+    }
+    return NULL;
+}
+
+static bool any_partner(const struct closing *c, const struct flush_batch *b)
+{
+    struct flush_line both;
+    bool any = false;
+    for (uint32_t i = 0; i < b->line_count && !any; i++)
+        any = partner_of(c, &b->lines[i], &both) != NULL;
+    return any;
+}
+
+static void take_back(struct closing *c, struct flush_batch *b)
+{
+    for (uint32_t i = 0; i < b->line_count; i++) {
+        struct flush_line both, *have = partner_of(c, &b->lines[i], &both);
+        if (have)
+            *have = both;
+        else
+            c->lines[c->count++] = b->lines[i];
+    }
+    batch_remove(c->f, b);
+}
+
+// What waits for a batch that keeps failing, and was never sent, is taken back and netted with what
+// came since. Else each window would add a batch to it, until there is room for no other. `spare`:
+// batches that there is room for beside those of the window.
+static void waiting_absorb(struct closing *c, uint32_t spare)
+{
+    struct flush *f = c->f;
+    uint32_t kept = 0;
+    for (uint32_t i = f->batch_count; i-- > 0;) { // from the end: they wait for earlier ones
+        struct flush_batch *b = &f->batches[i];
+        if (b->unsent && !b->alone && b->behind && !b->calling && !b->doom &&
+            b->line_count <= spare && pace_stuck(f, b) && any_partner(c, b)) {
+            spare -= b->line_count; // each line may become a batch of its own
+            take_back(c, b);
+        }
+    }
+    for (uint32_t i = 0; i < c->count; i++)
+        if (c->lines[i].quantity != 0)
+            c->lines[kept++] = c->lines[i];
+    c->count = kept;
+    qsort_r(c->lines, c->count, sizeof *c->lines, line_order, f);
+}
+
+// ------------------------------------------------------------------------------- closing
+
+// Of one product alone, or by batch_lines, the window would become more batches than may be open at
+// once, however long it waits. Nothing of it is durable: it is thrown away and read again.
+static void window_shorten(struct flush *f)
+{
+    window_clear(&f->window);
+    f->window.most = FLUSH_WINDOW_BATCHES;
+    memset(f->retrying, 0, f->options.dead_max * sizeof *f->retrying);
+    f->read_lsn = f->taken_lsn;
+    outbox_close(f);
 }
 
 static enum hf_status close_into(struct closing *c, uint64_t now_ms)
 {
     struct flush *f = c->f;
     collect(c);
-    if (!room_for(c) || !products_find(f, c->lines, c->count, c->causes, now_ms) ||
+    uint32_t batches = batches_of(c);
+    if (batches > FLUSH_WINDOW_BATCHES) {
+        window_shorten(f);
+        return HF_OK;
+    }
+    if (!room_for(c, batches, now_ms) || !products_find(f, c->lines, c->count, c->causes, now_ms) ||
         !bury(c, now_ms))
         return HF_AGAIN;
+    waiting_absorb(c, FLUSH_BATCHES_MAX - 1 - f->batch_count - batches);
     for (uint32_t at = 0, n; at < c->count; at += n) {
         n = run_length(c, at);
-        if (!batch_form(f, &c->lines[at], n))
+        if (!batch_form(f, &c->lines[at], n, NULL))
             return flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
     }
     f->taken_lsn = f->read_lsn;
     f->must_save = true;
+    if (!f->window.full)
+        f->window.most = f->window.max; // it has caught up
     window_clear(&f->window);
     return HF_OK;
 }
@@ -274,7 +417,7 @@ enum hf_status window_close(struct flush *f, uint64_t now_ms)
     if (!f->contacted)
         return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
     struct closing c = {.f = f};
-    c.lines = calloc(f->window.count, sizeof *c.lines);
+    c.lines = calloc(f->window.count + (size_t)open_lines(f), sizeof *c.lines);
     c.causes = calloc(f->window.count, sizeof *c.causes);
     enum hf_status s = c.lines && c.causes ? close_into(&c, now_ms) : HF_AGAIN;
     free(c.lines);
@@ -296,11 +439,13 @@ static bool halves(struct flush *f, struct flush_batch *b)
 {
     if (f->batch_count + 1 >= FLUSH_BATCHES_MAX)
         return false;
+    struct flush_batch parent = *b;
     struct flush_line *lines = b->lines;
     uint32_t count = b->line_count, half = count / 2;
     b->lines = NULL;
     batch_remove(f, b);
-    bool formed = batch_form(f, lines, half) && batch_form(f, lines + half, count - half);
+    bool formed =
+        batch_form(f, lines, half, &parent) && batch_form(f, lines + half, count - half, &parent);
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");
@@ -322,8 +467,10 @@ bool batch_divide(struct flush *f, struct flush_batch *b, const bool *apart)
     uint32_t first = 0;
     for (uint32_t i = 0; i < count; i++)
         first += apart[i];
+    struct flush_batch parent = *b;
     batch_remove(f, b);
-    bool formed = batch_form(f, lines, first) && batch_form(f, lines + first, count - first);
+    bool formed = batch_form(f, lines, first, &parent) &&
+                  batch_form(f, lines + first, count - first, &parent);
     free(lines);
     if (!formed)
         flush_fail(f, HF_NO_MEMORY, "no memory for a batch");

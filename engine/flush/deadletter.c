@@ -11,6 +11,8 @@
 //
 //    letter -> INTENT (discards.hfs) -> letter gone (flush.hfs) -> acknowledged (journal) -> BOOKED
 //
+//  D0 The letter itself is durable before the intent is: an intent of a letter that the state does
+//     not know is damage.
 //  D1 The intent, with the id of the acknowledgement, is durable before the letter goes.
 //  D2 The letter is durably gone before the acknowledgement is appended: it cannot be posted too.
 //  D3 Within the process it is appended once; a start looks for its id in archive and journal
@@ -66,10 +68,15 @@ uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dea
 
 static struct flush_dead *letter_find(struct flush *f, uint64_t id)
 {
-    for (uint32_t i = 0; i < f->dead_count; i++)
-        if (f->dead[i].id == id)
-            return &f->dead[i];
-    return NULL;
+    uint32_t low = 0, high = f->dead_count; // ids ascend
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (f->dead[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < f->dead_count && f->dead[low].id == id ? &f->dead[low] : NULL;
 }
 
 static void letter_remove(struct flush *f, struct flush_dead *d)
@@ -198,7 +205,12 @@ enum hf_status discards_load(struct flush *f, char why[200])
     }
     for (uint32_t i = 0; i < f->discard_count; i++) {
         struct flush_discard *d = &f->discards[i];
+        struct flush_dead *letter = letter_find(f, d->letter);
         d->fresh = 0;
+        if (letter) { // power failed before it went: nobody shall retry it
+            letter_remove(f, letter);
+            f->must_save = true;
+        }
         if (d->state != FLUSH_DISCARD_BOOKED) {
             d->state = FLUSH_DISCARD_INTENT; // whether it was appended is looked up
             f->discards_open++;
@@ -243,6 +255,9 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
 {
     if (f->failed != HF_OK)
         return HF_AGAIN;
+    // While it settles, Odoo may have this very letter, posted by the folder's former life.
+    if (f->moved.phase == FLUSH_SETTLING)
+        return HF_BUSY;
     for (uint32_t i = 0; i < f->discard_count; i++) {
         bool same = hf_uuid_equal(f->discards[i].request_id, k->request_id);
         if (same || f->discards[i].letter == k->letter)
@@ -255,6 +270,8 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
         return HF_BUSY;
     if (f->discard_count == FLUSH_DISCARDS_MAX)
         return HF_FULL;
+    if (f->must_save && state_save(f, now_ms) != HF_OK) // D0
+        return HF_BUSY;
     intent_fill(f, d, k, &f->discards[f->discard_count++], now_ms);
     enum hf_status s = discards_save(f, now_ms); // D1
     if (s != HF_OK) {
@@ -330,13 +347,7 @@ static enum hf_status discard_append(struct flush *f, struct core_worker *w,
 static enum hf_status discard_step(struct flush *f, struct core_worker *w, struct flush_discard *d,
                                    uint64_t now_ms)
 {
-    struct flush_dead *letter = letter_find(f, d->letter);
     bool found = false;
-    if (letter) { // the intent was durable, and power failed before the letter went
-        letter_remove(f, letter);
-        f->must_save = true;
-        return HF_OK;
-    }
     if (d->state == FLUSH_DISCARD_APPENDED) {
         if (core_durable(f->options.core) < d->ticket)
             return HF_AGAIN;

@@ -237,6 +237,7 @@ enum hf_status flush_open(const struct flush_options *o, struct flush **out, cha
     }
     f->options = *o;
     f->random = o->seed;
+    f->strange_round = 1;
     snprintf(f->engine, sizeof f->engine, "%s", o->engine);
     wrong = places_fill(f);
     wrong = wrong ? wrong : hours_fill(f);
@@ -383,6 +384,8 @@ static void metrics_publish(struct flush *f)
     enum flush_pause told = f->pause;
     if (told == FLUSH_PAUSE_NONE && f->dead_full)
         told = FLUSH_PAUSE_DEAD_LETTERS;
+    else if (told == FLUSH_PAUSE_NONE && f->batches_full)
+        told = FLUSH_PAUSE_BATCHES_FULL;
     else if (told == FLUSH_PAUSE_NONE && f->moved.phase == FLUSH_SETTLING)
         told = FLUSH_PAUSE_MOVED;
     else if (told == FLUSH_PAUSE_NONE && f->closed)
@@ -412,9 +415,11 @@ enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_m
 
 uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms)
 {
-    uint64_t at = now_ms + max_ms;
-    if (f->window.movements && f->window.opened_ms + f->options.window_ms < at)
-        at = f->window.opened_ms + f->options.window_ms;
+    uint64_t at = now_ms + max_ms, close = f->window.opened_ms + f->options.window_ms;
+    if (close < f->close_at_ms)
+        close = f->close_at_ms;
+    if (f->window.movements && close < at)
+        at = close;
     for (uint32_t i = 0; i < f->batch_count; i++) {
         const struct flush_batch *b = &f->batches[i];
         // What is due and not worked on waits for a poster, which rings, or for others.

@@ -71,17 +71,17 @@ enum flush_cause {
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
     X(CONFIG, "a warehouse or location that the options name is not there, two are one, or one "   \
               "code is several companies'")                                                        \
-    X(DEAD_LETTERS, "no room for further dead letters; what should become one waits")              \
+    X(DEAD_LETTERS, "no room for further dead letters; a window with one waits, and what follows") \
     X(DISK_FULL, "the durable state could not be written: the disk is full, or memory is short")   \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
-    X(RESTORED,                                                                                    \
-      "Odoo has batches of this folder that it does not know: start with --moved; after "          \
-      "it, a document that it cannot place")                                                       \
+    X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
     X(DISK_ERROR,                                                                                  \
       "a file of the flusher's own fails, or memory is short for it; tried again, from "           \
-      "what is on the disk")
+      "what is on the disk")                                                                       \
+    X(BATCHES_FULL, "as many batches are open as there may be; what is sold since waits for them") \
+    X(UNPLACED, "Odoo has a line of this folder's that leads to no movement of it; see the log")
 enum flush_pause {
 #define X(name, help) FLUSH_PAUSE_##name,
     FLUSH_PAUSE_TABLE(X)
@@ -247,8 +247,8 @@ struct flush_discarding {
 // Odoo will never be told of it: the cell is treated as if Odoo had been, and Odoo differs by it
 // from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
 // again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
-// used for another letter; HF_BUSY: it is being retried; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL:
-// FLUSH_DISCARDS_MAX.
+// used for another letter; HF_BUSY: it is being retried, or what Odoo has of a folder that was
+// moved is being learned; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL: FLUSH_DISCARDS_MAX.
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms) HF_CHECKED;
 

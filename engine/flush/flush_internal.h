@@ -20,6 +20,11 @@
 #define FLUSH_LEARNED_MAX (UINT32_C(1) << 22) // lines of Odoo's documents, after a move
 #define GUARD_MS          300000              // more than Odoo's longest transaction
 
+// A window that would become more batches is read again in parts of so many lines; so there is room
+// for it as soon as half of the batches are done, whatever is in it.
+#define FLUSH_WINDOW_BATCHES (FLUSH_BATCHES_MAX / 2)
+static_assert(FLUSH_WINDOW_BATCHES >= HF_LINES_MAX, "a part takes the widest record");
+
 // A netted movement. The layout is the file's.
 struct flush_line {
     uint32_t handle;
@@ -30,7 +35,7 @@ struct flush_line {
     uint32_t product, uom; // Odoo's; 0: not looked up
     uint8_t kind, scale;
     uint16_t day; // accounting day, since 1970 in the company's time zone; 0: today's, as it comes
-    uint8_t sealed; // within a window: nothing is added any more
+    uint8_t sealed; // until it is in a batch: nothing is netted with it any more
     uint8_t zero[3];
 };
 static_assert(sizeof(struct flush_line) == 56, "line");
@@ -71,6 +76,7 @@ struct flush_batch {
     uint32_t dated;    // times that its date was set
     bool calling;      // a poster has it
     bool unsent;       // made by this process, and never sent
+    bool alone;        // its lines are never netted with others
     uint64_t behind;   // an earlier batch with one of its products; 0: none
     uint32_t attempts; // failures while Odoo answered
     uint32_t waits;    // failures in a row
@@ -81,6 +87,8 @@ struct flush_batch {
     bool straight;              // its document was made by this process, and nothing failed since
     bool booked;                // MOVES: it is done in Odoo, at booked_ms
     uint64_t booked_ms;         // 0: not understood
+    uint32_t strange;           // times that Odoo did not know something of it
+    uint64_t strange_round;     // the last of them
     char why[FLUSH_WHY_BYTES];
 };
 
@@ -132,6 +140,7 @@ static_assert(sizeof(struct flush_discard) == 472, "discard");
 struct flush_window {
     struct flush_line *lines;
     uint32_t count, max;
+    uint32_t most;   // lines that it may have now, <= max
     uint32_t *table; // handle and kind -> index + 1
     uint32_t mask;
     bool full; // a record was refused: close before reading on
@@ -200,9 +209,12 @@ struct flush {
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
     uint64_t pause_until_ms;
-    bool unmet;           // it is held by contact itself
-    bool looking;         // contact_look: nothing that it meets holds the flusher
+    bool unmet;             // it is held by contact itself
+    bool looking;           // contact_look: nothing that it meets holds the flusher
+    uint64_t strange_round; // between two bookings; so many batches were strange in it
+    uint32_t strangers;
     bool dead_full;       // something waits for room among the dead letters
+    bool batches_full;    // a window waits for room among the batches
     uint64_t close_at_ms; // the window not before
     uint64_t random;
     bool begun;                   // the state was loaded or written once
@@ -227,7 +239,7 @@ bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total);
 void window_add(struct flush_window *w, const struct flush_line *l);
 // The line of this cell, kind and day ends here: Odoo has what comes next already.
 void window_seal(struct flush_window *w, const struct flush_line *l);
-// As a line of its own: nothing is ever netted with it.
+// As a line of its own, sealed: nothing is ever netted with it.
 void window_add_alone(struct flush_window *w, const struct flush_line *l);
 
 // ------------------------------------------------------------------- outbox.c
@@ -298,9 +310,6 @@ void moved_fini(struct flush *f);
 bool moved_appends(const struct flush *f, struct hf_uuid op_id);
 // Whether Odoo has this movement from the folder's former life.
 bool moved_covers(const struct flush *f, const struct flush_line *l);
-// A letter's line with its day as it is by today's zone: letters keep the one they were made under.
-const struct flush_line *moved_letter(const struct flush *f, const struct flush_line *l,
-                                      struct flush_line *out);
 // The line among `count` sorted ones, `stride` apart, that has it; UINT32_MAX: none.
 uint32_t moved_find(const struct flush_posted *posted, size_t stride, uint32_t count,
                     const struct flush_line *l);
@@ -351,6 +360,8 @@ struct flush_batch *pace_next(struct flush *f, uint64_t now_ms, bool held, bool 
 // Divides a batch that was never sent and waits for one that keeps failing, for some of its
 // products only: the others' lines become a batch of their own. True: it did, to be saved.
 bool pace_divide(struct flush *f);
+// Failing, or on a day that Odoo does not let it leave, or waiting for such a one.
+bool pace_stuck(const struct flush *f, const struct flush_batch *b);
 // Makes the batch's call, or hands it to a poster.
 enum hf_status pace_call(struct flush *f, struct flush_batch *b, uint64_t now_ms);
 // Answers that posters have brought. HF_AGAIN: none.

@@ -4,12 +4,12 @@
 // is of records that it has lost.
 //
 // A line is netted of all movements of its cell, kind and day with LSNs in its span, so summing the
-// folder's own movements in there gives exactly what it knows. Its day is told by the records at
-// the ends of its span, not by its document, which may be dated wrongly or by another zone's days:
-// a line that touches two days by today's zone counts for both.
+// folder's own movements in there gives exactly what it knows.
 //
-// A line of records that the folder has, and that no cell is found for, was posted all the same:
-// its records would be posted again. So nothing goes on until a person has mended that.
+// Which day a line is of, its first record tells: the document may be on another, before it is
+// dated or in a closed period. A line with records that this folder would post again, and which
+// leads to none of its movements, holds everything (L1): a product that got another code, a
+// location that left the options, a zone by which its movements are of two days.
 #include "flush/flush_internal.h"
 
 #include "base/hash.h"
@@ -25,28 +25,21 @@
 #define PAGE_ROWS         1000
 #define DOCUMENTS_AT_ONCE 100
 #define OWN_LOOKED_AT     100
+#define TOLD_MAX          20
+#define JITTER_MS         1000 // records stand in almost the order of their times
 
 struct document {
     uint32_t id;
     const struct flush_place *place;
     uint8_t kind;
     bool back;
-    uint16_t day;
+    uint16_t day;      // as Odoo has it
     uint64_t upto_lsn; // its lines' records up to it are the folder's own
 };
 
 struct learned {
     struct flush_posted at; // first: it is found by it
     int64_t quantity, known;
-    uint32_t document;
-};
-
-struct moment { // an end of a line's span
-    uint64_t lsn;
-    uint32_t line;
-    bool last;
-    bool found, ours; // its record was read; and is of the line's cell and kind
-    uint16_t day;
 };
 
 struct learning {
@@ -56,10 +49,12 @@ struct learning {
     uint32_t document_count, document_room;
     struct learned *lines;
     uint32_t count, room;
-    struct moment *moments; // by LSN
-    uint32_t moment_count, moment_at;
     uint32_t newest, strange;
-    uint32_t open; // a document that is neither done nor cancelled
+    uint32_t open;                // a document that is neither done nor cancelled
+    uint32_t unplaced;            // L1
+    char words[ODOO_WORDS_BYTES]; // the first of them
+    struct journal_record *record;
+    enum hf_status failed;
 };
 
 static uint32_t id_of(const json_t *row, const char *field)
@@ -247,7 +242,7 @@ static bool document_take(struct learning *k, const json_t *row)
     d.back = d.place &&
              goes_back(d.place, kind, id_of(row, "location_id"), id_of(row, "location_dest_id"));
     if (odoo_time_parse(json_string_value(json_object_get(row, "date_done")), &ms))
-        d.day = place_day(d.place, ms); // for records that have expired
+        d.day = place_day(d.place, ms);
     d.upto_lsn = shared_upto(f, name, d.upto_lsn);
     struct document *more = grown(k->documents, k->document_count, &k->document_room, sizeof *more);
     if (!more)
@@ -323,60 +318,130 @@ static const char *code_of(const json_t *products, uint32_t id)
     return NULL;
 }
 
-// Records that the folder has are in a line that it cannot place.
-static void line_hold(struct learning *k, uint32_t document, const struct flush_posted *at,
-                      const char *why)
+// A letter whose records are behind this line: it is one that the former life has retried. `any`:
+// whatever its cell.
+static const struct flush_line *letter_in(const struct flush *f, const struct flush_posted *at,
+                                          bool any)
 {
-    char words[ODOO_WORDS_BYTES];
-    snprintf(words, sizeof words, "document %u, LSN %" PRIu64 "..%" PRIu64 ": %s", document,
-             at->first_lsn, at->last_lsn, why);
-    flush_hold(k->f, FLUSH_PAUSE_RESTORED, k->now_ms, words);
+    for (uint32_t i = 0; i < f->dead_count; i++) {
+        const struct flush_line *l = &f->dead[i].line;
+        if (l->kind == at->kind && (any || l->handle == at->handle) &&
+            l->first_lsn >= at->first_lsn && l->last_lsn <= at->last_lsn)
+            return l;
+    }
+    return NULL;
 }
 
-// Its cell and quantity. NULL, or why not: static text.
-static const char *line_place(const struct learning *k, const struct document *d, const json_t *row,
-                              const json_t *products, struct learned *l)
+// The cell and quantity that a line of Odoo's is of. Static text: why there are none.
+static const char *cell_find(struct learning *k, const struct document *d, const json_t *row,
+                             const char *code, struct learned *l)
 {
-    struct core *c = k->f->options.core;
-    const char *code = code_of(products, id_of(row, "product_id"));
     struct core_cell cell;
     double fraction = 0;
     if (!d->place)
-        return "no location here has its picking type";
-    if (!code || core_find(c, code, (uint32_t)strlen(code), d->place->name,
-                           (uint32_t)strlen(d->place->name), &l->at.handle) != HF_OK)
-        return "its product's code has no cell here";
-    if (core_cell_read(c, l->at.handle, &cell) != HF_OK ||
-        !mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l->quantity, &fraction) ||
+        return "its picking type is of no location here";
+    if (!code)
+        return "its product has no default_code";
+    if (core_find(k->f->options.core, code, (uint32_t)strlen(code), d->place->name,
+                  (uint32_t)strlen(d->place->name), &l->at.handle) != HF_OK ||
+        core_cell_read(k->f->options.core, l->at.handle, &cell) != HF_OK)
+        return "no cell is of its product's default_code";
+    if (!mirror_quantity(json_object_get(row, "quantity"), cell.scale, &l->quantity, &fraction) ||
         fraction > 0)
-        return "its quantity is no whole number of smallest units";
+        return "its quantity is no number of whole units";
     return NULL;
+}
+
+static bool moves_cell(const struct journal_record *frame, const struct flush_posted *at)
+{
+    struct core_record_parts p;
+    const struct core_record *rec = (const struct core_record *)frame;
+    struct flush_line l = {0};
+    bool moves = false;
+    for (uint32_t i = 0; core_record_parse(frame, &p) && i < rec->line_count; i++)
+        moves |=
+            outbox_movement(&rec->lines[i], &p, &l) && l.handle == at->handle && l.kind == at->kind;
+    return moves;
+}
+
+// When the record of this LSN was decided. HF_NOT_FOUND: it has expired.
+static enum hf_status record_ms(struct learning *k, uint64_t lsn, uint64_t *ms)
+{
+    enum hf_status s = records_one(k->f->options.core, lsn, k->record);
+    if (s == HF_OK)
+        *ms = core_record_time((const struct core_record *)k->record);
+    else if (s != HF_NOT_FOUND)
+        k->failed = s;
+    return s;
+}
+
+// The accounting day that its movements have here. Static text: why there is none.
+static const char *day_find(struct learning *k, const struct document *d, struct learned *l)
+{
+    const struct flush_line *letter = letter_in(k->f, &l->at, false);
+    uint64_t ms, upto = l->at.last_lsn < d->upto_lsn ? l->at.last_lsn : d->upto_lsn;
+    enum hf_status first = record_ms(k, l->at.first_lsn, &ms);
+    if (first == HF_OK && !moves_cell(k->record, &l->at))
+        return "its records are of another cell: its product has another default_code by now";
+    l->at.day = first == HF_OK ? place_day(d->place, ms) : letter ? letter->day : d->day;
+    if (letter && letter->first_lsn == l->at.first_lsn && letter->last_lsn == l->at.last_lsn) {
+        l->at.day = letter->day; // the very line: of the zone that was in force then
+        return NULL;
+    }
+    if (record_ms(k, upto, &ms) != HF_OK)
+        return NULL;
+    if (first != HF_OK && upto == l->at.last_lsn)
+        l->at.day = place_day(d->place, ms);
+    bool same = place_day(d->place, ms) == l->at.day ||
+                (upto < l->at.last_lsn && place_day(d->place, ms - JITTER_MS) == l->at.day);
+    bool kept = !letter || letter->day == place_day(d->place, letter->since_ms);
+    return same && kept
+               ? NULL
+               : "by the location's time zone its movements are of two days: another was in force";
+}
+
+static void line_unplaced(struct learning *k, const json_t *row, const struct learned *l,
+                          const char *code, const char *why)
+{
+    const char *name = json_string_value(json_object_get(row, "reference"));
+    if (k->unplaced++ < TOLD_MAX)
+        hf_log(HF_LOG_ERROR, "flush_not_understood",
+               "document=%s line=%u sku=\"%s\" lsn=%" PRIu64 "..%" PRIu64 " why=\"%s\"",
+               name ? name : "?", id_of(row, "id"), code ? code : "", l->at.first_lsn,
+               l->at.last_lsn, why);
+    if (k->unplaced == 1)
+        snprintf(k->words, sizeof k->words, "%.56s: %.60s", name ? name : "?", why);
 }
 
 static bool line_take(struct learning *k, const json_t *row, const json_t *products)
 {
     const struct document *d = document_of(k, id_of(row, "picking_id"));
+    const char *code = code_of(products, id_of(row, "product_id"));
     const char *origin = json_string_value(json_object_get(row, "origin"));
     struct learned l = {0};
     if (!d || !origin ||
         sscanf(origin, "LSN %" SCNu64 "..%" SCNu64, &l.at.first_lsn, &l.at.last_lsn) != 2) {
-        k->strange++; // not of ours: somebody added it
+        k->strange++; // somebody's line in our document
         return true;
     }
-    const char *wrong = line_place(k, d, row, products, &l);
-    if (wrong && l.at.first_lsn <= d->upto_lsn) {
-        line_hold(k, d->id, &l.at, wrong);
-        return false;
-    }
-    if (wrong) {
-        k->strange++; // no cell here, say: made after the backup
-        return true;
-    }
-    l.document = d->id;
     l.at.kind = d->kind;
     l.at.day = d->day;
+    bool ours = l.at.first_lsn <= d->upto_lsn;
+    const char *why = cell_find(k, d, row, code, &l);
+    // Whether it has something that would be posted once more.
+    bool matters = ours && (l.at.last_lsn > k->f->taken_lsn || letter_in(k->f, &l.at, why != NULL));
+    if (!why && matters)
+        why = day_find(k, d, &l);
+    if (k->failed != HF_OK)
+        return false;
+    if (why && matters)
+        line_unplaced(k, row, &l, code, why);
+    else
+        k->strange += why != NULL; // no cell here, say: made after the backup
+    if (why)
+        return true;
     l.quantity = d->back ? -l.quantity : l.quantity;
-    if (l.at.first_lsn > d->upto_lsn) // of no record that is here
+    if (!ours) // of no record that is here
         l.at.first_lsn = l.at.last_lsn = UINT64_MAX;
     else if (l.at.last_lsn > d->upto_lsn)
         l.at.last_lsn = d->upto_lsn;
@@ -411,12 +476,13 @@ static bool moves_read(struct learning *k, uint32_t from, uint32_t upto)
     for (bool more = true; more && ok;) {
         size_t i;
         json_t *row;
-        json_t *rows = page_get(
-            k->f, "stock.move",
-            odoo_search(json_pack("[[s,s,O],[s,s,s],[s,s,I]]", "picking_id", "in", ids, "state",
-                                  "=", "done", "id", ">", (json_int_t)last),
-                        json_pack("[s,s,s,s]", "product_id", "quantity", "origin", "picking_id")),
-            PAGE_ROWS, "id", k->now_ms);
+        json_t *rows =
+            page_get(k->f, "stock.move",
+                     odoo_search(json_pack("[[s,s,O],[s,s,s],[s,s,I]]", "picking_id", "in", ids,
+                                           "state", "=", "done", "id", ">", (json_int_t)last),
+                                 json_pack("[s,s,s,s,s]", "product_id", "quantity", "origin",
+                                           "picking_id", "reference")),
+                     PAGE_ROWS, "id", k->now_ms);
         json_t *products = rows ? products_of(k, rows) : NULL;
         ok = products != NULL;
         json_array_foreach(rows, i, row)
@@ -430,118 +496,6 @@ static bool moves_read(struct learning *k, uint32_t from, uint32_t upto)
     }
     json_decref(ids);
     return ok;
-}
-
-// ------------------------------------------------------------------------------- their days
-
-static void moment_take(struct learning *k, struct moment *m, const struct journal_record *frame)
-{
-    const struct core_record *rec = (const struct core_record *)frame;
-    const struct flush_posted *at = &k->lines[m->line].at;
-    struct core_record_parts p;
-    struct flush_line l;
-    if (!core_record_parse(frame, &p))
-        return;
-    m->found = true;
-    m->day = place_day(place_of(k->f, at->handle), core_record_time(rec));
-    for (uint32_t i = 0; i < rec->line_count && !m->ours; i++)
-        m->ours =
-            outbox_movement(&rec->lines[i], &p, &l) && l.handle == at->handle && l.kind == at->kind;
-}
-
-static enum hf_status moment_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
-                                   const struct journal_record *frame)
-{
-    struct learning *k = ctx;
-    (void)time_ms;
-    while (k->moment_at < k->moment_count && k->moments[k->moment_at].lsn < lsn)
-        k->moment_at++;
-    for (; k->moment_at < k->moment_count && k->moments[k->moment_at].lsn == lsn; k->moment_at++)
-        moment_take(k, &k->moments[k->moment_at], frame);
-    return HF_OK;
-}
-
-static int moment_order(const void *a, const void *b)
-{
-    const struct moment *x = a, *y = b;
-    return x->lsn < y->lsn ? -1 : x->lsn > y->lsn;
-}
-
-// Reads the records at the ends: those that were taken one by one, the others, which are most, in
-// one go. What has expired is not found.
-static enum hf_status moments_read(struct learning *k)
-{
-    struct core *c = k->f->options.core;
-    struct journal_record *room = malloc(HF_RECORD_BYTES_MAX);
-    uint64_t taken = k->f->taken_lsn, durable = core_durable(c);
-    enum hf_status s = room ? HF_OK : HF_NO_MEMORY;
-    uint32_t i = 0;
-    for (; s == HF_OK && i < k->moment_count && k->moments[i].lsn <= taken; i++) {
-        s = records_one(c, k->moments[i].lsn, room);
-        if (s == HF_OK)
-            moment_take(k, &k->moments[i], room);
-        else if (s == HF_NOT_FOUND)
-            s = HF_OK;
-    }
-    free(room);
-    if (s != HF_OK || i == k->moment_count)
-        return s;
-    k->moment_at = i;
-    return records_walk(c, taken, durable, moment_visit, k);
-}
-
-// By today's zone a line may touch two days.
-static bool line_dated(struct learning *k, const struct moment *m)
-{
-    struct learned l = k->lines[m->line];
-    if (!m->found || !m->last || m->day <= l.at.day)
-        return true;
-    l.at.day++;
-    l.quantity = 0; // counted once
-    struct learned *more = grown(k->lines, k->count, &k->room, sizeof *more);
-    if (!more)
-        return false;
-    k->lines = more;
-    k->lines[k->count++] = l;
-    return true;
-}
-
-// HF_AGAIN: the flusher is held, or there is no memory.
-static enum hf_status moments_judge(struct learning *k)
-{
-    for (uint32_t i = 0; i < k->moment_count; i++) {
-        const struct moment *m = &k->moments[i];
-        struct learned *l = &k->lines[m->line];
-        if (!m->last && m->found && !m->ours) {
-            line_hold(k, l->document, &l->at, "its product's code is another cell's");
-            return HF_AGAIN;
-        }
-        if (!m->last && m->found)
-            l->at.day = m->day;
-    }
-    for (uint32_t i = 0; i < k->moment_count; i++)
-        if (!line_dated(k, &k->moments[i]))
-            return HF_AGAIN;
-    return HF_OK;
-}
-
-static enum hf_status lines_date(struct learning *k)
-{
-    k->moments = calloc(2 * (size_t)k->count + 1, sizeof *k->moments);
-    if (!k->moments)
-        return HF_NO_MEMORY;
-    for (uint32_t i = 0; i < k->count; i++) {
-        const struct flush_posted *at = &k->lines[i].at;
-        if (at->first_lsn == UINT64_MAX)
-            continue;
-        k->moments[k->moment_count++] = (struct moment){.lsn = at->first_lsn, .line = i};
-        k->moments[k->moment_count++] =
-            (struct moment){.lsn = at->last_lsn, .line = i, .last = true};
-    }
-    if (k->moment_count)
-        qsort(k->moments, k->moment_count, sizeof *k->moments, moment_order);
-    enum hf_status s = k->moment_count ? moments_read(k) : HF_OK;
-    return s == HF_OK ? moments_judge(k) : s;
 }
 
 // ------------------------------------------------------------------------------- what is known
@@ -586,11 +540,10 @@ static enum hf_status record_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
 static enum hf_status known_find(struct learning *k)
 {
     struct flush *f = k->f;
-    struct flush_line l;
     if (k->count)
         qsort(k->lines, k->count, sizeof *k->lines, line_order);
     for (uint32_t i = 0; i < f->dead_count && k->count; i++)
-        known_add(k, moved_letter(f, &f->dead[i].line, &l));
+        known_add(k, &f->dead[i].line);
     uint64_t durable = core_durable(f->options.core);
     if (!k->count || durable <= f->taken_lsn)
         return HF_OK;
@@ -674,12 +627,16 @@ static enum hf_status learn(struct learning *k)
     for (uint32_t at = 0; at < k->document_count; at += DOCUMENTS_AT_ONCE) {
         uint32_t upto = at + DOCUMENTS_AT_ONCE;
         if (!moves_read(k, at, upto < k->document_count ? upto : k->document_count))
-            return HF_AGAIN;
+            return k->failed == HF_OK || k->failed == HF_NO_MEMORY
+                       ? HF_AGAIN
+                       : flush_fail(f, k->failed, "the journal could not be read");
     }
-    enum hf_status s = lines_date(k);
-    if (s == HF_OK)
-        s = known_find(k);
-    if (s == HF_AGAIN || s == HF_BUSY || s == HF_NO_MEMORY)
+    if (k->unplaced) { // L1
+        flush_hold(f, FLUSH_PAUSE_UNPLACED, k->now_ms, k->words);
+        return HF_AGAIN;
+    }
+    enum hf_status s = known_find(k);
+    if (s == HF_BUSY || s == HF_NO_MEMORY)
         return HF_AGAIN;
     if (s != HF_OK)
         return flush_fail(f, s, "the journal could not be read");
@@ -712,9 +669,10 @@ enum hf_status moved_learn(struct flush *f, uint64_t now_ms)
         return HF_AGAIN;
     if (!f->contacted)
         return contact_make(f, now_ms) ? HF_OK : HF_AGAIN;
-    enum hf_status s = learn(&k);
+    k.record = malloc(HF_RECORD_BYTES_MAX);
+    enum hf_status s = k.record ? learn(&k) : HF_AGAIN;
+    free(k.record);
     free(k.documents);
     free(k.lines);
-    free(k.moments);
     return s;
 }

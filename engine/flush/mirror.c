@@ -24,12 +24,29 @@ enum hf_status mirror_init(struct mirror *m, struct core *core, struct http *htt
     return ready ? HF_OK : HF_NO_MEMORY;
 }
 
-void mirror_fini(struct mirror *m)
+static void picture_set(struct mirror *m, const struct mirror *from)
 {
-    odoo_fini(&m->odoo);
+    m->inside = from->inside;
+    m->inside_count = from->inside_count;
+    m->products = from->products;
+    m->product_count = from->product_count;
+    m->product_room = from->product_room;
+    m->texts = from->texts;
+    m->text_bytes = from->text_bytes;
+    m->text_room = from->text_room;
+}
+
+static void picture_drop(struct mirror *m)
+{
     free(m->inside);
     free(m->products);
     free(m->texts);
+}
+
+void mirror_fini(struct mirror *m)
+{
+    odoo_fini(&m->odoo);
+    picture_drop(m);
 }
 
 // ------------------------------------------------------------------------------- asking
@@ -138,9 +155,6 @@ static enum hf_status locations_read(struct mirror *m)
     if (!k)
         return HF_NO_MEMORY;
     k->m = m;
-    free(m->inside);
-    m->inside = NULL;
-    m->inside_count = 0;
     json_t *codes = json_array();
     for (uint32_t i = 0; i < m->location_count; i++)
         codes = odoo_append(codes, json_string(m->locations[i].warehouse));
@@ -219,15 +233,29 @@ static enum hf_status twins_mark(struct mirror *m)
     return HF_OK;
 }
 
-enum hf_status mirror_read(struct mirror *m)
+// Into an empty picture.
+static enum hf_status picture_read(struct mirror *m)
 {
-    m->product_count = 0;
-    m->text_bytes = 0;
     enum hf_status s = locations_read(m);
     if (s == HF_OK)
         s = mirror_pages(m, "product.product", json_pack("[[s,s,b]]", "default_code", "!=", 0),
                          json_pack("[s,s]", "default_code", "tracking"), product_visit, m);
     return s == HF_OK ? twins_mark(m) : s;
+}
+
+enum hf_status mirror_read(struct mirror *m)
+{
+    static const struct mirror empty;
+    struct mirror old = *m;
+    picture_set(m, &empty);
+    enum hf_status s = picture_read(m);
+    if (s == HF_OK) {
+        picture_drop(&old);
+        return HF_OK;
+    }
+    picture_drop(m);
+    picture_set(m, &old);
+    return s;
 }
 
 // ------------------------------------------------------------------------------- looking

@@ -37,8 +37,10 @@ enum hf_status mirror_init(struct mirror *m, struct core *core, struct http *htt
                            const struct flush_options *o) HF_CHECKED;
 void mirror_fini(struct mirror *m);
 
-// Reads warehouses, locations and products anew. HF_AGAIN: Odoo did not answer as it should, see
-// words; HF_INVALID: a warehouse is not there, or its code is several companies'; HF_NO_MEMORY.
+// Reads warehouses, locations and products anew. Unless it is HF_OK, what was read before stays as
+// a whole: by half of it others want nothing, and their moves never happened. HF_AGAIN: Odoo did
+// not answer as it should, see words; HF_INVALID: a warehouse is not there, or its code is several
+// companies'; HF_NO_MEMORY.
 enum hf_status mirror_read(struct mirror *m);
 
 // Handle of a product in a location of Odoo's. MIRROR_NONE: outside, or no such cell here.

@@ -253,23 +253,14 @@ bool moved_covers(const struct flush *f, const struct flush_line *l)
            moved_find(m->posted, sizeof *m->posted, m->posted_count, l) != UINT32_MAX;
 }
 
-const struct flush_line *moved_letter(const struct flush *f, const struct flush_line *l,
-                                      struct flush_line *out)
-{
-    *out = *l;
-    out->day = place_day(place_of(f, l->handle), l->since_ms);
-    return out;
-}
-
 void moved_turn(struct flush *f)
 {
-    struct flush_line l;
     uint32_t kept = 0;
     f->incarnation = f->moved.fresh;
     f->born_lsn = f->moved.moved_lsn;
     f->foreign_upto = f->moved.foreign_upto;
     for (uint32_t i = 0; i < f->dead_count; i++) {
-        if (moved_covers(f, moved_letter(f, &f->dead[i].line, &l)))
+        if (moved_covers(f, &f->dead[i].line))
             continue;
         f->dead[kept] = f->dead[i];
         f->dead[kept].retry |= f->dead[kept].cause == FLUSH_CAUSE_MOVED;

@@ -19,7 +19,8 @@ enum odoo_class odoo_class_of(int status, const char *name)
     static const char *const key[] = {"werkzeug.exceptions.Unauthorized",
                                       "odoo.exceptions.AccessDenied", NULL};
     static const char *const refused[] = {"odoo.exceptions.ValidationError",
-                                          "odoo.exceptions.UserError", NULL};
+                                          "odoo.exceptions.UserError",
+                                          "odoo.exceptions.RedirectWarning", NULL};
     static const char *const schema[] = {"werkzeug.exceptions.NotFound",
                                          "builtins.ValueError",
                                          "builtins.TypeError",
@@ -32,7 +33,8 @@ enum odoo_class odoo_class_of(int status, const char *name)
         return ODOO_RIGHTS;
     if (strcmp(name, "odoo.exceptions.MissingError") == 0)
         return ODOO_MISSING;
-    if (named(name, refused))
+    // What is not of the web server is of the model: of a module's own exceptions, say.
+    if (named(name, refused) || (status == 422 && strncmp(name, "werkzeug.", 9) != 0))
         return ODOO_REFUSED;
     if (status == 400 || status == 415 || status == 422 || named(name, schema))
         return ODOO_SCHEMA;

@@ -92,10 +92,11 @@ static const struct flush_batch *batch_of(const struct flush *f, uint64_t number
     return NULL;
 }
 
-// Failing, or waiting for one that is: `behind` leads to ever earlier ones.
-static bool stuck(const struct flush *f, const struct flush_batch *b)
+// Failing, or on a day that Odoo does not let it leave, or waiting for one that is: `behind` leads
+// to ever earlier ones.
+bool pace_stuck(const struct flush *f, const struct flush_batch *b)
 {
-    while (b && !b->waits)
+    while (b && !b->waits && b->dated < 2)
         b = b->behind ? batch_of(f, b->behind) : NULL;
     return b != NULL;
 }
@@ -106,7 +107,7 @@ static bool divisible(struct flush *f, const struct flush_batch *b, bool *apart)
     uint32_t held = 0;
     for (uint32_t i = 0; i < b->line_count; i++) {
         uint64_t who = claim(f, b->lines[i].product, b->number);
-        apart[i] = who && who != b->number && stuck(f, batch_of(f, who));
+        apart[i] = who && who != b->number && pace_stuck(f, batch_of(f, who));
         held += apart[i];
     }
     return held > 0 && held < b->line_count;
@@ -119,8 +120,8 @@ bool pace_divide(struct flush *f)
         claims_make(f);
     for (uint32_t i = 0; i < f->batch_count; i++) {
         struct flush_batch *b = &f->batches[i];
-        if (b->unsent && b->behind && !b->calling && !b->doom && b->line_count > 1 && stuck(f, b) &&
-            divisible(f, b, apart))
+        if (b->unsent && b->behind && !b->calling && !b->doom && b->line_count > 1 &&
+            pace_stuck(f, b) && divisible(f, b, apart))
             return batch_divide(f, b, apart);
     }
     return false;

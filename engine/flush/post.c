@@ -33,6 +33,8 @@
 #define FAILURES_HOLD 3 // calls failed in a row: Odoo is away
 #define BUSY_MS       100
 #define SPAN_BYTES    56
+#define LONE_TRIES    64 // times attempts_max
+#define STRANGERS_MAX 3
 
 static void wait_on(struct flush *f, struct flush_batch *b, uint64_t now_ms)
 {
@@ -44,6 +46,25 @@ static void why_set(struct flush_batch *b, const char *words)
     snprintf(b->why, sizeof b->why, "%s", words);
 }
 
+// Odoo does not know something: of every batch, or of this one alone (a product that is gone, a
+// field's code that fails on its data). It is this one's when it comes again after a contact that
+// went well, and is refused then; but when batch after batch meets it, and none is booked in
+// between, it is a person's, and nothing more is given up for it.
+static void strange(struct flush *f, struct flush_batch *b, const struct odoo_answer *a,
+                    enum flush_refusal refusal, uint64_t now_ms)
+{
+    f->strangers += b->strange_round != f->strange_round;
+    b->strange_round = f->strange_round;
+    if (b->strange++ > 0 && f->strangers <= STRANGERS_MAX) {
+        b->refusal = refusal;
+        return;
+    }
+    odoo_failed(f, a, now_ms);
+    b->waits++;
+    // Others come first then: they tell whose it is.
+    b->retry_at_ms = now_ms + f->options.retry_max_ms + f->options.retry_ms;
+}
+
 // Any answer but the wanted one. What is true is looked up next.
 static void failed(struct flush *f, struct flush_batch *b, const struct odoo_answer *a,
                    uint64_t now_ms)
@@ -51,6 +72,8 @@ static void failed(struct flush *f, struct flush_batch *b, const struct odoo_ans
     enum flush_batch_step step = b->step;
     bool posting = step == FLUSH_STEP_SEND || step == FLUSH_STEP_VALIDATE;
     bool action = step == FLUSH_STEP_SEND && f->options.action_id && !b->two_calls;
+    enum flush_refusal refusal =
+        step == FLUSH_STEP_SEND ? FLUSH_REFUSED_MADE : FLUSH_REFUSED_VALIDATED;
     b->step = FLUSH_STEP_LOOKUP;
     b->straight &= !posting;
     why_set(b, a->words);
@@ -58,22 +81,24 @@ static void failed(struct flush *f, struct flush_batch *b, const struct odoo_ans
     case ODOO_OK: // an answer of another form: a wizard, say
     case ODOO_REFUSED:
         if (posting)
-            b->refusal = step == FLUSH_STEP_SEND ? FLUSH_REFUSED_MADE : FLUSH_REFUSED_VALIDATED;
+            b->refusal = refusal;
         else
             wait_on(f, b, now_ms);
         break;
     case ODOO_SCHEMA:
-        // Inside the action bad data is an error of its code: two calls tell which it is.
-        if (action)
-            b->two_calls = true;
-        else
-            odoo_failed(f, a, now_ms);
-        break;
     case ODOO_MISSING:
-        if (action || step == FLUSH_STEP_LOOKUP)
+        if (action && (a->class == ODOO_SCHEMA || b->strange)) {
+            b->two_calls = true; // an error of the action's code may be of its data: they tell
+        } else if (step == FLUSH_STEP_VALIDATE && a->class == ODOO_MISSING) {
+            b->attempts++; // deleted meanwhile, or something in it was
+            wait_on(f, b, now_ms);
+        } else if (posting) {
+            strange(f, b, a, refusal, now_ms);
+        } else if (a->class == ODOO_SCHEMA || step == FLUSH_STEP_LOOKUP) {
             odoo_failed(f, a, now_ms);
-        else
+        } else {
             wait_on(f, b, now_ms); // deleted meanwhile
+        }
         break;
     case ODOO_RETRY:
         b->attempts += posting;
@@ -149,6 +174,8 @@ static void posted(struct flush *f, struct flush_batch *b, uint64_t now_ms)
         return;
     }
     f->guard_id = b->picking > f->guard_id ? b->picking : f->guard_id;
+    f->strange_round++;
+    f->strangers = 0;
     flush_count(&f->metrics.batches_posted, 1);
     flush_count(&f->metrics.lines_posted, b->line_count);
     if (b->kind == FLUSH_SALE) { // the others have moved on hand already
@@ -175,9 +202,12 @@ static uint64_t made_ms(const struct flush_batch *b)
     return oldest;
 }
 
+// By the zone of now. The day that stands in its lines may be of another: they were made before the
+// location had this zone, or any, and no moment need be on that day here.
 static bool on_its_day(const struct flush *f, const struct flush_batch *b, uint64_t ms)
 {
-    return !b->lines[0].day || place_day(place_of(f, b->lines[0].handle), ms) == b->lines[0].day;
+    const struct flush_place *p = place_of(f, b->lines[0].handle);
+    return !b->lines[0].day || place_day(p, ms) == place_day(p, made_ms(b));
 }
 
 // Done in Odoo, at `ms`, 0: not understood: on its accounting day, or to be dated.
@@ -292,10 +322,11 @@ static void doom(struct flush *f, struct flush_batch *b, enum flush_cause cause,
     f->must_save = true; // E3
 }
 
-// Odoo answers, but this batch keeps failing: smaller ones may not.
+// Odoo answers, but this batch keeps failing: smaller ones may not. A line alone is tried on for
+// hours, and then a person's.
 static bool worn_out(const struct flush *f, const struct flush_batch *b)
 {
-    return b->attempts >= f->options.attempts_max && b->line_count > 1;
+    return b->attempts / f->options.attempts_max >= (b->line_count > 1 ? 1 : LONE_TRIES);
 }
 
 static void decide_absent(struct flush *f, struct flush_batch *b)

@@ -144,15 +144,8 @@ enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *
 {
     struct archive *a = core_archive(c);
     enum hf_status s = journal_read_one(core_journal(c), lsn, room, HF_RECORD_BYTES_MAX);
-    return s == HF_NOT_FOUND && a ? archive_read_one(a, lsn, room, HF_RECORD_BYTES_MAX) : s;
-}
-
-static enum hf_status time_of(struct core *c, uint64_t lsn, struct journal_record *room,
-                              uint64_t *time_ms)
-{
-    enum hf_status s = records_one(c, lsn, room);
-    if (s == HF_OK)
-        *time_ms = core_record_time((const struct core_record *)room);
+    if (s == HF_NOT_FOUND && a)
+        s = archive_read_one(a, lsn, room, HF_RECORD_BYTES_MAX);
     return s;
 }
 
@@ -163,7 +156,8 @@ enum hf_status records_at(struct core *c, uint64_t time_ms, uint64_t *lsn)
     enum hf_status s = room ? HF_OK : HF_NO_MEMORY;
     while (s == HF_OK && low < high) {
         uint64_t middle = low + (high - low) / 2;
-        s = time_of(c, middle, room, &at_ms);
+        s = records_one(c, middle, room);
+        at_ms = s == HF_OK ? core_record_time((const struct core_record *)room) : 0;
         if (s == HF_NOT_FOUND || (s == HF_OK && at_ms < time_ms)) {
             low = middle + 1; // what has expired was before
             s = HF_OK;

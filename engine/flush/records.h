@@ -19,7 +19,8 @@ enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit
 enum hf_status records_among(struct core *c, const struct hf_uuid *ids, uint32_t count,
                              bool *found);
 
-// One durable record, into HF_RECORD_BYTES_MAX of room. HF_NOT_FOUND: expired. As above.
+// One record by its LSN, into `room` (HF_RECORD_BYTES_MAX). HF_NOT_FOUND: expired, or not durable
+// yet; else as above.
 enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *room);
 
 // The first record that was decided at or after `time_ms`, by bisection: decisions of several

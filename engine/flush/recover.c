@@ -43,11 +43,12 @@ static void memory_drop(struct flush *f)
     f->batch_count = f->dead_count = f->discard_count = f->discards_open = 0;
     memset(f->retrying, 0, f->options.dead_max * sizeof *f->retrying);
     window_clear(&f->window);
+    f->window.most = f->window.max;
     moved_fini(f);
     f->guarded = false;
     f->guard_ms = f->guard_next = 0;
     f->claims_stale = true;
-    f->stale = f->discards_stale = f->dead_full = f->contacted = false;
+    f->stale = f->discards_stale = f->dead_full = f->batches_full = f->contacted = false;
     f->close_at_ms = f->discards_at_ms = 0;
 }
 

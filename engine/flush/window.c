@@ -11,7 +11,7 @@ bool window_init(struct flush_window *w, uint32_t lines_max)
     uint32_t size = 1;
     while (size < 2 * lines_max)
         size *= 2;
-    *w = (struct flush_window){.max = lines_max, .mask = size - 1};
+    *w = (struct flush_window){.max = lines_max, .most = lines_max, .mask = size - 1};
     w->lines = calloc(lines_max, sizeof *w->lines);
     w->table = calloc(size, sizeof *w->table);
     return w->lines && w->table;
@@ -33,7 +33,7 @@ void window_clear(struct flush_window *w)
 
 bool window_fits(const struct flush_window *w, uint32_t lines, int64_t total)
 {
-    if (lines > w->max - w->count)
+    if (w->count > w->most || lines > w->most - w->count)
         return false;
     // One line carries no more than Odoo's doubles hold exactly.
     for (uint32_t i = 0; total > HF_QUANTITY_MAX / 2 && i < w->count; i++)
@@ -99,6 +99,7 @@ void window_seal(struct flush_window *w, const struct flush_line *l)
 void window_add_alone(struct flush_window *w, const struct flush_line *l)
 {
     HF_ASSERT(w->count < w->max);
-    w->lines[w->count++] = *l; // in no table: it is never found again
+    w->lines[w->count] = *l; // in no table: it is never found again
+    w->lines[w->count++].sealed = 1;
     w->movements += l->movements;
 }

@@ -50,6 +50,7 @@ struct dpdk_port {
     uint32_t idle_us, idle_waits, burst;
     int epoll, bell; // for sleeping on interrupts, else -1
     struct rte_epoll_event bell_event;
+    bool found;          // the last look found frames, be they nobody's
     uint32_t came_count; // frames that were there when it was about to sleep
     struct rte_mbuf *came[INGEST_BURST_MAX];
     struct rte_mempool *pool;
@@ -230,6 +231,7 @@ static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *fram
     uint16_t got = HF_UNLIKELY(p->came_count) ? came_take(p, in, max) : mbufs_receive(p, in, max);
     uint32_t n = 0;
     uint64_t all = 0;
+    p->found = got != 0;
     if (got == 0)
         return 0;
     p->idle_waits = 0;
@@ -267,6 +269,8 @@ static void port_answer(struct ingest_port *port, const struct ingest_frame *fra
         m->data_len = (uint16_t)(frames[i].payload - at + frames[i].bytes); // without the padding
         m->pkt_len = m->data_len;
         m->ol_flags = p->flags_out[h.six];
+        if (HF_UNLIKELY(!h.summed))
+            m->ol_flags &= ~RTE_MBUF_F_TX_UDP_CKSUM; // else it would sum over a field that is 0
         m->l2_len = h.ether;
         m->l3_len = h.ip;
         all += frames[i].bytes;
@@ -299,10 +303,13 @@ static void interrupt_wait(struct dpdk_port *p, uint32_t timeout_ms)
 }
 
 // Few drivers can, so a quiet port of the others is looked at again after a short sleep, which
-// grows while nothing comes. A ring ends it.
+// grows while nothing comes. A ring ends it. Frames of which none was left for the loop
+// are no quiet: more of them would fill the device's ring meanwhile.
 static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
+    if (p->found)
+        return;
     if (p->epoll >= 0 && p->came_count == 0) {
         interrupt_wait(p, timeout_ms);
         return;

@@ -87,7 +87,8 @@ static void lines_look(struct ingest_queue *q, const struct asked *a)
     }
 }
 
-// Takes that the engine has decided just now. Returns when stock may be back: engine time, or 0.
+// Takes that the engine tells of, decided just now or done earlier. Returns when stock may be back:
+// engine time, or 0.
 static uint64_t lines_tell(struct ingest_queue *q, const struct asked *a)
 {
     uint64_t hint_ms = 0;
@@ -114,9 +115,9 @@ static void item_answer(struct ingest_queue *q, uint32_t i)
     uint32_t detail = r->retry_ms;
     if (r->durable && r->ticket > f->ticket)
         f->ticket = r->ticket;
-    bool fresh = (r->outcome == CORE_OUT_DONE || r->outcome == CORE_OUT_REFUSED) && !r->repeat &&
-                 q->requests[i].line_answers;
-    if (HF_LIKELY(fresh)) {
+    bool told = (r->outcome == CORE_OUT_DONE || (r->outcome == CORE_OUT_REFUSED && !r->repeat)) &&
+                q->requests[i].line_answers;
+    if (HF_LIKELY(told)) {
         uint64_t hint_ms = lines_tell(q, a);
         detail = r->outcome == CORE_OUT_REFUSED ? until(q, hint_ms) : 0;
     } else if (r->outcome != CORE_OUT_DONE && r->outcome != CORE_OUT_REFUSED) {

@@ -351,8 +351,7 @@ struct net_headers net_answer(uint8_t *at, size_t bytes, unsigned offload)
     bool six = head[0] >> 4 == 6;
     size_t ip = six ? NET_IPV6_BYTES : NET_IPV4_BYTES, udp_bytes = bytes + NET_UDP_BYTES;
     uint8_t *udp = head + ip;
-    struct net_headers told = {(uint16_t)ether, (uint16_t)ip, six};
-    bool summed = get16(udp + 6) != 0;
+    struct net_headers told = {(uint16_t)ether, (uint16_t)ip, six, get16(udp + 6) != 0};
     ether_turn(at);
     if (six)
         ipv6_turn(head, udp_bytes);
@@ -363,7 +362,7 @@ struct net_headers net_answer(uint8_t *at, size_t bytes, unsigned offload)
     memcpy(udp + 2, port, 2);
     put16(udp + 4, (uint16_t)udp_bytes);
     put16(udp + 6, 0);
-    if (!summed)
+    if (!told.summed)
         return told;
     uint64_t sum = pseudo_sum(head, PROTO_UDP, udp_bytes);
     if (offload & NET_CHECKED_UDP) {

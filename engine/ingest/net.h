@@ -56,12 +56,13 @@ enum net_says net_receive(const struct net_self *self, uint8_t *at, size_t lengt
 struct net_headers {
     uint16_t ether, ip; // bytes of each, as devices want to know
     bool six;
+    bool summed; // UDP has a checksum, written or left to the device
 };
 
 // Turns the headers of a NET_PAYLOAD around: its payload of `bytes` goes back to the sender.
 // Checksums are written unless the device does it (`offload`, enum net_checked): then UDP's field
 // holds the pseudo header's sum, as devices want it. A sender that left its UDP checksum out, as it
-// may over IPv4, gets none either.
+// may over IPv4, gets none either, from the device neither.
 struct net_headers net_answer(uint8_t *at, size_t bytes, unsigned offload);
 
 // The Ethernet address of the group that a solicitation for ip6 is sent to.

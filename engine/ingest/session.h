@@ -40,7 +40,7 @@ struct ingest_session {
     uint8_t kinds;                 // INGEST_KIND of what it may ask; else FORBIDDEN
     uint16_t channel;              // of holds, orders and records; 0: none
     uint32_t rate;                 // items a second; 0: as many as come
-    uint32_t burst;                // items at once beyond it, at least 1; 0: one second's
+    uint32_t burst;                // items at once, but for one larger frame; 0: one second's
     uint64_t expires_ms;           // engine time; INGEST_SESSION_FOREVER
     uint64_t owner;                // the caller's, for count and close_owner
 };

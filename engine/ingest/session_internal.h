@@ -86,12 +86,14 @@ static inline bool session_pin(const struct session_table *t, uint32_t session, 
 #define WINDOW_BACK (WINDOW_BITS - 64)
 
 // After RFC 6479: a ring of words, whole words are cleared as the newest moves on. Place for a
-// rate: tokens are thousandths of an item, so that a millisecond's share is a whole number.
+// rate: tokens are thousandths of an item, so that a millisecond's share is a whole number. Below
+// 0: a frame with more items than the bucket holds took what will come.
 struct session_window {
     uint32_t session; // whose it is; 0: nobody's yet
     uint32_t filled;  // the tokens have been set
     uint64_t newest;
-    uint64_t tokens, refilled_ms;
+    int64_t tokens;
+    uint64_t refilled_ms;
     uint64_t bits[WINDOW_WORDS];
 } __attribute__((aligned(HF_CACHE_LINE)));
 
@@ -126,11 +128,12 @@ static inline void window_note(struct session_window *w, uint64_t sequence)
     w->bits[(sequence / 64) % WINDOW_WORDS] |= UINT64_C(1) << (sequence % 64);
 }
 
-// Takes `items` from the session's rate, or tells how long to wait. rate as in the slot.
+// Takes `items` from the session's rate, or tells how long to wait. A full bucket pays for any
+// frame, or one with more items than it holds would wait for ever. rate as in the slot.
 static inline bool window_afford(struct session_window *w, uint64_t rate, uint32_t items,
                                  uint64_t now_ms, uint32_t *wait_ms)
 {
-    uint64_t a_second = (uint32_t)rate, most = (rate >> 32) * 1000;
+    int64_t a_second = (uint32_t)rate, most = (int64_t)(rate >> 32) * 1000;
     if (a_second == 0)
         return true;
     uint64_t passed = now_ms > w->refilled_ms ? now_ms - w->refilled_ms : 0;
@@ -138,16 +141,16 @@ static inline bool window_afford(struct session_window *w, uint64_t rate, uint32
         w->tokens = most;
         w->filled = 1;
     } else {
-        w->tokens += passed * a_second;
+        w->tokens += (int64_t)passed * a_second;
         w->tokens = w->tokens < most ? w->tokens : most;
     }
     w->refilled_ms = passed || !w->refilled_ms ? now_ms : w->refilled_ms;
-    uint64_t need = (uint64_t)items * 1000;
+    int64_t takes = (int64_t)items * 1000, need = takes < most ? takes : most;
     if (w->tokens >= need) {
-        w->tokens -= need;
+        w->tokens -= takes;
         return true;
     }
-    uint64_t wait = (need - w->tokens + a_second - 1) / a_second;
+    uint64_t wait = (uint64_t)((need - w->tokens + a_second - 1) / a_second);
     *wait_ms = wait < UINT32_MAX ? (uint32_t)wait : UINT32_MAX;
     return false;
 }

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <zstd.h>
 
-#define OUT_BYTES (1u << 20) // written at once
-
 const char archive_magic[8] = "HFARCH\0";
 
 struct archive_writer {
@@ -26,7 +24,7 @@ struct archive_writer {
     int file;
     enum hf_status status; // the first failure
     uint64_t offset;       // where the next part goes
-    unsigned char *out;    // OUT_BYTES: the file's bytes from out_offset on, up to offset
+    unsigned char *out;    // STORAGE_PIECE_BYTES: the file's bytes from out_offset on, up to offset
     uint64_t out_offset;
     unsigned char *first; // the file's first block, which the header completes
     ZSTD_CCtx *zstd;
@@ -90,10 +88,10 @@ static bool writer_allocate(struct archive_writer *w)
     w->runs = malloc(w->runs_max * sizeof *w->runs);
     w->packed = malloc(w->packed_capacity);
     w->zstd = ZSTD_createCCtx();
-    w->out = aligned_alloc(HF_BLOCK, OUT_BYTES + HF_BLOCK);
+    w->out = aligned_alloc(HF_BLOCK, STORAGE_PIECE_BYTES + HF_BLOCK);
     bool ok = w->raw && w->runs && w->packed && w->zstd && w->out;
     if (w->out) {
-        w->first = w->out + OUT_BYTES;
+        w->first = w->out + STORAGE_PIECE_BYTES;
         memset(w->out, 0, HF_BLOCK); // where the header will be
     }
     for (int i = 0; i < ARCHIVE_INDEXES; i++)
@@ -172,12 +170,12 @@ static enum hf_status append(struct archive_writer *w, const void *data, size_t 
     enum hf_status status = HF_OK;
     while (bytes && status == HF_OK) {
         const size_t used = w->offset - w->out_offset;
-        const size_t n = bytes < OUT_BYTES - used ? bytes : OUT_BYTES - used;
+        const size_t n = bytes < STORAGE_PIECE_BYTES - used ? bytes : STORAGE_PIECE_BYTES - used;
         memcpy(w->out + used, from, n);
         w->offset += n;
         from += n;
         bytes -= n;
-        if (used + n == OUT_BYTES)
+        if (used + n == STORAGE_PIECE_BYTES)
             status = flush(w);
     }
     return status;

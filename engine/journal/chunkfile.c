@@ -182,8 +182,12 @@ static enum hf_status chunk_flush(struct chunkfile_writer *w)
     d->previous = w->previous;
     d->position = w->position;
     d->crc = chunk_crc(d, bytes);
-    enum hf_status status =
-        w->storage->ops->pwrite(w->storage, w->file, w->buffer, bytes, w->offset);
+    enum hf_status status = HF_OK;
+    for (size_t at = 0, piece; at < bytes && status == HF_OK; at += piece) {
+        piece = bytes - at < STORAGE_PIECE_BYTES ? bytes - at : STORAGE_PIECE_BYTES;
+        status =
+            w->storage->ops->pwrite(w->storage, w->file, w->buffer + at, piece, w->offset + at);
+    }
     w->previous = d->crc;
     w->position += d->bytes;
     w->chunks++;

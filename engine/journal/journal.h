@@ -194,7 +194,7 @@ void journal_space(const struct journal *j, struct journal_space *out);
 
 // Makes segments ready ahead of the writer and of what is promised, and recycles those that hold
 // only records with lsn <= keep_after and are closed: the caller has them in a checkpoint and in
-// the archive. One bounded piece a call (4 MiB of zeros, or one file recycled). Blocking; one
+// the archive. One bounded piece a call (128 KiB of zeros, or one file recycled). Blocking; one
 // housekeeping thread. HF_NO_SPACE and HF_NO_MEMORY are remembered and retried after a second, not
 // final. Returns HF_OK if it did something, HF_AGAIN if not, HF_STOPPED; any other stops the
 // journal.

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READER_BYTES   ((size_t)1 << 20)
 #define READ_ONE_BYTES ((size_t)64 << 10)
 
 struct journal_reader {
@@ -49,7 +48,7 @@ enum hf_status journal_reader_create(struct journal *j, uint64_t after, struct j
     if (gone)
         return HF_NOT_FOUND;
     struct journal_reader *r = malloc(sizeof *r);
-    if (!r || !reader_init(r, j, after + 1, READER_BYTES)) {
+    if (!r || !reader_init(r, j, after + 1, STORAGE_PIECE_BYTES)) {
         free(r);
         return HF_NO_MEMORY;
     }

@@ -32,9 +32,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREPARE_STEP_BYTES ((size_t)4 << 20) // zero-written in one call of journal_maintain
-#define NO_SPACE_RETRY_NS  UINT64_C(200000000)
-#define SEGMENT_FLAGS      (STORAGE_READ | STORAGE_WRITE | STORAGE_DIRECT)
+#define NO_SPACE_RETRY_NS UINT64_C(200000000)
+#define SEGMENT_FLAGS     (STORAGE_READ | STORAGE_WRITE | STORAGE_DIRECT)
 
 // ------------------------------------------------------------------------------- names, headers
 
@@ -216,7 +215,7 @@ bool journal_preparation_init(struct journal *j)
 {
     struct journal_preparation *p = &j->preparation;
     p->zeros_bytes =
-        PREPARE_STEP_BYTES < j->o.segment_bytes ? PREPARE_STEP_BYTES : (size_t)j->o.segment_bytes;
+        STORAGE_PIECE_BYTES < j->o.segment_bytes ? STORAGE_PIECE_BYTES : (size_t)j->o.segment_bytes;
     p->zeros = journal_blocks_alloc(p->zeros_bytes);
     p->header = journal_blocks_alloc(HF_BLOCK);
     if (!p->zeros || !p->header)

@@ -17,6 +17,10 @@
 
 #define STORAGE_NAME_BYTES 64 // with the terminator
 
+// What background work reads or writes in one call. One that is larger can fill a device's queue by
+// itself, and the journal's next write waits behind it.
+#define STORAGE_PIECE_BYTES ((size_t)128 << 10)
+
 enum storage_flags {
     STORAGE_READ = 1,
     STORAGE_WRITE = 2,

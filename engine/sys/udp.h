@@ -7,13 +7,15 @@
 
 #include "base/status.h"
 
+#include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define UDP_BATCH_MAX 64
+#define UDP_BATCH_MAX   64
+#define UDP_LOCAL_BYTES CMSG_SPACE(sizeof(struct in6_pktinfo))
 
 struct udp_options {
-    const char *host; // of this machine, a number: 127.0.0.1, ::1
+    const char *host; // of this machine, a number: 127.0.0.1, ::1; 0.0.0.0, ::: all of them
     uint16_t port;    // 0: a free one
     bool shared;      // several sockets on one port: the kernel keeps a sender with one of them
     uint32_t buffer_bytes; // asked of the kernel for what waits to be received; 0: its default
@@ -28,13 +30,16 @@ enum hf_status udp_os_create(const struct udp_options *o, struct udp **out,
 void udp_destroy(struct udp *u);
 uint16_t udp_port(const struct udp *u);
 
-// A datagram in the caller's memory, with its peer.
+// A datagram in the caller's memory, with its peer. One that was received and is sent back leaves
+// from the address that it came to.
 struct udp_datagram {
     uint8_t *data;
     uint32_t bytes; // received, or to be sent; received: more than `room` if it was cut
     uint32_t room;
     struct sockaddr_storage peer;
     socklen_t peer_bytes;
+    uint32_t local_bytes; // of `local`, the own address as the kernel told it; 0: there is but one
+    _Alignas(struct cmsghdr) uint8_t local[UDP_LOCAL_BYTES];
 };
 
 // Without waiting. How many were received into the first of them.

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 struct udp {
     int socket, bell;
+    bool any; // of all addresses: each datagram tells to which it came
     struct mmsghdr messages[UDP_BATCH_MAX];
     struct iovec parts[UDP_BATCH_MAX];
 };
@@ -20,6 +20,22 @@ static enum hf_status failed(char why[200], enum hf_status s, const char *what, 
 {
     snprintf(why, 200, "%s: %s", what, strerror(error));
     return s;
+}
+
+// A socket of all addresses is told to which of them a datagram came: the kernel would answer from
+// the route's, which a client that is connected to another does not hear. An IPv6 socket tells
+// IPv4 addresses in its own form, and takes them back so.
+static bool local_ask(struct udp *u, const struct sockaddr *a)
+{
+    const int on = 1;
+    if (a->sa_family == AF_INET6) {
+        u->any =
+            IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+        return !u->any ||
+               setsockopt(u->socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) == 0;
+    }
+    u->any = ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr == INADDR_ANY;
+    return !u->any || setsockopt(u->socket, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == 0;
 }
 
 static enum hf_status bind_to(struct udp *u, const struct udp_options *o, char why[200])
@@ -41,6 +57,8 @@ static enum hf_status bind_to(struct udp *u, const struct udp_options *o, char w
         s = failed(why, HF_IO, "socket", errno);
     else if (o->shared && setsockopt(u->socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         s = failed(why, HF_IO, "SO_REUSEPORT", errno);
+    else if (!local_ask(u, found->ai_addr))
+        s = failed(why, HF_IO, "IP_PKTINFO", errno);
     else if (bind(u->socket, found->ai_addr, found->ai_addrlen) != 0)
         s = failed(why,
                    errno == EADDRINUSE      ? HF_EXISTS
@@ -106,8 +124,28 @@ static void messages_fill(struct udp *u, struct udp_datagram *const *datagrams, 
             .msg_namelen = in ? (socklen_t)sizeof d->peer : d->peer_bytes,
             .msg_iov = &u->parts[i],
             .msg_iovlen = 1,
+            .msg_control = u->any ? d->local : NULL,
+            .msg_controllen = !u->any ? 0
+                              : in      ? sizeof d->local
+                                        : d->local_bytes,
         };
     }
+}
+
+// Which way the answer takes is the routes' matter, not where the question came in.
+static void local_read(struct udp_datagram *d, struct msghdr *h)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(h);
+    d->local_bytes = 0;
+    if (!c)
+        return;
+    if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+        ((struct in6_pktinfo *)(void *)CMSG_DATA(c))->ipi6_ifindex = 0;
+    else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+        ((struct in_pktinfo *)(void *)CMSG_DATA(c))->ipi_ifindex = 0;
+    else
+        return;
+    d->local_bytes = (uint32_t)h->msg_controllen;
 }
 
 uint32_t udp_receive(struct udp *u, struct udp_datagram *const *datagrams, uint32_t count)
@@ -118,6 +156,8 @@ uint32_t udp_receive(struct udp *u, struct udp_datagram *const *datagrams, uint3
     for (int i = 0; i < got; i++) {
         datagrams[i]->bytes = u->messages[i].msg_len;
         datagrams[i]->peer_bytes = u->messages[i].msg_hdr.msg_namelen;
+        if (u->any)
+            local_read(datagrams[i], &u->messages[i].msg_hdr);
     }
     return got > 0 ? (uint32_t)got : 0; // nothing there, or an ICMP error of an earlier answer
 }

@@ -2,6 +2,7 @@
 
 #include <glib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DAY_S 86400
 
@@ -44,4 +45,18 @@ uint32_t zone_minute(const struct zone *z, uint64_t ms)
 {
     int64_t s = local_s(z, ms) % DAY_S;
     return (uint32_t)((s < 0 ? s + DAY_S : s) / 60);
+}
+
+bool zone_time_parse(const char *text, uint64_t *ms)
+{
+    // GLib also takes what ISO 8601 has beside: weeks, days of the year, no separators.
+    bool plain = strlen(text) >= 20 && text[4] == '-' && text[7] == '-' && text[13] == ':' &&
+                 text[16] == ':';
+    GDateTime *t = plain ? g_date_time_new_from_iso8601(text, NULL) : NULL;
+    if (!t)
+        return false;
+    int64_t at = g_date_time_to_unix(t) * 1000 + g_date_time_get_microsecond(t) / 1000;
+    g_date_time_unref(t);
+    *ms = at > 0 ? (uint64_t)at : 0;
+    return at > 0;
 }

@@ -15,5 +15,8 @@ void zone_destroy(struct zone *z);
 int32_t zone_day(const struct zone *z, uint64_t ms);
 // Minutes since its midnight, by the clock on the wall there.
 uint32_t zone_minute(const struct zone *z, uint64_t ms);
+// "2026-11-26T10:00:00.5+01:00" or with Z, as RFC 3339 has it, in milliseconds since 1970. False:
+// not understood, without a zone, or before 1970.
+bool zone_time_parse(const char *text, uint64_t *ms);
 
 #endif

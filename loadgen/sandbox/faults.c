@@ -26,6 +26,7 @@ static const char *const names[FAULT_KINDS] = {
     [FAULT_USER_ERROR] = "user_error",
     [FAULT_VALIDATION] = "validation",
     [FAULT_VALUE_ERROR] = "value_error",
+    [FAULT_MISSING] = "missing",
     [FAULT_WIZARD] = "wizard",
 };
 
@@ -158,6 +159,9 @@ void fault_error(const struct fault *f, struct outcome *o)
         break;
     case FAULT_VALUE_ERROR:
         outcome_fail(o, 500, "builtins.ValueError", "Invalid field on a model");
+        break;
+    case FAULT_MISSING:
+        outcome_fail(o, 404, "odoo.exceptions.MissingError", "Record does not exist");
         break;
     default:
         break;

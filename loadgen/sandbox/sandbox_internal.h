@@ -95,6 +95,7 @@ enum fault_kind {
     FAULT_USER_ERROR,
     FAULT_VALIDATION,
     FAULT_VALUE_ERROR,
+    FAULT_MISSING,
     FAULT_WIZARD,
     FAULT_KINDS
 };

@@ -165,7 +165,9 @@ static_assert(sizeof(struct packet_answer) == PACKET_ITEM_BYTES, "an item become
 struct packet_line_answer {
     int32_t available; // just after, advisory; outside of the range, its nearest end
     uint32_t amount;   // DONE of HOLD, ORDER: taken; REFUSED: missing. Cells named twice: summed,
-                       // at the first line. Cut off at 2^32 - 1
+                       // at the first line. Cut off at 2^32 - 1. In a repeat: what was taken; of a
+                       // best effort what it has now, 0 when its lines have left memory, as those
+                       // of orders do that have several; of REFUSED 0
 };
 static_assert(sizeof(struct packet_line_answer) == PACKET_LINE_BYTES, "a line becomes its answer");
 

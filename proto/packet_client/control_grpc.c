@@ -1,5 +1,6 @@
-// Sessions and handles over gRPC's C core. One call at a time; opening a session is looked at
-// without waiting, so that frames go on meanwhile.
+// Sessions and handles over gRPC's C core. Opening a session and closing others are looked at
+// without waiting, so that frames go on meanwhile. A call's own address is its tag on the queue:
+// whoever looks for one call notes what else has ended.
 #include "packet_client/packet_client.h"
 
 #include "holdfast/v1/packet.pb-c.h"
@@ -13,11 +14,21 @@
 
 #define CALL_MS_DEFAULT   2000
 #define CLOSE_MS          200 // at the end: a session that is not closed expires
+#define CLOSINGS_MAX      16
 #define RECONNECT_MS_MIN  50
 #define RECONNECT_MS_MAX  1000
 #define MESSAGE_BYTES_MAX (16 << 20)
 #define NAMES_A_CALL      1000
 #define PACKAGE           "/holdfast.v1.PacketService/"
+
+struct call {
+    grpc_call *call; // NULL: none
+    bool over;       // as the queue told
+    grpc_metadata_array initial, trailing;
+    grpc_byte_buffer *request, *response;
+    grpc_status_code status;
+    grpc_slice details;
+};
 
 struct control {
     struct packet_control ops; // first
@@ -27,12 +38,7 @@ struct control {
     size_t metadata_count;
     uint32_t call_ms, life_ms, items_per_second;
     char channel_name[64], door[64];
-    // The call that is under way.
-    grpc_call *call;
-    grpc_metadata_array initial, trailing;
-    grpc_byte_buffer *request, *response;
-    grpc_status_code status;
-    grpc_slice details;
+    struct call opening, handles, closings[CLOSINGS_MAX];
 };
 
 // ------------------------------------------------------------------------------- calls
@@ -46,48 +52,49 @@ static grpc_byte_buffer *packed(const ProtobufCMessage *m)
     return b;
 }
 
-static void call_begin(struct control *c, const char *path, const ProtobufCMessage *request,
-                       uint32_t ms)
+static void call_begin(struct control *c, struct call *l, const char *path,
+                       const ProtobufCMessage *request, uint32_t ms)
 {
     gpr_timespec deadline =
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
     grpc_slice name = grpc_slice_from_static_string(path);
-    c->call = grpc_channel_create_call(c->channel, NULL, 0, c->cq, name, NULL, deadline, NULL);
-    grpc_metadata_array_init(&c->initial);
-    grpc_metadata_array_init(&c->trailing);
-    c->details = grpc_empty_slice();
-    c->request = packed(request);
-    c->response = NULL;
+    *l = (struct call){.request = packed(request), .details = grpc_empty_slice()};
+    l->call = grpc_channel_create_call(c->channel, NULL, 0, c->cq, name, NULL, deadline, NULL);
+    grpc_metadata_array_init(&l->initial);
+    grpc_metadata_array_init(&l->trailing);
     grpc_op ops[6] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA},  {.op = GRPC_OP_SEND_MESSAGE},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}, {.op = GRPC_OP_RECV_INITIAL_METADATA},
         {.op = GRPC_OP_RECV_MESSAGE},           {.op = GRPC_OP_RECV_STATUS_ON_CLIENT}};
     ops[0].data.send_initial_metadata.count = c->metadata_count;
     ops[0].data.send_initial_metadata.metadata = c->metadata;
-    ops[1].data.send_message.send_message = c->request;
-    ops[3].data.recv_initial_metadata.recv_initial_metadata = &c->initial;
-    ops[4].data.recv_message.recv_message = &c->response;
-    ops[5].data.recv_status_on_client.trailing_metadata = &c->trailing;
-    ops[5].data.recv_status_on_client.status = &c->status;
-    ops[5].data.recv_status_on_client.status_details = &c->details;
-    if (grpc_call_start_batch(c->call, ops, 6, c, NULL) != GRPC_CALL_OK)
+    ops[1].data.send_message.send_message = l->request;
+    ops[3].data.recv_initial_metadata.recv_initial_metadata = &l->initial;
+    ops[4].data.recv_message.recv_message = &l->response;
+    ops[5].data.recv_status_on_client.trailing_metadata = &l->trailing;
+    ops[5].data.recv_status_on_client.status = &l->status;
+    ops[5].data.recv_status_on_client.status_details = &l->details;
+    if (grpc_call_start_batch(l->call, ops, 6, l, NULL) != GRPC_CALL_OK)
         abort(); // only a batch of a wrong form is refused
 }
 
-// True: the call has ended.
-static bool call_look(struct control *c, gpr_timespec until)
+// True: a call has ended, and says so.
+static bool calls_look(struct control *c, gpr_timespec until)
 {
-    return grpc_completion_queue_next(c->cq, until, NULL).type == GRPC_OP_COMPLETE;
+    grpc_event e = grpc_completion_queue_next(c->cq, until, NULL);
+    if (e.type == GRPC_OP_COMPLETE)
+        ((struct call *)e.tag)->over = true;
+    return e.type == GRPC_OP_COMPLETE;
 }
 
 // Frees the call. The reply of an OK one, if it reads; else NULL, and `why` says what.
-static ProtobufCMessage *call_end(struct control *c, const ProtobufCMessageDescriptor *type,
+static ProtobufCMessage *call_end(struct call *l, const ProtobufCMessageDescriptor *type,
                                   char why[PACKET_CLIENT_WHY])
 {
     grpc_byte_buffer_reader reader;
     ProtobufCMessage *reply = NULL;
-    if (c->status == GRPC_STATUS_OK && c->response &&
-        grpc_byte_buffer_reader_init(&reader, c->response)) {
+    if (l->status == GRPC_STATUS_OK && l->response &&
+        grpc_byte_buffer_reader_init(&reader, l->response)) {
         grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
         reply = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(all),
                                           GRPC_SLICE_START_PTR(all));
@@ -95,45 +102,34 @@ static ProtobufCMessage *call_end(struct control *c, const ProtobufCMessageDescr
         grpc_slice_unref(all);
         grpc_byte_buffer_reader_destroy(&reader);
     }
-    if (!reply && c->status == GRPC_STATUS_OK)
+    if (!reply && l->status == GRPC_STATUS_OK)
         snprintf(why, PACKET_CLIENT_WHY, "the server's answer does not read");
     else if (!reply)
-        snprintf(why, PACKET_CLIENT_WHY, "status %d: %.*s", (int)c->status,
-                 (int)(GRPC_SLICE_LENGTH(c->details) < 150 ? GRPC_SLICE_LENGTH(c->details) : 150),
-                 (const char *)GRPC_SLICE_START_PTR(c->details));
-    grpc_byte_buffer_destroy(c->request);
-    if (c->response)
-        grpc_byte_buffer_destroy(c->response);
-    grpc_metadata_array_destroy(&c->initial);
-    grpc_metadata_array_destroy(&c->trailing);
-    grpc_slice_unref(c->details);
-    grpc_call_unref(c->call);
-    c->call = NULL;
+        snprintf(why, PACKET_CLIENT_WHY, "status %d: %.*s", (int)l->status,
+                 (int)(GRPC_SLICE_LENGTH(l->details) < 150 ? GRPC_SLICE_LENGTH(l->details) : 150),
+                 (const char *)GRPC_SLICE_START_PTR(l->details));
+    grpc_byte_buffer_destroy(l->request);
+    if (l->response)
+        grpc_byte_buffer_destroy(l->response);
+    grpc_metadata_array_destroy(&l->initial);
+    grpc_metadata_array_destroy(&l->trailing);
+    grpc_slice_unref(l->details);
+    grpc_call_unref(l->call);
+    *l = (struct call){0};
     return reply;
 }
 
-static ProtobufCMessage *call_whole(struct control *c, const char *path,
-                                    const ProtobufCMessage *request, uint32_t ms,
-                                    const ProtobufCMessageDescriptor *type,
-                                    char why[PACKET_CLIENT_WHY])
-{
-    call_begin(c, path, request, ms);
-    while (!call_look(c, gpr_inf_future(GPR_CLOCK_MONOTONIC))) // the deadline ends it
-        continue;
-    return call_end(c, type, why);
-}
-
-static void call_drop(struct control *c)
+// Cancelled if it is still under way, and freed. The reply of one that had ended well.
+static ProtobufCMessage *call_drop(struct control *c, struct call *l,
+                                   const ProtobufCMessageDescriptor *type)
 {
     char why[PACKET_CLIENT_WHY];
-    if (!c->call)
-        return;
-    grpc_call_cancel(c->call, NULL);
-    while (!call_look(c, gpr_inf_future(GPR_CLOCK_MONOTONIC)))
-        continue;
-    ProtobufCMessage *m = call_end(c, &holdfast__v1__open_session_response__descriptor, why);
-    if (m)
-        protobuf_c_message_free_unpacked(m, NULL);
+    if (!l->call)
+        return NULL;
+    grpc_call_cancel(l->call, NULL);
+    while (!l->over)
+        calls_look(c, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    return call_end(l, type, why);
 }
 
 // ------------------------------------------------------------------------------- sessions
@@ -142,11 +138,39 @@ static void control_open(struct packet_control *p)
 {
     struct control *c = (struct control *)p;
     Holdfast__V1__OpenSessionRequest r = HOLDFAST__V1__OPEN_SESSION_REQUEST__INIT;
-    call_drop(c);
     r.channel = c->channel_name;
     r.life_ms = c->life_ms;
     r.items_per_second = c->items_per_second;
-    call_begin(c, PACKAGE "OpenSession", &r.base, c->call_ms);
+    call_begin(c, &c->opening, PACKAGE "OpenSession", &r.base, c->call_ms);
+}
+
+// More of them than there are places for expire.
+static void control_close(struct packet_control *p, uint32_t session)
+{
+    struct control *c = (struct control *)p;
+    Holdfast__V1__CloseSessionRequest r = HOLDFAST__V1__CLOSE_SESSION_REQUEST__INIT;
+    r.session_id = session;
+    for (uint32_t i = 0; i < CLOSINGS_MAX; i++)
+        if (!c->closings[i].call) {
+            call_begin(c, &c->closings[i], PACKAGE "CloseSession", &r.base, c->call_ms);
+            return;
+        }
+}
+
+// Frees those that have ended. True: others are under way.
+static bool closings_look(struct control *c)
+{
+    bool more = false;
+    char why[PACKET_CLIENT_WHY];
+    for (uint32_t i = 0; i < CLOSINGS_MAX; i++) {
+        struct call *l = &c->closings[i];
+        more = more || (l->call && !l->over);
+        ProtobufCMessage *m =
+            l->over ? call_end(l, &holdfast__v1__close_session_response__descriptor, why) : NULL;
+        if (m)
+            protobuf_c_message_free_unpacked(m, NULL);
+    }
+    return more;
 }
 
 static const Holdfast__V1__PacketDoor *door_of(const struct control *c,
@@ -205,40 +229,43 @@ static enum packet_control_step step_of(grpc_status_code code)
     }
 }
 
+static enum packet_control_step opened(struct control *c, Holdfast__V1__OpenSessionResponse *r,
+                                       struct packet_grant *grant, char why[PACKET_CLIENT_WHY])
+{
+    bool good = grant_read(c, r, grant, why);
+    if (!good && r->session_id)
+        control_close(&c->ops, r->session_id);
+    if (r->key.len)
+        explicit_bzero(r->key.data, r->key.len);
+    protobuf_c_message_free_unpacked(&r->base, NULL);
+    return good ? PACKET_CONTROL_OPENED : PACKET_CONTROL_REFUSED;
+}
+
 static enum packet_control_step control_step(struct packet_control *p, struct packet_grant *grant,
                                              char why[PACKET_CLIENT_WHY])
 {
     struct control *c = (struct control *)p;
-    if (!c->call)
-        return PACKET_CONTROL_IDLE;
-    if (!call_look(c, gpr_inf_past(GPR_CLOCK_MONOTONIC)))
-        return PACKET_CONTROL_WAITING;
-    grpc_status_code code = c->status;
-    ProtobufCMessage *m = call_end(c, &holdfast__v1__open_session_response__descriptor, why);
-    if (!m)
-        return step_of(code);
-    Holdfast__V1__OpenSessionResponse *r = (void *)m;
-    bool good = grant_read(c, r, grant, why);
-    if (r->key.len)
-        explicit_bzero(r->key.data, r->key.len);
-    protobuf_c_message_free_unpacked(m, NULL);
-    return good ? PACKET_CONTROL_OPENED : PACKET_CONTROL_REFUSED;
-}
-
-static void control_close(struct packet_control *p, uint32_t session)
-{
-    struct control *c = (struct control *)p;
-    Holdfast__V1__CloseSessionRequest r = HOLDFAST__V1__CLOSE_SESSION_REQUEST__INIT;
-    char why[PACKET_CLIENT_WHY];
-    call_drop(c);
-    r.session_id = session;
-    ProtobufCMessage *m = call_whole(c, PACKAGE "CloseSession", &r.base, CLOSE_MS,
-                                     &holdfast__v1__close_session_response__descriptor, why);
-    if (m)
-        protobuf_c_message_free_unpacked(m, NULL);
+    while (calls_look(c, gpr_inf_past(GPR_CLOCK_MONOTONIC)))
+        continue;
+    bool closing = closings_look(c);
+    if (!c->opening.over)
+        return c->opening.call || closing ? PACKET_CONTROL_WAITING : PACKET_CONTROL_IDLE;
+    grpc_status_code code = c->opening.status;
+    ProtobufCMessage *m =
+        call_end(&c->opening, &holdfast__v1__open_session_response__descriptor, why);
+    return m ? opened(c, (void *)m, grant, why) : step_of(code);
 }
 
 // ------------------------------------------------------------------------------- handles
+
+static ProtobufCMessage *handles_call(struct control *c, const Holdfast__V1__GetHandlesRequest *r,
+                                      char why[PACKET_CLIENT_WHY])
+{
+    call_begin(c, &c->handles, PACKAGE "GetHandles", &r->base, c->call_ms);
+    while (!c->handles.over) // the deadline ends it
+        calls_look(c, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    return call_end(&c->handles, &holdfast__v1__get_handles_response__descriptor, why);
+}
 
 static bool handles_page(struct control *c, struct packet_name *names, size_t count,
                          uint64_t *generation, char why[PACKET_CLIENT_WHY])
@@ -257,8 +284,7 @@ static bool handles_page(struct control *c, struct packet_name *names, size_t co
     r.stock = list;
     r.n_stock = count;
     if (stock && list)
-        m = call_whole(c, PACKAGE "GetHandles", &r.base, c->call_ms,
-                       &holdfast__v1__get_handles_response__descriptor, why);
+        m = handles_call(c, &r, why);
     free(stock);
     free(list);
     if (!m)
@@ -284,10 +310,6 @@ bool packet_control_handles(struct packet_control *p, struct packet_name *names,
 {
     struct control *c = (struct control *)p;
     uint64_t first = 0;
-    if (c->call) {
-        snprintf(why, PACKET_CLIENT_WHY, "a session is being opened: poll the client first");
-        return false;
-    }
     for (size_t at = 0; at < count; at += NAMES_A_CALL) {
         size_t some = count - at < NAMES_A_CALL ? count - at : NAMES_A_CALL;
         if (!handles_page(c, &names[at], some, generation, why))
@@ -358,10 +380,30 @@ static grpc_channel *channel_make(const struct packet_control_options *o)
     return channel;
 }
 
+// What was opened and not told yet is closed too; for CLOSE_MS in all.
+static void sessions_leave(struct control *c)
+{
+    gpr_timespec until =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(CLOSE_MS, GPR_TIMESPAN));
+    ProtobufCMessage *m =
+        call_drop(c, &c->opening, &holdfast__v1__open_session_response__descriptor);
+    if (m) {
+        control_close(&c->ops, ((Holdfast__V1__OpenSessionResponse *)m)->session_id);
+        protobuf_c_message_free_unpacked(m, NULL);
+    }
+    while (closings_look(c) && calls_look(c, until))
+        continue;
+    for (uint32_t i = 0; i < CLOSINGS_MAX; i++) {
+        m = call_drop(c, &c->closings[i], &holdfast__v1__close_session_response__descriptor);
+        if (m)
+            protobuf_c_message_free_unpacked(m, NULL);
+    }
+}
+
 static void control_destroy(struct packet_control *p)
 {
     struct control *c = (struct control *)p;
-    call_drop(c);
+    sessions_leave(c);
     if (c->channel)
         grpc_channel_destroy(c->channel);
     grpc_completion_queue_shutdown(c->cq);

@@ -2,7 +2,8 @@
 //
 // A reply is matched by session, sequence and place, and the ids are compared: hold and commit of
 // one reservation carry the same id, and a late copy of the hold's reply must not answer the
-// commit. An answer to an earlier try is as good as one to the last, but for "not now".
+// commit. An answer to an earlier try is as good as one to the last only when it will never be
+// another: a refusal that nobody remembers can be followed by the last try's success.
 #include "packet_client/packet_client_internal.h"
 
 #include "packet/tag.h"
@@ -22,7 +23,7 @@ static struct sent_frame *frame_take(struct packet_client *c)
     if (f->left > 0)
         c->flying_frames--; // its items are sent again in time; a reply that late is not read
     f->sequence = c->sequence;
-    f->session = c->now.grant.session;
+    f->session = client_grant(c)->session;
     f->left = f->count = 0;
     return f;
 }
@@ -52,18 +53,31 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+// What an item was made for stays so in a later session: the server tells STALE_DIRECTORY then,
+// where another cell would be sold if it went out as of the new one.
+static uint64_t directory_of(struct slot *s, const struct packet_grant *g)
+{
+    if (s->directory == 0)
+        s->directory = g->generation;
+    return s->item->line_count ? s->directory : g->generation;
+}
+
 // One frame of what is queued. Its bytes; 0: nothing fits, which one item too wide can cause.
 static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t items_max,
                            uint64_t now)
 {
-    const struct packet_grant *g = &c->now.grant;
+    const struct packet_grant *g = client_grant(c);
     struct sent_frame *f = frame_take(c);
     struct packet_writer w;
+    uint64_t directory = g->generation;
     items_max = least(items_max, c->o.frame_items);
     packet_begin(&w, bytes, g->frame_bytes_max);
     while (c->queued && w.count < items_max) {
         uint32_t slot = c->queue_head;
         const struct packet_client_item *item = c->slots[slot].item;
+        if (w.count && directory_of(&c->slots[slot], g) != directory)
+            break;
+        directory = directory_of(&c->slots[slot], g);
         if (packet_add(&w, client_item(item), item->lines)) {
             slot_unqueue(c);
             slot_fly(c, slot, f, now);
@@ -78,7 +92,7 @@ static uint32_t frame_make(struct packet_client *c, uint8_t *bytes, uint32_t ite
     if (w.count == 0)
         return 0;
     c->flying_frames++;
-    uint32_t count = packet_end(&w, g->session, f->sequence, g->generation, (uint32_t)f->sequence);
+    uint32_t count = packet_end(&w, g->session, f->sequence, directory, (uint32_t)f->sequence);
     if (g->tagged)
         packet_seal(bytes, count, g->key);
     return count;
@@ -94,8 +108,8 @@ static bool frame_ready(const struct packet_client *c, uint64_t now)
 void frames_send(struct packet_client *c, uint64_t now)
 {
     struct packet_buffer out[BURST];
-    uint32_t window = least(c->o.frames_max, c->now.grant.window_frames / 2);
-    while (c->now.grant.session && frame_ready(c, now)) {
+    uint32_t window = least(c->o.frames_max, client_grant(c)->window_frames / 2);
+    while (client_grant(c)->session && frame_ready(c, now)) {
         uint32_t n = 0, allowed = session_allowance(c, now);
         while (n < BURST && c->flying_frames < window && allowed && frame_ready(c, now)) {
             uint64_t tries = c->counts.tries;
@@ -140,6 +154,34 @@ static void slot_again(struct packet_client *c, uint32_t slot, uint32_t told_ms,
     c->counts.again++;
 }
 
+// Whether every later try is told the same. What is not remembered (a refused hold, a refused
+// retake, "not now", what is wrong with it) may have changed when the next one comes.
+static bool outcome_stays(uint8_t kind, uint8_t outcome)
+{
+    switch (outcome) {
+    case PACKET_OUT_DONE:
+    case PACKET_OUT_EXPIRED:
+    case PACKET_OUT_WRONG_STATE:
+    case PACKET_OUT_CONFLICT:
+    case PACKET_OUT_ID_TOO_OLD:
+        return true;
+    case PACKET_OUT_REFUSED:
+        return kind == PACKET_ORDER;
+    default:
+        return false;
+    }
+}
+
+// An earlier try has got such an answer while a later one is on its way: its own answer counts, and
+// may take as long as this one did. If it does not come, the item is sent again.
+static void slot_await(struct packet_client *c, uint32_t slot, uint64_t now)
+{
+    struct slot *s = &c->slots[slot];
+    uint64_t due_ns = now + (now - s->item->submitted_ns);
+    if (due_ns > s->due_ns)
+        slot_due(c, slot, due_ns);
+}
+
 // An item's answer at `at`. True: somebody waited for it.
 static bool answer_take(struct packet_client *c, const struct sent_frame *f, uint32_t index,
                         const struct packet_header *h, const uint8_t *at, uint64_t now)
@@ -152,8 +194,13 @@ static bool answer_take(struct packet_client *c, const struct sent_frame *f, uin
         return false;
     if (memcmp(a.id, item->id, sizeof a.id) != 0 || a.lines != item->line_count)
         return false;
-    if (outcome_again(a.outcome) && (s->state != SLOT_FLYING || s->sequence != f->sequence))
-        return false; // an older try's; a later one is on its way
+    if (s->sequence != f->sequence && !outcome_stays(item->kind, a.outcome)) {
+        if (s->state == SLOT_FLYING)
+            slot_await(c, slot, now);
+        return false;
+    }
+    if (outcome_again(a.outcome) && s->state != SLOT_FLYING)
+        return false; // it goes again anyway
     item->outcome = a.outcome;
     item->state = a.state;
     item->reply_flags = a.flags;
@@ -175,7 +222,7 @@ static void frame_read(struct packet_client *c, uint8_t *bytes, uint32_t count)
         c->counts.foreign++;
         return;
     }
-    const struct session *s = session_find(c, h.session);
+    struct session *s = session_find(c, h.session);
     if (!s) {
         c->counts.foreign++;
         return;
@@ -192,7 +239,7 @@ static void frame_read(struct packet_client *c, uint8_t *bytes, uint32_t count)
     uint64_t now = client_now(c);
     const uint8_t *at = bytes + PACKET_HEADER_BYTES;
     bool told = false;
-    session_heard(c, h.session, now);
+    session_heard(c, s);
     // A callback may submit, and so may not be followed by a look at this frame's record: sending,
     // which writes records, waits for the end of the loop.
     for (uint32_t i = 0; i < h.count; i++) {

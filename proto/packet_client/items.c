@@ -161,7 +161,8 @@ enum packet_client_status packet_client_submit(struct packet_client *c,
     *s = (struct slot){.item = item,
                        .generation = s->generation,
                        .end_ns = item->submitted_ns + c->o.give_up_ms * UINT64_C(1000000),
-                       .due_ns = UINT64_MAX};
+                       .due_ns = UINT64_MAX,
+                       .directory = client_grant(c)->generation};
     heap_add(c, slot);
     slot_queue(c, slot);
     c->open++;

@@ -35,7 +35,7 @@ static uint64_t next_due(const struct packet_client *c)
     uint64_t due = session_due(c);
     if (c->heap_count && c->slots[c->heap[0]].due_ns < due)
         due = c->slots[c->heap[0]].due_ns;
-    if (c->queued && c->now.grant.session) {
+    if (c->queued && client_grant(c)->session) {
         uint64_t linger = c->queued_since_ns + c->o.linger_us * UINT64_C(1000);
         uint64_t soon = client_now(c) + 200000; // the window or the rate holds it back
         uint64_t at = linger > soon ? linger : soon;
@@ -76,7 +76,7 @@ uint32_t packet_client_open(const struct packet_client *c)
 
 const struct packet_grant *packet_client_grant(const struct packet_client *c)
 {
-    return c->now.grant.session ? &c->now.grant : NULL;
+    return client_grant(c)->session ? client_grant(c) : NULL;
 }
 
 uint64_t packet_client_now_ns(const struct packet_client *c)
@@ -148,14 +148,14 @@ enum packet_client_status packet_client_create(const struct packet_client_option
         c->slots[i].next = i + 1 < c->o.items_max ? i + 1 : NO_SLOT;
     c->random = o->seed;
     c->open_wait_ms = c->o.open_ms;
+    c->silence_ns = c->o.silence_ms * UINT64_C(1000000);
     *out = c;
     return PACKET_CLIENT_OK;
 }
 
 void packet_client_destroy(struct packet_client *c)
 {
-    if (c->now.grant.session && c->o.control->close)
-        c->o.control->close(c->o.control, c->now.grant.session);
+    sessions_close(c);
     c->o.control->destroy(c->o.control);
     c->o.transport->destroy(c->o.transport);
     client_free(c);

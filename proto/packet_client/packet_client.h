@@ -8,6 +8,8 @@
 //                                   +--> done (UNKNOWN): ask again later, with the same id
 //
 //   no session --control: open--> session --3/4 of its life, or nobody answers--> the next session
+//                                    |
+//                                    +--no answer is awaited in it any more--> closed
 //
 // The same id acts once, however often it is sent, in whichever session and over gRPC as well.
 // Items of one id must not be on their way together, unless that is what is wanted: their order is
@@ -49,7 +51,8 @@ struct packet_client_item {
     uint8_t flags;                           // enum packet_item_flags
     uint8_t line_count;                      // 0..PACKET_LINES_MAX
     uint32_t time_ms;                        // HOLD: until the deadline; else 0
-    const struct packet_line *lines;         // handles of the session's generation
+    const struct packet_line *lines;         // handles of the session's generation. They stay of
+                                             // it: STALE_DIRECTORY once the server has another
     struct packet_line_answer *line_answers; // NULL, or line_count entries to be filled
     void *owner;
 
@@ -60,7 +63,8 @@ struct packet_client_item {
     uint8_t reply_flags; // enum packet_reply_flags
     uint32_t detail;     // see struct packet_answer
     uint32_t tries;      // frames that it was in. Above 1: an earlier one may have acted, and the
-                         // answer is a repeat's; INVALID and the like then say nothing of it
+                         // answer is a repeat's (PACKET_REPEAT; see `amount` in packet.h for what
+                         // its lines then tell); INVALID and the like then say nothing of it
     uint64_t generation; // the server's directory, as the reply told it; 0: none told
     uint64_t submitted_ns, answered_ns; // by the transport's clock
 };
@@ -110,8 +114,8 @@ struct packet_grant {
 };
 
 enum packet_control_step {
-    PACKET_CONTROL_IDLE,    // nothing was asked
-    PACKET_CONTROL_WAITING, // ask again
+    PACKET_CONTROL_IDLE,    // nothing is under way
+    PACKET_CONTROL_WAITING, // an opening or a closing is: ask again
     PACKET_CONTROL_OPENED,  // *grant is filled
     PACKET_CONTROL_AWAY,    // not now: the server is away or busy
     PACKET_CONTROL_REFUSED, // no: see `why`; asking again is of no use before something changes
@@ -123,7 +127,8 @@ struct packet_control {
     void (*open)(struct packet_control *c); // begins; one at a time
     enum packet_control_step (*step)(struct packet_control *c, struct packet_grant *grant,
                                      char why[PACKET_CLIENT_WHY]);
-    void (*close)(struct packet_control *c, uint32_t session); // as far as possible; may be NULL
+    void (*close)(struct packet_control *c, uint32_t session); // begins; as far as possible, may
+                                                               // be NULL; `step` and destroy go on
     void (*destroy)(struct packet_control *c);
 };
 
@@ -172,9 +177,9 @@ PACKET_CLIENT_API bool packet_control_handles(struct packet_control *c, struct p
     X(try_ms_max, 2000, 1, 600000, "of the doubling")                                              \
     X(again_ms, 5, 1, 60000, "after BUSY and the like, at least; doubling, with jitter")           \
     X(give_up_ms, 60000, 1, 86400000, "after submit: UNKNOWN")                                     \
-    X(silence_ms, 500, 10, 600000, "nobody answers what is on its way: the next session is asked") \
+    X(silence_ms, 500, 10, 600000, "nobody answers: the next session is asked for; doubling")      \
     X(open_ms, 100, 1, 60000, "between two tries to open a session, doubling")                     \
-    X(open_ms_max, 2000, 1, 600000, "of the doubling")
+    X(open_ms_max, 2000, 1, 600000, "of both doublings")
 
 struct packet_client_options {
 #define X(name, value, least, most, help) uint32_t name;
@@ -199,7 +204,7 @@ struct packet_client_options {
     X(lost, "items sent again as no answer came in time")                                          \
     X(again, "items sent again as BUSY, IN_PROGRESS or RATE_LIMITED was told")                     \
     X(replies, "frames that answered something")                                                   \
-    X(late, "replies to items that had their answer already")                                      \
+    X(late, "replies that told nothing: answered already, or a later try's answer counts")         \
     X(foreign, "frames that are no reply to this client: form, session or sequence")               \
     X(forged, "replies whose tag does not fit")                                                    \
     X(not_sent, "frames that the transport did not take")                                          \
@@ -219,7 +224,7 @@ struct packet_client;
 PACKET_CLIENT_API enum packet_client_status
 packet_client_create(const struct packet_client_options *o, struct packet_client **out,
                      char why[PACKET_CLIENT_WHY]);
-// Items that are open are dropped without a callback. Closes the session, the transport and the
+// Items that are open are dropped without a callback. Closes the sessions, the transport and the
 // control.
 PACKET_CLIENT_API void packet_client_destroy(struct packet_client *c);
 

@@ -10,6 +10,9 @@
 
 #define NO_SLOT UINT32_MAX
 #define BURST   32 // frames of one system call
+// The one in use and those before it, in which answers are still read. A server lets a key have
+// 256.
+#define SESSIONS_KEPT 8
 
 enum slot_state {
     SLOT_FREE,
@@ -26,7 +29,8 @@ struct slot {
     uint32_t heap_at;
     uint32_t doublings;
     uint64_t due_ns, end_ns;
-    uint64_t sequence; // of the last frame that it was in
+    uint64_t sequence;  // of the last frame that it was in
+    uint64_t directory; // that its handles are of; 0: that of the first session it is sent in
 };
 
 // A frame that was sent. Its items answer it by their place, as replies don't tell their kind.
@@ -41,8 +45,9 @@ struct sent_frame {
 };
 
 struct session {
-    struct packet_grant grant;
-    uint64_t begun_ns, heard_ns, first_unheard_ns; // 0: nothing has gone unanswered since
+    struct packet_grant grant; // .session 0: none
+    uint64_t begun_ns;
+    bool heard; // somebody has answered in it
 };
 
 struct packet_client {
@@ -56,13 +61,20 @@ struct packet_client {
     struct sent_frame *sent;  // by sequence & sent_mask
     uint32_t sent_mask, flying_frames;
     uint64_t sequence, random;
-    struct session now, before; // grant.session 0: none
-    bool opening;
+    struct session sessions[SESSIONS_KEPT]; // the newest first; [0] is in use
+    uint64_t first_unheard_ns;              // sent since somebody answered; 0: nothing was
+    uint64_t silence_ns;                    // that long is a silence; grows while it lasts
+    bool opening, control_busy;
     uint64_t open_due_ns, open_wait_ms;
     double allowance; // items that the session's rate allows
     uint64_t allowance_ns;
     uint8_t (*buffers)[PACKET_BYTES_MAX]; // BURST of them, in and out
 };
+
+static inline const struct packet_grant *client_grant(const struct packet_client *c)
+{
+    return &c->sessions[0].grant;
+}
 
 // ------------------------------------------------------------------------------- items.c
 uint64_t client_now(const struct packet_client *c);
@@ -91,9 +103,10 @@ void session_step(struct packet_client *c, uint64_t now);
 // When the session has to be looked after next.
 uint64_t session_due(const struct packet_client *c);
 void session_sent(struct packet_client *c, uint64_t now);
-void session_heard(struct packet_client *c, uint32_t session, uint64_t now);
+void session_heard(struct packet_client *c, struct session *s);
+void sessions_close(struct packet_client *c); // all of them
 // NULL: no session of ours.
-const struct session *session_find(const struct packet_client *c, uint32_t session);
+struct session *session_find(struct packet_client *c, uint32_t session);
 // How many items may be sent now.
 uint32_t session_allowance(struct packet_client *c, uint64_t now);
 

@@ -1,30 +1,64 @@
-// The session in use, the one before it, and when the next is asked for.
+// The session in use, those before it, and when the next is asked for.
 //
-// Replies to the session before are still read while it lives. A session is taken for gone when
-// nobody has answered in it for silence_ms although something was sent: the server was started
-// again, perhaps, and has forgotten it. Until the next one is there, sending goes on in the old:
-// after a mere interruption it is as good as ever.
+// A session is taken for gone when nobody has answered for silence_ms although something was sent:
+// the server was started again, perhaps, and has forgotten it. Until the next one is there, sending
+// goes on in the old: after a mere interruption it is as good as ever. While the silence lasts the
+// next ones are asked for at growing intervals, as neither a broken path nor slow answers are
+// helped by another session; any answer, in whichever session, ends it.
+//
+// Answers may be slower than silence_ms, so the sessions before are kept for them. What falls out
+// of the list is closed, and all but the newest once that is answered in and try_ms_max old: a
+// server counts the sessions of a key.
 #include "packet_client/packet_client_internal.h"
 
-const struct session *session_find(const struct packet_client *c, uint32_t session)
+struct session *session_find(struct packet_client *c, uint32_t session)
 {
-    if (session && session == c->now.grant.session)
-        return &c->now;
-    return session && session == c->before.grant.session ? &c->before : NULL;
+    for (uint32_t i = 0; session && i < SESSIONS_KEPT; i++)
+        if (c->sessions[i].grant.session == session)
+            return &c->sessions[i];
+    return NULL;
 }
 
 void session_sent(struct packet_client *c, uint64_t now)
 {
-    if (c->now.first_unheard_ns == 0)
-        c->now.first_unheard_ns = now;
+    if (c->first_unheard_ns == 0)
+        c->first_unheard_ns = now;
 }
 
-void session_heard(struct packet_client *c, uint32_t session, uint64_t now)
+void session_heard(struct packet_client *c, struct session *s)
 {
-    if (session != c->now.grant.session)
-        return;
-    c->now.heard_ns = now;
-    c->now.first_unheard_ns = 0;
+    s->heard = true;
+    c->first_unheard_ns = 0;
+    c->silence_ns = c->o.silence_ms * UINT64_C(1000000);
+}
+
+static void session_close(struct packet_client *c, struct session *s)
+{
+    if (s->grant.session && c->o.control->close) {
+        c->o.control->close(c->o.control, s->grant.session);
+        c->control_busy = true;
+    }
+    *s = (struct session){0};
+}
+
+void sessions_close(struct packet_client *c)
+{
+    for (uint32_t i = 0; i < SESSIONS_KEPT; i++)
+        session_close(c, &c->sessions[i]);
+}
+
+// When those before the newest are of no use any more.
+static uint64_t older_over_ns(const struct packet_client *c)
+{
+    const struct session *newest = &c->sessions[0];
+    if (!newest->heard || c->sessions[1].grant.session == 0)
+        return UINT64_MAX;
+    return newest->begun_ns + c->o.try_ms_max * UINT64_C(1000000);
+}
+
+static uint64_t silent_ns(const struct packet_client *c)
+{
+    return c->first_unheard_ns ? c->first_unheard_ns + c->silence_ns : UINT64_MAX;
 }
 
 // What is on its way in an older session goes out in this one at once: there it may never have
@@ -32,36 +66,11 @@ void session_heard(struct packet_client *c, uint32_t session, uint64_t now)
 static void flying_again(struct packet_client *c)
 {
     for (uint32_t i = 0; i < c->o.items_max; i++) {
-        struct slot *s = &c->slots[i];
-        if (s->state != SLOT_FLYING)
+        if (c->slots[i].state != SLOT_FLYING)
             continue;
-        frame_item_over(c, s);
-        s->doublings = 0;
+        frame_item_over(c, &c->slots[i]);
         slot_queue(c, i);
     }
-}
-
-static void session_begin(struct packet_client *c, const struct packet_grant *g, uint64_t now)
-{
-    bool silent = c->now.first_unheard_ns != 0;
-    c->before = c->now;
-    c->now = (struct session){.grant = *g, .begun_ns = now, .heard_ns = now};
-    c->open_wait_ms = c->o.open_ms;
-    c->opening = false;
-    c->allowance = 0;
-    c->allowance_ns = now;
-    c->counts.sessions++;
-    if (!c->o.transport->connect(c->o.transport, g->door, g->port)) {
-        c->now.grant.session = 0;
-        c->open_due_ns = now + c->o.open_ms_max * UINT64_C(1000000);
-        if (c->o.session)
-            c->o.session(c->o.ctx, NULL, "the door's address is none of the transport's");
-        return;
-    }
-    if (silent)
-        flying_again(c);
-    if (c->o.session)
-        c->o.session(c->o.ctx, g, NULL);
 }
 
 static void session_none(struct packet_client *c, const char *why, uint64_t now)
@@ -76,58 +85,91 @@ static void session_none(struct packet_client *c, const char *why, uint64_t now)
         c->o.session(c->o.ctx, NULL, why);
 }
 
+static void silence_grow(struct packet_client *c)
+{
+    uint64_t most = c->o.open_ms_max > c->o.silence_ms ? c->o.open_ms_max : c->o.silence_ms;
+    most *= 1000000;
+    c->silence_ns = 2 * c->silence_ns < most ? 2 * c->silence_ns : most;
+}
+
+static void session_begin(struct packet_client *c, const struct packet_grant *g, uint64_t now)
+{
+    struct session next = {.grant = *g, .begun_ns = now};
+    const struct packet_grant *old = client_grant(c);
+    bool again = now >= silent_ns(c);
+    if (!c->o.transport->connect(c->o.transport, g->door, g->port)) {
+        session_close(c, &next);
+        if (old->session)
+            (void)c->o.transport->connect(c->o.transport, old->door, old->port);
+        c->open_wait_ms = c->o.open_ms_max;
+        session_none(c, "the door's address is none of the transport's", now);
+        return;
+    }
+    session_close(c, &c->sessions[SESSIONS_KEPT - 1]);
+    memmove(&c->sessions[1], &c->sessions[0], (SESSIONS_KEPT - 1) * sizeof next);
+    c->sessions[0] = next;
+    c->first_unheard_ns = 0;
+    c->open_wait_ms = c->o.open_ms;
+    c->opening = false;
+    c->allowance = 0;
+    c->allowance_ns = now;
+    c->counts.sessions++;
+    if (again) {
+        silence_grow(c);
+        flying_again(c);
+    }
+    if (c->o.session)
+        c->o.session(c->o.ctx, g, NULL);
+}
+
 // When the present session has to be followed by another.
 static uint64_t session_wanted_ns(const struct packet_client *c)
 {
-    if (c->now.grant.session == 0)
+    const struct session *s = &c->sessions[0];
+    if (s->grant.session == 0)
         return 0;
-    uint64_t at = c->now.begun_ns + c->now.grant.life_ms * 750000;
-    uint64_t silence = c->now.first_unheard_ns
-                           ? c->now.first_unheard_ns + c->o.silence_ms * UINT64_C(1000000)
-                           : UINT64_MAX;
-    return silence < at ? silence : at;
+    uint64_t at = s->begun_ns + s->grant.life_ms * 750000;
+    return silent_ns(c) < at ? silent_ns(c) : at;
 }
 
 void session_step(struct packet_client *c, uint64_t now)
 {
     struct packet_grant grant = {0};
     char why[PACKET_CLIENT_WHY] = "";
-    if (!c->opening) {
-        if (now < session_wanted_ns(c) || now < c->open_due_ns)
-            return;
-        c->counts.silences += c->now.grant.session && c->now.first_unheard_ns != 0;
-        c->opening = true;
+    if (now >= older_over_ns(c))
+        for (uint32_t i = 1; i < SESSIONS_KEPT; i++)
+            session_close(c, &c->sessions[i]);
+    if (!c->opening && now >= session_wanted_ns(c) && now >= c->open_due_ns) {
+        c->counts.silences += client_grant(c)->session && now >= silent_ns(c);
+        c->opening = c->control_busy = true;
         c->o.control->open(c->o.control);
     }
-    switch (c->o.control->step(c->o.control, &grant, why)) {
-    case PACKET_CONTROL_OPENED:
+    if (!c->control_busy)
+        return;
+    enum packet_control_step step = c->o.control->step(c->o.control, &grant, why);
+    c->control_busy = step != PACKET_CONTROL_IDLE;
+    if (step == PACKET_CONTROL_OPENED) {
         session_begin(c, &grant, now);
-        break;
-    case PACKET_CONTROL_REFUSED:
-        c->open_wait_ms = c->o.open_ms_max;
+    } else if (step == PACKET_CONTROL_REFUSED || step == PACKET_CONTROL_AWAY) {
+        if (step == PACKET_CONTROL_REFUSED)
+            c->open_wait_ms = c->o.open_ms_max;
         session_none(c, why, now);
-        break;
-    case PACKET_CONTROL_AWAY:
-        session_none(c, why, now);
-        break;
-    case PACKET_CONTROL_IDLE:
-    case PACKET_CONTROL_WAITING:
-        break;
     }
 }
 
 uint64_t session_due(const struct packet_client *c)
 {
-    if (c->opening)
+    if (c->control_busy)
         return client_now(c) + 1000000; // its connection is looked at between
-    uint64_t wanted = session_wanted_ns(c);
-    return wanted > c->open_due_ns ? wanted : c->open_due_ns;
+    uint64_t wanted = session_wanted_ns(c), older = older_over_ns(c);
+    wanted = wanted > c->open_due_ns ? wanted : c->open_due_ns;
+    return older < wanted ? older : wanted;
 }
 
 // A bucket that holds a tenth of a second's items.
 uint32_t session_allowance(struct packet_client *c, uint64_t now)
 {
-    double rate = c->now.grant.items_per_second, most = rate / 10 < 1 ? 1 : rate / 10;
+    double rate = client_grant(c)->items_per_second, most = rate / 10 < 1 ? 1 : rate / 10;
     if (rate == 0)
         return UINT32_MAX;
     c->allowance += rate * (double)(now - c->allowance_ns) / 1e9;

@@ -108,7 +108,9 @@ class StockRead(Base, stock_read_pb2_grpc.StockReadServiceServicer):
                                          active=True)
         for term in TERMS + ["available"]:
             setattr(total, term, sum(getattr(c, term) for c in found))
-        return stock_read_pb2.GetSkuStockResponse(total=total, cells=found)
+        room = self.fake.cells_in_an_answer
+        return stock_read_pb2.GetSkuStockResponse(total=total, cells=found[:room],
+                                                  cells_left_out=len(found[room:]))
 
     def WatchStock(self, request, context):
         fake = self.fake
@@ -278,6 +280,8 @@ class Reservations(Base, reservation_pb2_grpc.ReservationServiceServicer):
                  and (not request.sku or any(
                      (line.sku, line.location) == (request.sku, request.location)
                      for line in r.lines))]
+        if found and not request.page_token:  # a page may be empty and have a successor
+            return reservation_pb2.ListReservationsResponse(next_page_token="0")
         at = int(request.page_token or 0)
         return reservation_pb2.ListReservationsResponse(
             reservations=found[at:at + 1],
@@ -297,7 +301,8 @@ class Erp(Base, erp_pb2_grpc.ErpServiceServicer):
     @method
     def GetPostingStatus(self, request, context):
         return erp_pb2.GetPostingStatusResponse(pause=self.fake.pause[0],
-                                                pause_help=self.fake.pause[1])
+                                                pause_help=self.fake.pause[1],
+                                                **self.fake.backlog)
 
     @method
     def Trace(self, request, context):
@@ -322,8 +327,9 @@ class Fake:
         self.planned = collections.defaultdict(list)
         self.cells, self.reservations, self.operations = {}, {}, {}
         self.row_errors = {}  # (sku, location) -> list of (code, reason, message), used up
+        self.cells_in_an_answer = 1000
         self.health = 1
-        self.pause = "NONE", "posting"
+        self.pause, self.backlog = ("NONE", "posting"), {}
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
         stock_read_pb2_grpc.add_StockReadServiceServicer_to_server(StockRead(self), self.server)
         stock_admin_pb2_grpc.add_StockAdminServiceServicer_to_server(StockAdmin(self), self.server)

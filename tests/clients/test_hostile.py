@@ -227,6 +227,77 @@ def test_idle_streams_hold_no_memory_of_what_they_were_sent(start):
             s.cancel()
 
 
+def wide_holds(c, count):
+    """Holds of 1,024 lines."""
+    rows = [c.a.ImportStockRow(operation_id=uuid7(), sku=f"wide-{i}", location="main",
+                               on_hand=c.a.OptionalQuantity(value=100)) for i in range(1024)]
+    for at in range(0, 1024, 512):
+        c.admin.ImportStock(c.a.ImportStockRequest(rows=rows[at:at + 512]))
+    ids = [uuid7() for _ in range(count)]
+    for ident in ids:
+        assert c.reserve([c.line(f"wide-{i}", 1) for i in range(1024)], ident,
+                         ttl_ms=600000).outcome == DONE
+    return ids
+
+
+def test_answers_that_nobody_reads_take_so_much_memory_and_no_more(start):
+    with start("--grpc-memory-bytes-max", "64MiB", "--grpc-pollers", "1") as server:
+        c = Client(server.channel())
+        wide_holds(c, 20)
+        answers = metric(server, "holdfast_rpc_deferred_total")
+        before = server.resident_kib()
+        calls = unread_calls(server, b"/holdfast.v1.ReservationService/ListReservations", 150)
+        eventually(lambda: metric(server, "holdfast_rpc_deferred_total") == answers + 150, 60)
+
+        def refused():
+            try:
+                return c.cell("wide-0").held < 0
+            except grpc.RpcError as e:
+                assert e.code() == CODE.RESOURCE_EXHAUSTED, e
+                return details_of(e)[1:] == ("MEMORY", 50 * 10**6)
+        eventually(refused, 60)
+        grown = server.resident_kib() - before
+        assert grown < 200 * 1024, grown
+        calls.close()
+        eventually(lambda: metric(server, "holdfast_rpc_open_calls") == 0)
+        assert c.cell("wide-0").held == 20
+
+
+def test_results_that_nobody_reads_take_so_much_memory_and_no_more(start):
+    streams, messages, gets = 12, 6, 90
+    with start("--grpc-memory-bytes-max", "32MiB", "--grpc-pollers", "1") as server:
+        c = Client(server.channel())
+        wide = wide_holds(c, 1)[0]
+        get = dict(get=c.r.GetReservationRequest(reservation_id=wide))
+        plain = operations(c, [get] * gets).SerializeToString()
+        slow = operations(c, [old_get(c)] + [get] * gets).SerializeToString()
+        serialize = dict(request_serializer=lambda m: m, response_deserializer=len)
+        path = "/holdfast.v1.ReservationService/ReserveStream"
+        before = server.resident_kib()
+        channels = [server.narrow_channel() for _ in range(streams)]
+        calls = [channel.stream_stream(path, **serialize)(iter([slow if i % 2 else plain] *
+                                                               messages), timeout=150)
+                 for i, channel in enumerate(channels)]
+        last = -1  # until nothing is taken in any more
+        while (taken := metric(server, "holdfast_rpc_messages_total")) != last:
+            last = taken
+            time.sleep(1)
+        grown = server.resident_kib() - before
+        assert grown < 120 * 1024, grown
+        assert metric(server, "holdfast_rpc_held_total") > 0
+        sizes = [[] for _ in calls]  # all of it comes when it is read
+        readers = [threading.Thread(target=lambda to, call: to.extend(call), args=pair)
+                   for pair in zip(sizes, calls)]
+        for r in readers:
+            r.start()
+        for r in readers:
+            r.join()
+        for each in sizes:
+            assert len(each) == messages and min(each) > 1 << 20, each
+        for channel in channels:
+            channel.close()
+
+
 # ------------------------------------------------------------------------------- keys that go
 
 def ends_with(call, code):
@@ -299,6 +370,45 @@ def test_a_key_with_limits_keeps_to_its_own_reservations(start, folder):
         assert web.get(mine).reservation_id == mine
         for call in list(each(web, mine))[::2]:
             assert call().decision.outcome == DONE
+
+
+def test_a_key_with_limits_keeps_to_its_own_when_lines_are_on_the_disk(start, folder):
+    keys = make_key(folder, ("root", "operator"), ("north", "storefront", "locations=north"))
+    with start("--key-file", os.path.join(folder, "keys")) as server:
+        root, north = Keyed(server, keys["root"]), Keyed(server, keys["north"])
+        for sku in ("one", "two"):
+            for location in ("north", "south"):
+                root.make(sku, 1000, location)
+
+        def order(*places):  # of two lines: they leave memory as soon as it is decided
+            ident = uuid7()
+            lines = [root.line(sku, 1, place) for sku, place in zip(("one", "two"), places)]
+            assert root.reservations.Order(root.r.OrderRequest(
+                reservation_id=ident, lines=lines)).decision.outcome == DONE
+            return ident
+
+        def cancel(ident):
+            return north.r.CancelRequest(reservation_id=ident, operation_id=uuid7(),
+                                         lines=[north.line("one", 1, "north")])
+        listing = north.r.ListReservationsRequest()
+        mine = order("north", "north")
+        for ident in (order("south", "south"), order("north", "south")):
+            assert not north.reservations.ListReservations(listing).reservations
+            for call in (lambda i=ident: north.get(i),
+                         lambda i=ident: north.reservations.Cancel(cancel(i))):
+                fails(call, CODE.PERMISSION_DENIED, reason="RESERVATION")
+            results = list(north.reservations.ReserveStream(iter([operations(north, [
+                dict(cancel=cancel(ident)),
+                dict(commit=north.r.CommitRequest(reservation_id=ident)),
+                dict(get=north.r.GetReservationRequest(reservation_id=ident))])])))[0].results
+            assert [r.error.reason for r in results] == ["RESERVATION"] * 3, results
+        results = list(north.reservations.ReserveStream(iter([operations(north, [
+            dict(cancel=cancel(i)) for i in (order("south", "south"), mine)])])))[0].results
+        assert results[0].error.reason == "RESERVATION", results
+        assert results[1].decision.outcome == DONE, results
+        assert len(north.get(mine).lines) == 2
+        listed = north.reservations.ListReservations(listing).reservations
+        assert [r.reservation_id for r in listed] == [mine], listed
 
 
 # ------------------------------------------------------------------------------- streams

@@ -23,6 +23,7 @@ import client_world
 import packet_codec as packets
 
 CLONE_NEWNET = 0x40000000
+SO_NO_CHECK = 11  # of Linux
 LIBC = ctypes.CDLL(None, use_errno=True)
 OURS, PEER = "10.77.0.2", "10.77.0.1"
 OURS6, PEER6 = "fd77::3:402", "fd77::1"
@@ -363,6 +364,16 @@ class Tap(unittest.TestCase):
         self.assertEqual(self.shop.available(sku), 95)
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
             self.assertTrue(ping_over(raw, bytes(56), self.ours))
+
+    # The kernel drops an answer whose checksum is wrong, and takes one without.
+    def test_a_client_without_checksums_is_answered_without(self):
+        _, handle = self.shop.cell(10)
+        via = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        via.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+        s = self.shop.session(via=via)
+        self.addCleanup(s.close)
+        (a,) = s.ask(packets.item(packets.ORDER, packets.new_id(), [(handle, 1)]))
+        self.assertEqual(a.outcome, packets.DONE)
 
 
 class Killed(unittest.TestCase):

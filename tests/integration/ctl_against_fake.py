@@ -91,6 +91,19 @@ class Stock(Case):
         self.run_ctl("stock", "show", "NONE", "WH1", code=NOT_FOUND)
         self.run_ctl("stock", "show", "NONE", code=NOT_FOUND)
 
+    def test_cells_that_an_answer_has_no_room_for_are_counted(self):
+        for i in range(4):
+            self.fake.cell("TEA", f"WH{i}", on_hand=10)
+        out, _ = self.run_ctl("stock", "show", "TEA")
+        self.assertNotIn("more cells", out)
+        self.fake.cells_in_an_answer = 1
+        out, _ = self.run_ctl("stock", "show", "TEA")
+        self.assertRegex(out, r"(?m)^TEA +- +40 .*total$")
+        self.assertRegex(out, r"(?m)^3 more cells are in the total")
+        out, _ = self.run_ctl("stock", "show", "TEA", "--json")
+        told = json.loads(out)
+        self.assertEqual((len(told["cells"]), told["cells_left_out"]), (1, 3))
+
     def test_columns_are_aligned(self):
         self.fake.cell("A", "WH1", on_hand=1)
         self.fake.cell("日本茶", "WH1", on_hand=123456)
@@ -777,6 +790,81 @@ class Help(Case):
         self.assertIn("stock import", out)
         out, _ = self.run_ctl("--version")
         self.assertRegex(out, r"^holdfastctl \d+\.\d+\.\d+\n$")
+
+
+
+class TellAgain(Case):
+    """Without an Odoo: what comes before it is asked, and the plan that goes on."""
+    RUN = "0193a5c0-0000-7000-8000-00000000abcd"
+
+    def setUp(self):
+        super().setUp()
+        self.env = {"HOLDFAST_ODOO_URL": "http://127.0.0.1:1", "HOLDFAST_ODOO_DATABASE": "odoo",
+                    "HOLDFAST_ODOO_KEY": "secret", "HOLDFAST_ODOO_LOCATIONS": "WH1=WH"}
+        self.fake.cell("TEA", "WH1", 1, on_hand=100)
+        self.sales = self.path("sales.csv", "reference,sold_at,sku,location,quantity\n"
+                                            "S-1,2026-11-26T10:00:00Z,TEA,WH1,1.5\n")
+
+    def tell(self, *args, **more):
+        return self.run_ctl("odoo", "tell-again", self.sales, *args, **more)
+
+    def plan(self, *orders):
+        lines = [{"sku": "TEA", "location": "WH1", "unit_scale": 1, "quantity": 15}]
+        return self.path("sales.csv.tell-again-state", json.dumps(
+            {"tell_again": 1, "run_id": self.RUN, "orders": [
+                {"reservation_id": self.RUN[:-1] + str(n), "reference": f"S-{n}", "channel": "web",
+                 "sold_ms": 1764151200000, "lines": lines} for n in orders]}))
+
+    def test_it_wants_posting_at_rest(self):
+        for backlog in ({"window_movements": 2}, {"open_batches": 1}, {"durable_lsn": 7}):
+            self.fake.backlog = backlog
+            _, err = self.tell(code=BUSY)
+            self.assertIn("not at rest", err)
+        self.fake.backlog, self.fake.pause = {}, ("MOVED", "what Odoo has is being learned")
+        _, err = self.tell("--dry-run", code=REFUSED)
+        self.assertIn("MOVED: what Odoo has is being learned", err)
+        self.fake.pause = ("NONE", "posting")
+        _, err = self.tell(code=UNREACHED)
+        self.assertIn("reading Odoo", err)
+        self.assertEqual(self.fake.asked["Record"], [])
+
+    def test_options_that_are_wrong_ask_nothing(self):
+        for more in (["--odoo-engine", "Shop"], ["--other-engines", "a,,b"],
+                     ["--odoo-locations", "WH1=WH:fly"], ["--since", "2026-13-01"],
+                     ["--odoo-locations", "WH1=WH:ship:Mars/Base"]):
+            self.tell(*more, code=USAGE)
+        self.path("sales.csv", "reference,sold_at,sku,location,quantity\n")
+        self.assertIn("--since", self.tell(code=USAGE)[1])
+        self.assertEqual(self.fake.asked["GetPostingStatus"], [])
+
+    def test_a_plan_goes_on_with_the_same_ids(self):
+        path = self.plan(1, 2, 3)
+        self.fake.fail("Record", grpc.StatusCode.INTERNAL, "broken")
+        self.tell("--resume", code=FAILED)
+        self.assertTrue(os.path.exists(path))
+        for code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE):
+            self.fake.fail("Record", code, "not now")
+        out, err = self.tell("--resume", code=PARTLY)
+        self.assertIn("3 orders: 2 told, 1 failed", out)
+        self.assertRegex(err, r"(?m)^S-1: INVALID_ARGUMENT: not now$")
+        out, _ = self.tell("--resume", "--json")
+        said = json.loads(out)
+        self.assertEqual((said["run_id"], said["told"], said["failed"]), (self.RUN, 3, 0))
+        self.assertFalse(os.path.exists(path))
+        asked = self.fake.asked["Record"]
+        for n in (1, 2, 3):
+            mine = [r for r in asked if r.reservation_id == self.RUN[:-1] + str(n)]
+            self.assertGreater(len(mine), 1)
+            self.assertTrue(all(r == mine[0] for r in mine), mine)
+            self.assertEqual((mine[0].reference, mine[0].channel, mine[0].lines[0].quantity),
+                             (f"S-{n}", "web", 15))
+
+    def test_a_plan_that_is_too_old_is_told(self):
+        self.plan(1, 2)
+        self.fake.fail("Record", grpc.StatusCode.OUT_OF_RANGE, "too old", reason="ID_TOO_OLD")
+        _, err = self.tell("--resume", code=PARTLY)
+        self.assertIn("older than the server's id window", err)
+        self.assertEqual(len(self.fake.asked["Record"]), 1)  # the others would be refused like it
 
 
 if __name__ == "__main__":

@@ -157,9 +157,67 @@ static void without_memory_a_request_is_asked_again(void **state)
     end_all(f, link);
 }
 
+struct listener {
+    uint32_t received, closed;
+    int code;
+};
+
+static void stream_sent(void *ctx)
+{
+    (void)ctx;
+}
+
+static void stream_received(void *ctx, const unsigned char *bytes, size_t byte_count)
+{
+    (void)bytes, (void)byte_count;
+    ((struct listener *)ctx)->received++;
+}
+
+static void stream_closed(void *ctx, const struct link_end *end)
+{
+    struct listener *s = ctx;
+    s->closed++;
+    s->code = end->code;
+}
+
+static void listen_for(struct link *link, const struct listener *s)
+{
+    uint64_t end = clock_monotonic_ns(clock_os()) + WAIT_S * UINT64_C(1000000000);
+    while (s->received + s->closed == 0 && clock_monotonic_ns(clock_os()) < end)
+        link_poll(link, clock_monotonic_ns(clock_os()) + 10000000, 16);
+}
+
+// An answer that finds no memory ends its stream: a client would wait for it for ever.
+static void without_memory_for_an_answer_a_stream_ends(void **state)
+{
+    (void)state;
+    static const struct link_stream_events events = {stream_sent, stream_received, stream_closed};
+    struct listener first = {0};
+    struct link *link;
+    struct fake *f = begin(&link);
+    Holdfast__V1__ReserveStreamRequest q = HOLDFAST__V1__RESERVE_STREAM_REQUEST__INIT;
+    struct link_stream *s =
+        link_stream_open(link, 0, "ReservationService/ReserveStream", &events, &first);
+    assert_non_null(s);
+    uint64_t end = clock_monotonic_ns(clock_os()) + WAIT_S * UINT64_C(1000000000);
+    struct rpc_metrics m = {0};
+    while (rpc_metrics(f->rpc, &m), m.streams_open == 0 && clock_monotonic_ns(clock_os()) < end)
+        link_poll(link, clock_monotonic_ns(clock_os()) + 10000000, 16);
+    none_left = true;
+    link_stream_send(s, &q.base);
+    listen_for(link, &first);
+    none_left = false;
+    assert_int_equal(first.received, 0);
+    assert_int_equal(first.closed, 1);
+    assert_int_equal(first.code, LINK_RESOURCE_EXHAUSTED);
+    end_all(f, link);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_moment_without_memory_closes_no_method),
-                                       cmocka_unit_test(without_memory_a_request_is_asked_again)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_moment_without_memory_closes_no_method),
+        cmocka_unit_test(without_memory_a_request_is_asked_again),
+        cmocka_unit_test(without_memory_for_an_answer_a_stream_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,20 +162,25 @@ static void note(struct door_session *d, uint64_t sequence)
     d->newest = sequence > d->newest ? sequence : d->newest;
 }
 
-// `rate` items a second, and `burst` at once (0: one second's).
+// `rate` items a second, and `burst` at once (0: one second's); of a full bucket any frame.
 static bool affords(struct door_session *d, uint32_t items, uint64_t now_ms)
 {
-    uint64_t most = 1000 * (uint64_t)(d->what.burst ? d->what.burst : d->what.rate);
+    int64_t most = 1000 * (int64_t)(d->what.burst ? d->what.burst : d->what.rate);
+    int64_t asked = 1000 * (int64_t)items;
     if (d->what.rate == 0)
         return true;
-    d->thousandths = d->rated ? d->thousandths + (now_ms - d->rated_ms) * d->what.rate : most;
-    if (d->thousandths > most || now_ms - d->rated_ms > 3600000)
+    uint64_t passed = now_ms - d->rated_ms;
+    if (!d->rated || passed > 3600000)
+        d->thousandths = most;
+    else
+        d->thousandths += (int64_t)(passed * d->what.rate);
+    if (d->thousandths > most)
         d->thousandths = most;
     d->rated = true;
     d->rated_ms = now_ms;
-    if (d->thousandths < 1000 * (uint64_t)items)
+    if (d->thousandths < asked && d->thousandths < most)
         return false;
-    d->thousandths -= 1000 * (uint64_t)items;
+    d->thousandths -= asked;
     return true;
 }
 
@@ -398,13 +403,14 @@ static bool wrong(struct sim *s, const struct door_frame *f, uint32_t n, const c
                            core_durable(s->core));
 }
 
-// The lines of a take that was decided just now; all others tell nothing that is promised.
+// The lines of a take that the engine tells of; all others tell nothing that is promised.
 static bool lines_right(struct sim *s, const struct door_frame *f, uint32_t n, const uint8_t *at)
 {
     const struct door_item *i = &f->items[n];
     bool takes = i->request.verb == CORE_RESERVE || i->request.verb == CORE_ORDER;
-    bool fresh = i->answer.outcome == CORE_OUT_DONE || i->answer.outcome == CORE_OUT_REFUSED;
-    if (!takes || !fresh || i->answer.repeat)
+    bool told_of = i->answer.outcome == CORE_OUT_DONE ||
+                   (i->answer.outcome == CORE_OUT_REFUSED && !i->answer.repeat);
+    if (!takes || !told_of)
         return true;
     for (uint32_t k = 0; k < i->asked.lines; k++) {
         struct packet_line_answer told =

@@ -41,7 +41,8 @@ struct door_session {
     uint64_t newest, *seen;
     uint32_t seen_count, seen_room;
     bool rated;
-    uint64_t thousandths, rated_ms; // what it may still send
+    int64_t thousandths; // what it may still send; below 0: a frame took more than there was
+    uint64_t rated_ms;
 };
 
 enum door_way {

@@ -53,6 +53,8 @@ static void flow_ask(struct flow *f, struct core_request q, struct core_answer *
     // An operation acts once, however often it is sent.
     if (a->outcome == CORE_OUT_DONE && torture_below(4) == 0) {
         struct core_answer again;
+        struct core_line_answer line_answers[8]; // what was told first is still needed
+        q.line_answers = q.line_answers ? line_answers : NULL;
         ask(f->r, f->w, &q, &again);
         torture_check(again.outcome != CORE_OUT_DONE || again.repeat, "%s acted twice",
                       core_verb_name(q.verb));

@@ -20,6 +20,7 @@
 #define DOOR_FLIGHTS   8192 // frames on their way, both ways together
 #define DOOR_IDS       65536
 #define DOOR_SEQUENCES (1u << 20)
+#define DOOR_SESSIONS  256 // as many as a server lets a key have
 #define MS             UINT64_C(1000000)
 
 struct door_flight {
@@ -37,14 +38,18 @@ struct fake_door {
     uint32_t lose, duplicate, damage;
     uint64_t delay_ns, delay_more_ns; // at least; up to so much more: reorders
     bool dead;                        // nothing arrives
+    bool moved;                       // the directory has changed: frames of the old one may come
     uint32_t busy_left;               // so many items are answered `busy_outcome` first
     uint8_t busy_outcome;
     uint32_t busy_ms;
     uint8_t outcome; // of what is decided now
 
     struct packet_grant grant; // of the next session; session and key are made
-    uint32_t session;          // that is open; 0: none
-    uint8_t key[PACKET_KEY_BYTES];
+    struct {
+        uint32_t number; // 0: free
+        uint8_t key[PACKET_KEY_BYTES];
+    } sessions[DOOR_SESSIONS]; // that are open
+    uint32_t sessions_open, sessions_open_max;
     bool asked;
     uint64_t open_ns; // when the answer to `open` is there
     enum packet_control_step open_step;
@@ -58,7 +63,7 @@ struct fake_door {
     } decided[DOOR_IDS];       // open addressing
     uint32_t decided_count;
     int64_t quantity; // of the lines of what was decided, once each
-    uint8_t *seen;    // sequences of the session, a bit each
+    uint32_t *seen;   // by sequence: the session that it was seen in last
     uint32_t frames_in, frames_bad, items_in, widest, frames_flying_max;
     uint64_t frame_first_ns, frame_last_ns;
 };
@@ -122,7 +127,7 @@ static inline uint8_t door_decide(struct fake_door *d, const uint8_t *at, bool *
     return d->outcome;
 }
 
-static inline void door_item(struct fake_door *d, uint8_t *at)
+static inline void door_item(struct fake_door *d, uint8_t *at, bool stale)
 {
     const struct packet_item item = packet_item_read(at);
     uint32_t line;
@@ -130,7 +135,9 @@ static inline void door_item(struct fake_door *d, uint8_t *at)
     uint8_t outcome = d->busy_outcome;
     assert_int_equal(packet_item_fault(at, &line), PACKET_FIELD_NONE);
     d->items_in++;
-    if (d->busy_left == 0)
+    if (stale)
+        outcome = PACKET_OUT_STALE_DIRECTORY;
+    else if (d->busy_left == 0)
         outcome = door_decide(d, at, &repeat);
     else
         d->busy_left--;
@@ -146,33 +153,46 @@ static inline void door_item(struct fake_door *d, uint8_t *at)
     }
 }
 
+// Its place; DOOR_SESSIONS: it is not open. 0: a free place.
+static inline uint32_t door_session(const struct fake_door *d, uint32_t number)
+{
+    uint32_t i = 0;
+    while (i < DOOR_SESSIONS && d->sessions[i].number != number)
+        i++;
+    return i;
+}
+
 // A frame arrives. What is not good is dropped without a word, as the real one does.
 static inline void door_frame(struct fake_door *d, uint8_t *bytes, uint32_t count)
 {
     struct packet_header h;
-    if (packet_read(bytes, count, PACKET_REQUEST, &h) != PACKET_FAULT_NONE || !d->session ||
-        h.session != d->session || (d->grant.tagged && !packet_open(bytes, count, d->key))) {
+    uint32_t place = DOOR_SESSIONS;
+    if (packet_read(bytes, count, PACKET_REQUEST, &h) == PACKET_FAULT_NONE && h.session)
+        place = door_session(d, h.session);
+    if (place == DOOR_SESSIONS ||
+        (d->grant.tagged && !packet_open(bytes, count, d->sessions[place].key))) {
         d->frames_bad++;
         return;
     }
     assert_true(h.sequence < DOOR_SEQUENCES);
-    if (d->seen[h.sequence])
+    if (d->seen[h.sequence] == h.session)
         return; // a copy
-    d->seen[h.sequence] = 1;
+    d->seen[h.sequence] = h.session;
     d->frames_in++;
     d->widest = h.count > d->widest ? h.count : d->widest;
     d->frame_first_ns = d->frame_first_ns ? d->frame_first_ns : d->now_ns;
     d->frame_last_ns = d->now_ns;
-    assert_int_equal(h.generation, d->grant.generation);
+    bool stale = h.generation != d->grant.generation;
+    assert_true(d->moved || !stale);
     uint8_t *at = bytes + PACKET_HEADER_BYTES;
     for (uint32_t i = 0; i < h.count; i++) {
         uint8_t lines = packet_item_read(at).lines;
-        door_item(d, at);
+        door_item(d, at, stale);
         at += packet_item_bytes(lines);
     }
     packet_reply_header(bytes, d->grant.generation);
     if (d->grant.tagged)
-        packet_seal(bytes, count, d->key);
+        packet_seal(bytes, count, d->sessions[place].key);
     door_fly(d, bytes, count, false);
 }
 
@@ -282,24 +302,32 @@ door_step(struct packet_control *c, struct packet_grant *grant, char why[PACKET_
     if (d->now_ns < d->open_ns)
         return PACKET_CONTROL_WAITING;
     d->asked = false;
-    enum packet_control_step step = d->dead ? PACKET_CONTROL_AWAY : d->open_step;
+    uint32_t place = door_session(d, 0);
+    bool away = d->dead || place == DOOR_SESSIONS;
+    enum packet_control_step step = away ? PACKET_CONTROL_AWAY : d->open_step;
     snprintf(why, PACKET_CLIENT_WHY, "as told");
     if (step != PACKET_CONTROL_OPENED)
         return step;
-    for (int i = 0; i < PACKET_KEY_BYTES; i++)
-        d->key[i] = (uint8_t)door_random(d);
-    memset(d->seen, 0, DOOR_SEQUENCES);
-    d->session = 65536 + d->opens;
     *grant = d->grant;
-    grant->session = d->session;
-    memcpy(grant->key, d->key, sizeof d->key);
+    grant->session = 65536 + d->opens;
+    for (int i = 0; i < PACKET_KEY_BYTES; i++)
+        grant->key[i] = (uint8_t)door_random(d);
+    d->sessions[place].number = grant->session;
+    memcpy(d->sessions[place].key, grant->key, sizeof grant->key);
+    if (++d->sessions_open > d->sessions_open_max)
+        d->sessions_open_max = d->sessions_open;
     return step;
 }
 
 static inline void door_close(struct packet_control *c, uint32_t session)
 {
-    (void)session;
-    door_of_control(c)->closes++;
+    struct fake_door *d = door_of_control(c);
+    uint32_t place = door_session(d, session);
+    d->closes++;
+    if (place == DOOR_SESSIONS)
+        return; // forgotten
+    d->sessions[place].number = 0;
+    d->sessions_open--;
 }
 
 static inline void door_nothing(struct packet_control *c)
@@ -319,7 +347,7 @@ static inline struct fake_door *door_make(uint64_t seed)
     d->transport = (struct packet_transport){door_connect, door_send, door_receive,
                                              door_wait,    door_now,  door_nothing_more};
     d->control = (struct packet_control){door_open, door_step, door_close, door_nothing};
-    d->seen = calloc(DOOR_SEQUENCES, 1);
+    d->seen = calloc(DOOR_SEQUENCES, sizeof *d->seen);
     assert_non_null(d->seen);
     d->random = seed;
     d->now_ns = 1000 * MS;
@@ -346,7 +374,8 @@ static inline void door_free(struct fake_door *d)
 // The server is killed and started again: it has forgotten its sessions, not what it decided.
 static inline void door_restart(struct fake_door *d)
 {
-    d->session = 0;
+    memset(d->sessions, 0, sizeof d->sessions);
+    d->sessions_open = 0;
 }
 
 #endif

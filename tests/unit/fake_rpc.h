@@ -143,6 +143,11 @@ bool rpc_expired(const struct rpc_call *call)
 {
     return ((const struct fake_call *)call)->expired;
 }
+bool rpc_given_up(const struct rpc_call *call, struct rpc_error *error)
+{
+    *error = (struct rpc_error){.code = RPC_DEADLINE_EXCEEDED, .message = "given up"};
+    return rpc_expired(call);
+}
 bool rpc_defer(struct rpc_call *call)
 {
     struct fake_call *c = (struct fake_call *)call;

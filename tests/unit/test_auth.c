@@ -190,6 +190,8 @@ static void bad_files_are_refused_with_the_line(void **state)
         {"a reader " SESAME_HASH " locations=1,2,3,4,5,6,7,8,9,0,a,b,c,d,e,f,g\n",
          ":1:", "more than 16"},
         {"a reader " SESAME_HASH "\nb operator " SESAME_HASH "\n", ":2:", "line 1"},
+        {"\na reader,operator " SESAME_HASH " channels=web\n", ":2:", "limited by 'channels='"},
+        {"a operator " SESAME_HASH " locations=WH1\n", ":1:", "limited by 'locations='"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct auth *a;

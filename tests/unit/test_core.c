@@ -325,6 +325,34 @@ static void both_ways_to_expire_say_the_same(void **state)
     assert_memory_equal(r[0], r[1], journal_record_bytes(&r[0]->frame));
 }
 
+// Background work stands back until it is far behind, by records or by segments.
+static void a_checkpointer_far_behind_is_pressed(void **state)
+{
+    struct world *w = *state;
+    world_kill(w);
+    w->options.lag_max_bytes = 8 * 64 * 1000; // pressed by more than 1,000 records
+    world_open(w);
+    uint32_t h = world_cell(w, "a", 100);
+    struct core_line line = {h, 0, 1};
+    enum hf_status s = HF_OK;
+    while (s == HF_OK) // what made the cell
+        s = core_step_checkpoint(w->core, core_now(w->core), 16);
+    for (int records = 0; records < 1100; records += 2) {
+        struct core_request take = reserve(w, &line, 1);
+        struct core_request give = {.verb = CORE_RELEASE, .id = take.id};
+        struct core_answer a;
+        assert_int_equal(core_pressed(w->core), records > 1000);
+        core_execute(w->worker, core_now(w->core), &take, &a, 1);
+        core_execute(w->worker, core_now(w->core), &give, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        world_settle(w);
+    }
+    for (s = HF_OK; s == HF_OK;)
+        s = core_step_checkpoint(w->core, core_now(w->core), 16);
+    assert_int_equal(s, HF_AGAIN);
+    assert_false(core_pressed(w->core));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -339,6 +367,7 @@ int main(void)
         TEST(a_quiet_engine_equals_its_shadow),
         TEST(a_batch_on_one_cell_is_served_in_order),
         TEST(both_ways_to_expire_say_the_same),
+        TEST(a_checkpointer_far_behind_is_pressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -390,6 +390,35 @@ static void lists_filter_by_cell_state_channel_and_reference(void **state)
                      230);
 }
 
+static void a_list_looks_no_further_than_it_is_told(void **state)
+{
+    struct world *w = *state;
+    struct core_line lines[3] = {{world_cell(w, "a", 1000), 0, 1},
+                                 {world_cell(w, "b", 1000), 0, 1},
+                                 {world_cell(w, "c", 1000), 0, 1}};
+    struct core_view views[64];
+    struct hf_uuid ids[400];
+    for (int i = 0; i < 300; i++) {
+        struct core_request r = request(w, CORE_RESERVE, &lines[i == 299 ? 2 : i % 2], 1);
+        r.ttl_ms = 60000;
+        done(w, &r);
+    }
+    struct core_filter f = {.by_handle = true, .handle = lines[2].handle, .looks_max = 100};
+    uint64_t cursor = 0;
+    for (uint64_t at = 101; at <= 201; at += 100) {
+        assert_int_equal(core_list(w->worker, &f, &cursor, views, 64), 0);
+        assert_int_equal(cursor, at);
+    }
+    assert_int_equal(list_all(w, &f, 64, ids, 400), 1);
+    f = (struct core_filter){.looks_max = 7};
+    assert_int_equal(list_all(w, &f, 64, ids, 400), 300);
+    uint32_t handles[] = {lines[0].handle, lines[2].handle};
+    f = (struct core_filter){.handles = handles, .handle_count = 2};
+    assert_int_equal(list_all(w, &f, 64, ids, 400), 151);
+    f = (struct core_filter){.handles = handles, .handle_count = 0};
+    assert_int_equal(list_all(w, &f, 64, ids, 400), 0);
+}
+
 static void a_reference_is_found_however_long_ago(void **state)
 {
     struct world *w = *state;
@@ -492,6 +521,7 @@ int main(void)
         TEST(sales_come_back_restocked_scrapped_or_cancelled),
         TEST(a_refusal_hints_at_the_earliest_expiry),
         TEST(lists_filter_by_cell_state_channel_and_reference),
+        TEST(a_list_looks_no_further_than_it_is_told),
         TEST(a_reference_is_found_however_long_ago),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

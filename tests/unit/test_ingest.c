@@ -198,10 +198,50 @@ static void a_resend_is_a_repeat(void **state)
     const uint8_t *lines;
     assert_int_equal(packets_answer(t, 0, 0, &lines).flags, PACKET_DURABLE | PACKET_REPEAT);
     assert_int_equal(packet_line_answer_read(lines).available, 6); // now, not then
-    assert_int_equal(packet_line_answer_read(lines).amount, 0);
+    assert_int_equal(packet_line_answer_read(lines).amount, 3);
     fake_clear(&t->port);
     one(t, PACKET_ORDER, id, cell, 2);
     assert_int_equal(settled(t, NULL).outcome, PACKET_OUT_CONFLICT);
+}
+
+// Whose reply was lost asks again, and has to hear how much a best effort took.
+static void a_resend_tells_what_was_taken(void **state)
+{
+    struct packet_world *t = *state;
+    const uint8_t *told;
+    static const struct {
+        const char *tea, *mug;
+        enum packet_kind kind;
+        uint8_t flags, lines;
+        uint32_t amounts[3], again[3];
+    } cases[] = {
+        {"a", "b", PACKET_HOLD, PACKET_BEST_EFFORT, 3, {2, 4, 0}, {2, 4, 0}},
+        {"c", "d", PACKET_ORDER, PACKET_BEST_EFFORT, 1, {2, 0, 0}, {2, 0, 0}},
+        {"e", "f", PACKET_ORDER, PACKET_BEST_EFFORT, 3, {2, 4, 0}, {0, 0, 0}}, // away at once
+        {"g", "h", PACKET_ORDER, 0, 2, {2, 4, 0}, {2, 4, 0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t tea = packets_cell(t, cases[i].tea, 10), mug = packets_cell(t, cases[i].mug, 2);
+        struct packet_line lines[3] = {{mug, 2}, {tea, 4}, {mug, 3}};
+        if (cases[i].lines == 1)
+            lines[0].quantity = 5; // more than there are
+        struct packet_item item = {
+            .kind = (uint8_t)cases[i].kind, .flags = cases[i].flags, .lines = cases[i].lines};
+        item.time = item.kind == PACKET_HOLD ? 60000 : 0;
+        packets_id(world_id(&t->w), item.id);
+        for (int again = 0; again < 2; again++) {
+            packets_begin(t);
+            assert_true(packet_add(&t->writer, item, lines));
+            packets_put(t);
+            struct packet_answer a = settled(t, &told);
+            assert_int_equal(a.outcome, PACKET_OUT_DONE);
+            assert_int_equal(a.flags & PACKET_REPEAT, again);
+            for (uint32_t k = 0; k < cases[i].lines; k++)
+                assert_int_equal(packet_line_answer_read(told + k * PACKET_LINE_BYTES).amount,
+                                 again ? cases[i].again[k] : cases[i].amounts[k]);
+            fake_clear(&t->port);
+        }
+    }
 }
 
 static void items_of_one_frame_act_in_its_order(void **state)
@@ -646,6 +686,7 @@ int main(void)
         TEST(a_hold_lives_and_ends_once),
         TEST(records_and_cells_are_told),
         TEST(a_resend_is_a_repeat),
+        TEST(a_resend_tells_what_was_taken),
         TEST(items_of_one_frame_act_in_its_order),
         TEST(full_frames_are_decided_in_pieces),
         TEST(strangers_never_reach_the_engine),

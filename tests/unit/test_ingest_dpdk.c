@@ -14,6 +14,7 @@
 #include <rte_ring.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RING   4096
@@ -30,6 +31,7 @@ struct dpdk_world {
     struct rte_mempool *pool;   // the neighbour's
     const char *also;           // its second address
     uint16_t vlan;
+    uint32_t idle_us;
 };
 
 static struct ingest_dpdk_options options(const char *device)
@@ -51,6 +53,7 @@ static void device_open(struct dpdk_world *t, const char *name)
     struct ingest_dpdk_options o = options(name);
     o.also = t->also ? t->also : "";
     o.vlan = t->vlan;
+    o.idle_us = t->idle_us ? t->idle_us : o.idle_us;
     if (ingest_dpdk_open(&o, &t->device, why) != HF_OK)
         fail_msg("%s", why);
     uint16_t id;
@@ -72,13 +75,12 @@ static void device_close(struct dpdk_world *t)
     world_fini(&t->p.w);
 }
 
-static int set_up_as(void **state, const char *also, uint16_t vlan)
+static int set_up_as(void **state, struct dpdk_world as)
 {
     static int life;
     char name[32];
     struct dpdk_world *t = calloc(1, sizeof *t);
-    t->also = also;
-    t->vlan = vlan;
+    *t = as;
     snprintf(name, sizeof name, "to%d", ++life);
     t->to = rte_ring_create(name, RING, -1, RING_F_SP_ENQ | RING_F_SC_DEQ);
     snprintf(name, sizeof name, "from%d", life);
@@ -98,12 +100,19 @@ static int set_up_as(void **state, const char *also, uint16_t vlan)
 
 static int set_up(void **state)
 {
-    return set_up_as(state, NULL, 0);
+    return set_up_as(state, (struct dpdk_world){0});
 }
 
 static int set_up_six(void **state)
 {
-    return set_up_as(state, "fd77::3:402", 7);
+    return set_up_as(state, (struct dpdk_world){.also = "fd77::3:402", .vlan = 7});
+}
+
+#define LONG_NAP_S 60
+
+static int set_up_sleepy(void **state)
+{
+    return set_up_as(state, (struct dpdk_world){.idle_us = LONG_NAP_S * 1000000});
 }
 
 static int tear_down(void **state)
@@ -349,6 +358,26 @@ static void it_sleeps_until_rung(void **state)
     assert_int_equal(device.no_mbuf, 0);
 }
 
+// Frames of which none is ours don't send the thread to sleep: ours may be behind them.
+static void nobody_s_frames_are_no_quiet(void **state)
+{
+    struct dpdk_world *t = *state;
+    uint8_t frame[WIRE_MAX];
+    uint32_t cell = packets_cell(&t->p, "tea", 10);
+    for (int i = 0; i < 10 * BURST; i++)
+        wire_send(t, frame, 3);
+    order_send(t, cell, 1);
+    time_t end = time(NULL) + LONG_NAP_S;
+    while (!ingest_queue_step(t->p.queue)) {
+        ingest_queue_wait(t->p.queue, UINT32_MAX);
+        assert_true(time(NULL) < end);
+    }
+    world_settle(&t->p.w);
+    packets_run(&t->p);
+    assert_int_equal(answer_next(t), PACKET_OUT_DONE);
+    assert_int_equal(port_metrics(t).foreign, 10 * BURST);
+}
+
 // Another thread puts frames on the wire, rings, and looks at counters and device, as a daemon's
 // do. DPDK's own code is none that the thread sanitizer sees, so the edge from a frame's writer to
 // its reader, which its rings make, is stated here once more: E0 pairs with E1.
@@ -550,6 +579,7 @@ int main(void)
         TEST(a_wire_that_takes_nothing_loses_answers),
         TEST(any_frame_gives_its_buffer_back),
         TEST(it_sleeps_until_rung),
+        cmocka_unit_test_setup_teardown(nobody_s_frames_are_no_quiet, set_up_sleepy, tear_down),
         TEST(threads_meet_at_a_queue),
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(a_capture_is_answered_into_another),

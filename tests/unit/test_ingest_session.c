@@ -179,9 +179,28 @@ static void the_rate_is_kept(void **state)
         for (int i = 0; i < 5; i++)
             taken += window_afford(&w, rate, 1, NOW + ms, &wait);
     assert_in_range(taken, 999, 1000);
-    assert_false(window_afford(&w, rate, 51, NOW + 100000000, &wait)); // never more than its burst
     assert_true(window_afford(&w, rate, 50, NOW + 100000000, &wait));
-    assert_true(window_afford(&w, 0, 1000000, NOW, &wait)); // none was set
+    assert_false(window_afford(&w, rate, 1, NOW + 100000000, &wait)); // never more than its burst
+    assert_true(window_afford(&w, 0, 1000000, NOW, &wait));           // none was set
+}
+
+// A client that does as it is told gets every frame through, and no more than the rate all the
+// same.
+static void a_frame_beyond_the_burst_is_paid_for_later(void **state)
+{
+    (void)state;
+    struct session_window w;
+    uint64_t rate = UINT64_C(10) << 32 | 10, now = NOW;
+    uint32_t wait = 0;
+    window_begin(&w, 1);
+    for (int i = 0; i < 100; i++) {
+        assert_true(window_afford(&w, rate, 32, now, &wait));
+        assert_false(window_afford(&w, rate, 32, now, &wait));
+        assert_int_equal(wait, 3200);
+        assert_false(window_afford(&w, rate, 1, now, &wait));
+        assert_int_equal(wait, 2300);
+        now += 3200;
+    }
 }
 
 int main(void)
@@ -192,6 +211,7 @@ int main(void)
         cmocka_unit_test(one_queue_owns_a_session),
         cmocka_unit_test(the_window_takes_each_number_once),
         cmocka_unit_test(the_rate_is_kept),
+        cmocka_unit_test(a_frame_beyond_the_burst_is_paid_for_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,12 +83,25 @@ static void leaves_sums_to_the_device(void **state)
     wire_put(frame + 40, (uint16_t)~wire_sum(frame + 34, 13, 0));
     wire_put(frame + 24, (uint16_t)~wire_sum(frame + 14, 20, 0));
     assert_true(wire_udp_good(frame, all, &wire, &told));
+}
 
-    all = wire_udp(frame, &wire, "order", 5); // none was sent, none is wanted
-    wire_put(frame + 40, 0);
-    assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
-    net_answer(frame, 5, 0);
-    assert_int_equal(wire_get(frame + 40), 0);
+// None was sent, none is wanted: a device that is asked for one would sum over a field without the
+// pseudo header's sum.
+static void without_a_sum_none_is_asked_for(void **state)
+{
+    (void)state;
+    for (unsigned offload = 0; offload <= (NET_CHECKED_IPV4 | NET_CHECKED_UDP); offload++) {
+        uint8_t frame[WIRE_MAX];
+        struct net_part part;
+        size_t all = wire_udp(frame, &wire, "order", 5);
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
+        assert_true(net_answer(frame, 5, offload).summed);
+        all = wire_udp(frame, &wire, "order", 5);
+        wire_put(frame + 40, 0);
+        assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_PAYLOAD);
+        assert_false(net_answer(frame, 5, offload).summed);
+        assert_int_equal(wire_get(frame + 40), 0);
+    }
 }
 
 static void answers_arp_and_echo(void **state)
@@ -351,6 +364,7 @@ int main(void)
         cmocka_unit_test(answers_udp_of_every_length),
         cmocka_unit_test(a_sum_of_zero_is_sent_as_ones),
         cmocka_unit_test(leaves_sums_to_the_device),
+        cmocka_unit_test(without_a_sum_none_is_asked_for),
         cmocka_unit_test(answers_arp_and_echo),
         cmocka_unit_test(takes_nothing_that_is_not_its_own),
         cmocka_unit_test(answers_udp_over_ipv6),

@@ -336,6 +336,85 @@ static void without_a_session_items_are_given_up_in_time(void **state)
     world_free(w);
 }
 
+// The first try is refused, and nobody remembers that; the second, sent meanwhile, succeeds.
+static void an_earlier_try_s_refusal_is_not_the_last_word(void **state)
+{
+    (void)state;
+    static const struct {
+        enum packet_kind kind;
+        uint8_t flags;
+        enum packet_outcome first;
+    } cases[] = {{PACKET_HOLD, 0, PACKET_OUT_REFUSED},
+                 {PACKET_COMMIT, PACKET_RETAKE, PACKET_OUT_REFUSED},
+                 {PACKET_ORDER, 0, PACKET_OUT_ID_IN_FUTURE},
+                 {PACKET_ORDER, 0, PACKET_OUT_INVALID},
+                 {PACKET_COMMIT, 0, PACKET_OUT_UNKNOWN}};
+    for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct world *w = world_make(24 + i);
+        w->door->delay_ns = 15 * MS; // each way; tried again after 20
+        w->door->busy_left = 1;
+        w->door->busy_outcome = (uint8_t)cases[i].first;
+        world_start(w);
+        pass(w, 10);
+        struct packet_client_item *item = item_make(w, i, cases[i].kind);
+        item->flags = cases[i].flags;
+        assert_int_equal(packet_client_submit(w->client, item), PACKET_CLIENT_OK);
+        run(w, 1);
+        assert_int_equal(item->outcome, PACKET_OUT_DONE);
+        assert_int_equal(item->tries, 2); // and it has waited for the second's answer
+        world_free(w);
+    }
+}
+
+// Every order's refusal is the same: no need to wait.
+static void an_earlier_try_s_refusal_of_an_order_is_taken(void **state)
+{
+    struct world *w = world_make(29);
+    (void)state;
+    w->door->delay_ns = 15 * MS;
+    w->door->outcome = PACKET_OUT_REFUSED;
+    world_start(w);
+    pass(w, 10);
+    submit(w, 0, PACKET_ORDER);
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_REFUSED);
+    assert_true(w->items[0].answered_ns - w->items[0].submitted_ns < 35 * MS);
+    world_free(w);
+}
+
+// The later try is lost, or its answer is slower than tries are sent: it ends all the same.
+static void a_refusal_comes_to_an_end(void **state)
+{
+    struct world *w = world_make(30);
+    (void)state;
+    w->o.silence_ms = 2000;
+    w->door->delay_ns = 15 * MS;
+    w->door->busy_left = UINT32_MAX;
+    w->door->busy_outcome = PACKET_OUT_REFUSED;
+    world_start(w);
+    pass(w, 10);
+    submit(w, 0, PACKET_HOLD);
+    pass(w, 16);
+    w->door->lose = 1000;
+    pass(w, 10); // the second try, at 20
+    w->door->lose = 0;
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_REFUSED);
+    assert_int_equal(w->items[0].tries, 3);
+
+    w->door->delay_ns = 700 * MS; // try_ms_max is 200
+    w->door->delay_more_ns = 100 * MS;
+    for (uint32_t n = 1; n < 200; n++)
+        submit(w, n, PACKET_HOLD);
+    uint64_t before = w->door->now_ns;
+    run(w, 200);
+    assert_int_equal(w->unknown, 0);
+    assert_true(w->door->now_ns - before < 10000 * MS);
+    for (uint32_t n = 1; n < 200; n++)
+        assert_int_equal(w->items[n].outcome, PACKET_OUT_REFUSED);
+    world_free(w);
+}
+
 // ------------------------------------------------------------------------------- sessions
 
 static void a_server_that_forgot_gets_a_new_session(void **state)
@@ -353,6 +432,37 @@ static void a_server_that_forgot_gets_a_new_session(void **state)
     assert_int_equal(counts(w)->silences, 1);
     assert_int_equal(w->unknown, 0);
     assert_int_equal(w->door->decided_count, 50);
+    world_free(w);
+}
+
+// The server comes back with another directory. What was made for the old one must not sell the
+// cell that has its handle in the new one; what has no handles goes on.
+static void handles_stay_those_of_their_directory(void **state)
+{
+    struct world *w = world_make(31);
+    (void)state;
+    world_start(w);
+    pass(w, 10);
+    w->door->lose = 1000;
+    for (uint32_t n = 0; n < 10; n++)
+        submit(w, n, PACKET_ORDER);
+    struct packet_client_item *bare = item_make(w, 10, PACKET_COMMIT);
+    bare->line_count = 0;
+    assert_int_equal(packet_client_submit(w->client, bare), PACKET_CLIENT_OK);
+    pass(w, 50);
+    door_restart(w->door);
+    w->door->grant.generation++;
+    w->door->moved = true;
+    w->door->lose = 0;
+    run(w, 11);
+    for (uint32_t n = 0; n < 10; n++)
+        assert_int_equal(w->items[n].outcome, PACKET_OUT_STALE_DIRECTORY);
+    assert_int_equal(w->items[0].generation, w->door->grant.generation);
+    assert_int_equal(bare->outcome, PACKET_OUT_DONE);
+    assert_int_equal(w->door->quantity, 0);
+    submit(w, 11, PACKET_ORDER);
+    run(w, 12);
+    assert_int_equal(w->items[11].outcome, PACKET_OUT_DONE);
     world_free(w);
 }
 
@@ -386,6 +496,31 @@ static void a_session_is_renewed_before_its_end(void **state)
     world_free(w);
 }
 
+// A door that this transport knows no way to: the session is given back, and the old one goes on.
+static void a_door_of_no_use_is_closed(void **state)
+{
+    struct world *w = world_make(32);
+    (void)state;
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "shop.example");
+    w->door->grant.life_ms = 4000;
+    world_start(w);
+    pass(w, 1000);
+    assert_in_range(w->session_failures, 5, 30);
+    assert_int_equal(w->door->sessions_open, 0);
+    assert_null(packet_client_grant(w->client));
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "door");
+    pass(w, 1000);
+    assert_int_equal(w->sessions, 1);
+    snprintf(w->door->grant.door, sizeof w->door->grant.door, "shop.example");
+    pass(w, 3000); // after 3/4 of its life the next one is asked for
+    assert_int_equal(w->sessions, 1);
+    assert_int_equal(w->door->sessions_open, 1);
+    submit(w, 0, PACKET_ORDER);
+    run(w, 1);
+    assert_int_equal(w->items[0].outcome, PACKET_OUT_DONE);
+    world_free(w);
+}
+
 static void the_session_is_closed_at_the_end(void **state)
 {
     struct world *w = world_make(14);
@@ -396,6 +531,58 @@ static void the_session_is_closed_at_the_end(void **state)
     packet_client_destroy(w->client);
     w->client = NULL;
     assert_int_equal(w->door->closes, 1);
+    assert_int_equal(w->door->sessions_open, 0);
+    world_free(w);
+}
+
+// Nothing comes through, and whoever opens sessions goes on: no more of them are kept than a few,
+// so that the other clients of the key find room, and one is left when the path is back.
+static void a_broken_path_uses_up_no_sessions(void **state)
+{
+    struct world *w = world_make(22);
+    (void)state;
+    w->o.silence_ms = w->o.open_ms = w->o.open_ms_max = 0; // as they are by default
+    world_start(w);
+    pass(w, 10);
+    w->door->lose = 1000;
+    submit(w, 0, PACKET_ORDER);
+    pass(w, 59000);
+    assert_in_range(w->door->opens, 20, 40);
+    assert_in_range(w->door->sessions_open, 1, 8);
+    assert_in_range(w->items[0].tries, 40, 400); // as without other sessions, and once more in each
+    w->door->lose = 0;
+    run(w, 1);
+    assert_int_equal(w->items[0].end, PACKET_CLIENT_ANSWERED);
+    pass(w, 5000);
+    assert_int_equal(w->door->sessions_open, 1);
+    assert_int_equal(w->door->opens, w->door->closes + 1);
+    world_free(w);
+}
+
+// Answers that take longer than a silence are answers, in whichever session they come.
+static void slow_answers_are_read(void **state)
+{
+    struct world *w = world_make(23);
+    (void)state;
+    w->door->delay_ns = 400 * MS; // each way
+    w->o.give_up_ms = 5000;
+    world_start(w);
+    for (uint32_t n = 0; n < 50; n++)
+        submit(w, n, PACKET_ORDER);
+    run(w, 50);
+    assert_int_equal(w->unknown, 0);
+    assert_int_equal(counts(w)->foreign, 0);
+    assert_int_equal(w->door->decided_count, 50);
+    for (uint32_t n = 50; n < 500; n++) {
+        submit(w, n, PACKET_ORDER);
+        pass(w, 10);
+    }
+    run(w, 500);
+    pass(w, 5000);
+    assert_int_equal(w->unknown, 0);
+    assert_int_equal(counts(w)->foreign, 0);
+    assert_in_range(w->sessions, 1, 16); // none more, once somebody has answered
+    assert_int_equal(w->door->sessions_open, 1);
     world_free(w);
 }
 
@@ -611,10 +798,17 @@ int main(void)
         cmocka_unit_test(a_lost_frame_is_sent_again_as_a_new_one),
         cmocka_unit_test(nobody_tells_and_it_is_unknown),
         cmocka_unit_test(without_a_session_items_are_given_up_in_time),
+        cmocka_unit_test(an_earlier_try_s_refusal_is_not_the_last_word),
+        cmocka_unit_test(an_earlier_try_s_refusal_of_an_order_is_taken),
+        cmocka_unit_test(a_refusal_comes_to_an_end),
         cmocka_unit_test(a_server_that_forgot_gets_a_new_session),
+        cmocka_unit_test(handles_stay_those_of_their_directory),
         cmocka_unit_test(silence_without_questions_is_none),
         cmocka_unit_test(a_session_is_renewed_before_its_end),
+        cmocka_unit_test(a_door_of_no_use_is_closed),
         cmocka_unit_test(the_session_is_closed_at_the_end),
+        cmocka_unit_test(a_broken_path_uses_up_no_sessions),
+        cmocka_unit_test(slow_answers_are_read),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(no_more_frames_are_on_their_way_than_may_be),
         cmocka_unit_test(lone_items_wait_for_company),

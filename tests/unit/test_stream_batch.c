@@ -394,6 +394,47 @@ static void a_limited_key_goes_the_general_way(void **state)
     assert_false(stream_reader_make(t->local, &limited, NULL).straight);
 }
 
+// What does not fit behind the others is no bad input: it is asked again.
+static void what_finds_no_memory_is_not_malformed(void **state)
+{
+    struct service_world *t = *state;
+    struct arena *a = &t->call.pub.arena;
+    unsigned char bytes[4096];
+    struct rpc_error error = {.code = RPC_OK};
+    struct core_request out;
+    Holdfast__V1__ReleaseRequest r = HOLDFAST__V1__RELEASE_REQUEST__INIT;
+    char reason[2001], id[HF_UUID_TEXT_BYTES];
+    memset(reason, 'r', 2000);
+    reason[2000] = 0;
+    hf_uuid_format(world_id(&t->w), id);
+    r.reservation_id = id;
+    r.reason = reason;
+    struct stream_op op = {.bytes = bytes, .member = 6};
+    op.count = (uint32_t)holdfast__v1__release_request__pack(&r, bytes);
+    arena_reset(a);
+    a->bytes_max = 64 << 10;
+    struct stream_reader reader = stream_reader_make(t->local, &t->who, a);
+    for (int i = 0; i < 1000 && error.code != RPC_RESOURCE_EXHAUSTED; i++) {
+        (void)stream_op_general(&reader, &op, &out, &error);
+        assert_false(op.malformed);
+    }
+    assert_int_equal(error.code, RPC_RESOURCE_EXHAUSTED);
+    assert_string_equal(error.reason, "MEMORY");
+    assert_true(error.retry_ms > 0);
+    // Nor is there room for saying so: then the message has no answer at all, and the stream ends.
+    while (arena_take(a, 16))
+        continue;
+    struct stream_batch batch = {.ops = &op, .op_count = 1};
+    size_t count;
+    stream_op_fail(a, &op, &error);
+    arena_reset(a);
+    assert_null(stream_batch_pack(a, &batch, &count));
+    // Alone in its message it would be too large all the same.
+    a->bytes_max = 1 << 10;
+    assert_int_equal(stream_op_general(&reader, &op, &out, &error), VERB_REFUSED);
+    assert_int_equal(error.code, RPC_INVALID_ARGUMENT);
+}
+
 // ------------------------------------------------------------------------------- the stream
 
 static void stream_give(struct service_world *t, const void *bytes, size_t count)
@@ -545,6 +586,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(straight_and_general_agree, set_up,
                                         service_world_tear_down),
         cmocka_unit_test_setup_teardown(longer_numbers_than_needed_go_the_general_way, set_up,
+                                        service_world_tear_down),
+        cmocka_unit_test_setup_teardown(what_finds_no_memory_is_not_malformed, set_up,
                                         service_world_tear_down),
         cmocka_unit_test_setup_teardown(a_limited_key_goes_the_general_way, set_up,
                                         service_world_tear_down),
