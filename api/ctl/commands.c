@@ -159,7 +159,7 @@ const struct ctl_command ctl_commands[] = {
     {"key make", "NAME", "offline: an API key, and its line for the server's key file", key_more, 1,
      1, B(ROLES) | B(CHANNELS) | B(LOCATIONS), true, ctl_key_make},
     {"odoo check", "", "whether the server can post to this Odoo, point by point", odoo_more, 0, 0,
-     ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID), true, ctl_odoo_check},
+     ODOO | B(ODOO_LOCATIONS) | B(ODOO_ACTION_ID) | B(UNIT_SCALE), true, ctl_odoo_check},
     {"odoo reconcile", "", "both sides' stock, and what explains each difference", reconcile_more,
      0, 0, B(ALL) | B(CSV) | B(FIX) | B(DRY_RUN) | B(REASON) | B(ACTOR) | B(OPERATION_ID), false,
      ctl_odoo_reconcile},

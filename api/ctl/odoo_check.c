@@ -30,6 +30,7 @@ struct check {
     struct ctl_odoo o;
     unsigned warnings, failures;
     uint32_t action;
+    uint64_t scale; // the finest that is to be posted
 };
 
 static void tell(struct check *k, enum verdict v, const char *point, const char *fmt, ...)
@@ -281,6 +282,16 @@ static const json_t *row_by(const json_t *rows, const char *field, const char *t
     return NULL;
 }
 
+static unsigned rows_with(const json_t *rows, const char *field, const char *text)
+{
+    unsigned count = 0;
+    json_t *row;
+    size_t i;
+    json_array_foreach((json_t *)rows, i, row) count +=
+        strcmp(ctl_odoo_text(row, field), text) == 0;
+    return count;
+}
+
 static const json_t *row_of_id(const json_t *rows, uint32_t id)
 {
     json_t *row;
@@ -344,6 +355,11 @@ static void alias_check(struct check *k, const struct flush_location *l, const j
         tell(k, FAILURE, "location",
              "%s: no warehouse has the code %s, or its company is not the key's user's", l->name,
              l->warehouse);
+    else if (rows_with(warehouses, "code", l->warehouse) > 1)
+        tell(k, FAILURE, "location",
+             "%s: warehouses of several companies have the code %s: change one, or take the other "
+             "company from the key's user",
+             l->name, l->warehouse);
     else if (!stock || (of_stock && of_stock != company))
         tell(k, FAILURE, "location",
              "%s: %s's stock location cannot be read, or is another "
@@ -473,6 +489,34 @@ static void products_check(struct check *k)
     json_decref(p.seen);
 }
 
+// The decimal places that all units keep; a cell with more of them has sales that Odoo would round.
+static void units_check(struct check *k)
+{
+    struct odoo_answer a;
+    double coarsest = 0;
+    unsigned digits = 0;
+    size_t i;
+    json_t *row,
+        *rows = ctl_odoo_rows(&k->o, "uom.uom", json_array(), json_pack("[s]", "rounding"), &a);
+    json_array_foreach(rows, i, row)
+    {
+        double rounding = json_number_value(json_object_get(row, "rounding"));
+        coarsest = rounding > coarsest ? rounding : coarsest;
+    }
+    json_decref(rows);
+    for (double d = coarsest; d > 0 && d < 0.9999 && digits < 9; d *= 10)
+        digits++;
+    if (!rows)
+        tell(k, FAILURE, "units", "cannot be read: %s", a.words);
+    else
+        tell(k, digits < k->scale ? FAILURE : FINE, "units", "quantities have %u decimal places%s",
+             digits,
+             digits < k->scale
+                 ? ", fewer than the unit scale: raise Product Unit in Odoo's Decimal "
+                   "Accuracy, or what is finer becomes a dead letter"
+                 : "");
+}
+
 static void till_check(struct check *k)
 {
     struct odoo_answer a;
@@ -505,6 +549,8 @@ enum ctl_exit ctl_odoo_check(struct ctl *c)
     uint64_t action = 0;
     if (c->option[OPT_ODOO_ACTION_ID] && !ctl_number(c, OPT_ODOO_ACTION_ID, 0, INT32_MAX, &action))
         return CTL_USAGE;
+    if (!ctl_number(c, OPT_UNIT_SCALE, 0, HF_UNIT_SCALE_MAX, &k.scale))
+        return CTL_USAGE;
     k.action = (uint32_t)action;
     enum ctl_exit e = ctl_odoo_open(c, &k.o);
     if (e == CTL_OK && !url_check(&k))
@@ -518,6 +564,7 @@ enum ctl_exit ctl_odoo_check(struct ctl *c)
         uuid_check(&k);
         locations_check(&k);
         products_check(&k);
+        units_check(&k);
         till_check(&k);
         e = k.failures ? CTL_REFUSED : CTL_OK;
         if (!c->json)

@@ -104,8 +104,10 @@ static void collect_observer(const struct daemon *d, struct metrics *m)
         INBOUND_METRIC_TABLE(X)
 #undef X
             {METRICS_GAUGE, METRICS_MS, "holdfast_inbound_age_seconds",
-             in.polled_ms && now_ms > in.polled_ms ? now_ms - in.polled_ms : 0,
-             "since others' moves were last read through"},
+             d->config->odoo_inbound_ms ? inbound_age_ms(&in, now_ms) : 0,
+             "since others' moves were last read through, or since the start"},
+        {METRICS_GAUGE, METRICS_PLAIN, "holdfast_inbound_ended_state", in.ended,
+         "1: others' moves are not read any more; see the log"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_differing_cells", last.differing,
          "cells whose difference nothing explained, at the last reconciliation"},
         {METRICS_GAUGE, METRICS_PLAIN, "holdfast_reconcile_fraction_cells", last.odd,

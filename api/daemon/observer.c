@@ -32,12 +32,11 @@ struct observer {
     struct inbound *inbound;
     pthread_t thread;
     bool started;
-    uint32_t stopping, reload, wanted; // atomic
+    uint32_t stopping, reload, wanted; // atomic; wanted: runs.wanted, for who waits
     struct park park;
     pthread_mutex_t lock; // of what follows
     struct reconcile_report report;
-    uint64_t run;
-    bool running, failed;
+    struct observe_runs runs;
     uint64_t short_cells, released;
     struct observe_wish wish;
     struct import_result import;
@@ -51,16 +50,17 @@ static enum hf_status fail(char why[200], enum hf_status s, const char *option, 
 
 // ------------------------------------------------------------------------------- for others
 
-static void reconcile_want(struct flush_observer *base, const struct observe_wish *wish)
+static uint64_t reconcile_want(struct flush_observer *base, const struct observe_wish *wish)
 {
     struct observer *o = (struct observer *)base;
     pthread_mutex_lock(&o->lock);
     if (wish->import) // else what was wished before stands
         o->wish = *wish;
-    o->running = true;
-    pthread_mutex_unlock(&o->lock);
+    uint64_t run = observe_runs_wish(&o->runs);
     hf_store_seq(&o->wanted, 1u);
+    pthread_mutex_unlock(&o->lock);
     park_wake(&o->park);
+    return run;
 }
 
 static uint32_t report_tell(struct flush_observer *base, struct observe_state *state, uint32_t from,
@@ -70,9 +70,9 @@ static uint32_t report_tell(struct flush_observer *base, struct observe_state *s
     uint32_t n = 0;
     pthread_mutex_lock(&o->lock);
     const struct reconcile_report *r = &o->report;
-    *state = (struct observe_state){.run = o->run,
-                                    .running = o->running,
-                                    .failed = o->failed,
+    *state = (struct observe_state){.run = o->runs.told,
+                                    .running = o->runs.under_way || o->runs.wanted,
+                                    .failed = o->runs.failed,
                                     .started_ms = r->started_ms,
                                     .finished_ms = r->finished_ms,
                                     .cells = r->count,
@@ -121,16 +121,13 @@ static enum hf_status moves_bring_in(void *ctx)
     return s;
 }
 
-static enum hf_status cells_import(struct observer *o, struct core_worker *w)
+static enum hf_status cells_import(struct observer *o, struct core_worker *w,
+                                   const struct observe_wish *wish)
 {
-    pthread_mutex_lock(&o->lock);
-    struct observe_wish wish = o->wish;
-    o->wish = (struct observe_wish){0};
-    pthread_mutex_unlock(&o->lock);
-    if (!wish.import)
+    if (!wish->import)
         return HF_OK;
     const struct import_options options = {
-        .core = o->core, .mirror = &o->mirror, .dry_run = wish.dry_run, .scale = wish.scale};
+        .core = o->core, .mirror = &o->mirror, .dry_run = wish->dry_run, .scale = wish->scale};
     struct import_result r;
     enum hf_status s = mirror_read(&o->mirror);
     if (s == HF_OK)
@@ -152,17 +149,20 @@ static void reconcile(struct observer *o, struct core_worker *w)
                                                                                     : NULL,
                                               .ctx = &between};
     struct reconcile_report r = {0}, old;
-    enum hf_status s = cells_import(o, w);
+    pthread_mutex_lock(&o->lock);
+    struct observe_wish wish = o->wish;
+    o->wish = (struct observe_wish){0};
+    observe_runs_begin(&o->runs);
+    hf_store_seq(&o->wanted, 0u);
+    pthread_mutex_unlock(&o->lock);
+    enum hf_status s = cells_import(o, w, &wish);
     if (s == HF_OK)
         s = reconcile_run(&options, &r);
     pthread_mutex_lock(&o->lock);
-    o->running = false;
-    o->failed = s != HF_OK;
+    observe_runs_end(&o->runs, s == HF_OK);
     old = o->report;
-    if (s == HF_OK) {
+    if (s == HF_OK)
         o->report = r;
-        o->run++;
-    }
     pthread_mutex_unlock(&o->lock);
     if (s == HF_OK) {
         reconcile_report_free(&old);
@@ -225,7 +225,7 @@ static void *observer_run(void *ctx)
             look_for_short(o, &watch, w);
             poll_ms = now_ms + every_ms;
         }
-        if (hf_exchange(&o->wanted, 0u) || (c->odoo_reconcile_ms && now_ms >= next_ms)) {
+        if (hf_load_acquire(&o->wanted) || (c->odoo_reconcile_ms && now_ms >= next_ms)) {
             reconcile(o, w);
             next_ms = core_now(o->core) + c->odoo_reconcile_ms;
         }

@@ -295,6 +295,18 @@ void erp_letter(void *ctx, void *local, struct rpc_call *call)
         erp_fail_memory(call);
 }
 
+// A wish that could not be written down now.
+static void wish_refused(struct rpc_call *call, enum hf_status s)
+{
+    if (s == HF_NO_SPACE)
+        erp_fail(call, RPC_UNAVAILABLE, "DISK_FULL", "", "the wish could not be written down");
+    else if (s == HF_AGAIN)
+        erp_fail(call, RPC_UNAVAILABLE, "RECOVERING", "",
+                 "the flusher begins anew after an error of its files: ask again");
+    else
+        erp_fail_status(call, s);
+}
+
 struct retrying {
     uint64_t id;
     enum hf_status status;
@@ -320,7 +332,7 @@ void erp_retry(void *ctx, void *local, struct rpc_call *call)
     else if (k.status == HF_NOT_FOUND)
         erp_fail(call, RPC_NOT_FOUND, "UNKNOWN_LETTER", "id", "no dead letter has this id");
     else
-        erp_fail(call, RPC_UNAVAILABLE, "DISK_FULL", "", "the wish could not be written down");
+        wish_refused(call, k.status);
 }
 
 struct discarding {
@@ -354,10 +366,9 @@ static void discard_refused(struct rpc_call *call, enum hf_status s)
     else if (s == HF_FULL)
         erp_fail(call, RPC_RESOURCE_EXHAUSTED, "DISCARDS_FULL", "", "16,384 are kept");
     else if (s == HF_BUSY)
-        erp_fail(call, RPC_FAILED_PRECONDITION, "RETRYING", "id",
-                 "it is being retried, or the disk is full");
+        erp_fail(call, RPC_FAILED_PRECONDITION, "RETRYING", "id", "it is being retried");
     else
-        erp_fail_status(call, s);
+        wish_refused(call, s);
 }
 
 void erp_discard(void *ctx, void *local, struct rpc_call *call)

@@ -13,7 +13,7 @@
 #define DOCUMENTS_MAX  10000
 #define ITEM_BYTES_MAX 192 // of a group or a document as packed, with names as long as they may be
 static_assert((GROUPS_MAX + DOCUMENTS_MAX) * ITEM_BYTES_MAX <= ANSWER_BYTES_MAX, "one answer");
-#define LINES_MAX (UINT32_C(1) << 22) // of all postings of the days that are looked at
+#define LINES_MAX (UINT32_C(1) << 22) // of all postings that the days' movements are in
 #define DISORDER  100000              // records of one moment, at most
 
 typedef Holdfast__V1__CloseTotal Total;
@@ -140,7 +140,9 @@ static enum hf_status close_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
 
 static enum hf_status history_read(struct closing *k)
 {
-    struct flush_history_filter filter = {.max = LINES_MAX};
+    // What was posted since, of later days, is left out: it may be all of many days.
+    struct flush_history_filter filter = {
+        .max = LINES_MAX, .kinds = 1u << FLUSH_SALE, .before_ms = k->to_ms};
     uint64_t today = core_now(k->core) / DAY_MS;
     enum hf_status s = HF_OK;
     for (uint64_t day = k->from_ms / DAY_MS; s == HF_OK && day <= today; day++)

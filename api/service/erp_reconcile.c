@@ -25,7 +25,6 @@ void erp_reconcile(void *ctx, void *local, struct rpc_call *call)
     struct flush_observer *o = observer_get(local, call);
     const Holdfast__V1__StartReconciliationRequest *in = (const void *)call->request;
     struct observe_wish wish = {in->import, in->dry_run, (uint8_t)in->unit_scale};
-    struct observe_state state;
     (void)ctx;
     if (!o)
         return;
@@ -33,9 +32,7 @@ void erp_reconcile(void *ctx, void *local, struct rpc_call *call)
         erp_fail(call, RPC_INVALID_ARGUMENT, NULL, "unit_scale", "0..6");
         return;
     }
-    o->report(o, &state, 0, NULL, 0);
-    out.last_run = state.run;
-    o->reconcile(o, &wish);
+    out.last_run = o->reconcile(o, &wish) - 1;
     rpc_reply(call, &out.base, 0);
 }
 

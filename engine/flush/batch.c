@@ -117,6 +117,13 @@ static void dead_full(struct flush *f)
     f->dead_full = true;
 }
 
+static void letter_explain(struct flush_dead *d)
+{
+    if (d->cause == FLUSH_CAUSE_REFUSED)
+        snprintf(d->why, sizeof d->why,
+                 "its unit has fewer decimal places in Odoo: raise Decimal Accuracy, Product Unit");
+}
+
 // Those that cannot be posted go to the end, as dead letters; the others keep their order.
 static bool bury(struct closing *c, uint64_t now_ms)
 {
@@ -147,6 +154,7 @@ static bool bury(struct closing *c, uint64_t now_ms)
                                                        .id = f->next_dead++,
                                                        .dead_ms = now_ms,
                                                        .cause = (uint8_t)c->causes[i]};
+        letter_explain(&f->dead[f->dead_count - 1]);
         f->dead[f->dead_count - 1].line.sealed = 0;
     }
     c->count = kept;

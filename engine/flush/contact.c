@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "flush/action.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -122,10 +124,35 @@ static bool place_fill(struct flush_place *p, const json_t *row)
     return p->location && p->company && p->type_out && p->type_in && p->type_internal;
 }
 
+// A code is one company's, and another company may have it too: then which one is meant is not
+// known.
+static bool warehouse_take(struct flush *f, struct flush_place *p, const json_t *rows,
+                           uint64_t now_ms)
+{
+    char words[ODOO_WORDS_BYTES];
+    unsigned count = 0;
+    bool found = false;
+    size_t n;
+    json_t *row;
+    json_array_foreach((json_t *)rows, n, row)
+    {
+        const char *code = json_string_value(json_object_get(row, "code"));
+        if (!code || strcmp(code, p->warehouse) != 0)
+            continue;
+        count++;
+        found = place_fill(p, row);
+    }
+    if (found && count == 1)
+        return true;
+    snprintf(words, sizeof words, "%s%s", p->warehouse,
+             count > 1 ? " is the code of warehouses of several companies" : "");
+    flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, words);
+    return false;
+}
+
 static bool warehouses_find(struct flush *f, uint64_t now_ms)
 {
-    json_t *codes = json_array(), *row;
-    size_t n;
+    json_t *codes = json_array();
     for (uint32_t i = 0; i < f->place_count; i++)
         codes = odoo_append(codes, json_string(f->places[i].warehouse));
     json_t *rows = rows_get(f, "stock.warehouse", json_pack("[[s,s,o]]", "code", "in", codes),
@@ -135,19 +162,8 @@ static bool warehouses_find(struct flush *f, uint64_t now_ms)
     if (!rows)
         return false;
     bool all = true;
-    for (uint32_t i = 0; i < f->place_count && all; i++) {
-        struct flush_place *p = &f->places[i];
-        bool found = false;
-        json_array_foreach(rows, n, row)
-        {
-            const char *code = json_string_value(json_object_get(row, "code"));
-            if (code && strcmp(code, p->warehouse) == 0)
-                found = place_fill(p, row);
-        }
-        if (!found)
-            flush_hold(f, FLUSH_PAUSE_CONFIG, now_ms, p->warehouse);
-        all = found;
-    }
+    for (uint32_t i = 0; i < f->place_count && all; i++)
+        all = warehouse_take(f, &f->places[i], rows, now_ms);
     json_decref(rows);
     return all;
 }
@@ -248,14 +264,24 @@ static bool partners_find(struct flush *f, uint64_t now_ms)
 bool contact_make(struct flush *f, uint64_t now_ms)
 {
     if (!database_check(f, now_ms) || !warehouses_find(f, now_ms) || !places_apart(f, now_ms) ||
-        !partners_find(f, now_ms) || !sold_find(f, now_ms) || !guard_check(f, now_ms))
+        !partners_find(f, now_ms) || !sold_find(f, now_ms) || !guard_check(f, now_ms)) {
+        f->unmet = true;
         return false;
+    }
     f->contacted = true;
     f->contact_at_ms = now_ms;
     if (f->pause != FLUSH_PAUSE_NONE)
         hf_log(HF_LOG_INFO, "flush_posting", "after=%s", flush_pause_name(f->pause));
     f->pause = FLUSH_PAUSE_NONE;
     return true;
+}
+
+bool contact_look(struct flush *f, uint64_t now_ms)
+{
+    f->looking = true;
+    bool met = database_check(f, now_ms) && guard_check(f, now_ms);
+    f->looking = false;
+    return met;
 }
 
 const struct flush_place *place_of(const struct flush *f, uint32_t handle)
@@ -330,12 +356,62 @@ static bool products_some(struct flush *f, struct flush_line *lines, uint32_t co
     return true;
 }
 
+// Odoo rounds what is finer than its unit's rounding: it would book another quantity.
+static bool unit_holds(const struct flush_line *l, double rounding)
+{
+    double step = rounding; // in smallest units
+    for (uint8_t i = 0; i < l->scale; i++)
+        step *= 10;
+    int64_t whole = step < 1e15 ? llround(step) : 0;
+    if (!(step > 1 + 1e-6))
+        return true;
+    if (whole > 0 && fabs(step - (double)whole) < 1e-6 * step)
+        return l->quantity % whole == 0;
+    return fabs(remainder((double)l->quantity, step)) < 1e-3;
+}
+
+static bool in_parts(const struct flush_line *l, enum flush_cause cause)
+{
+    return l->scale > 0 && cause == FLUSH_CAUSE_NONE;
+}
+
+// Of lines of units that are sold in parts: what their units round to.
+static bool units_check(struct flush *f, struct flush_line *lines, uint32_t count,
+                        enum flush_cause *causes, uint64_t now_ms)
+{
+    json_t *ids = json_array(), *row;
+    bool any = false;
+    size_t n;
+    for (uint32_t i = 0; i < count; i++)
+        if (in_parts(&lines[i], causes[i])) {
+            ids = odoo_append(ids, json_integer(lines[i].uom));
+            any = true;
+        }
+    if (!any) {
+        json_decref(ids);
+        return true;
+    }
+    json_t *rows = rows_get(f, "uom.uom", json_pack("[[s,s,o]]", "id", "in", ids),
+                            json_pack("[s]", "rounding"), now_ms);
+    if (!rows)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        json_array_foreach(
+            rows, n,
+            row) if (in_parts(&lines[i], causes[i]) && id_of(row, "id") == lines[i].uom &&
+                     !unit_holds(&lines[i], json_number_value(json_object_get(row, "rounding"))))
+            causes[i] = FLUSH_CAUSE_REFUSED;
+    json_decref(rows);
+    return true;
+}
+
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms)
 {
     for (uint32_t at = 0, n; at < count; at += n) {
         n = count - at < PRODUCTS_AT_ONCE ? count - at : PRODUCTS_AT_ONCE;
-        if (!products_some(f, &lines[at], n, &causes[at], now_ms))
+        if (!products_some(f, &lines[at], n, &causes[at], now_ms) ||
+            !units_check(f, &lines[at], n, &causes[at], now_ms))
             return false;
     }
     return true;

@@ -92,7 +92,7 @@ static void letter_remove(struct flush *f, struct flush_dead *d)
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms)
 {
     if (f->failed != HF_OK)
-        return HF_BUSY;
+        return HF_AGAIN;
     struct flush_dead *d = letter_find(f, id);
     if (!d)
         return HF_NOT_FOUND;
@@ -102,7 +102,7 @@ enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms)
     d->retry = 1;
     f->must_save = true;
     enum hf_status s = state_save(f, now_ms);
-    return s == HF_AGAIN ? HF_BUSY : s;
+    return s == HF_AGAIN ? HF_NO_SPACE : f->failed != HF_OK ? HF_AGAIN : s;
 }
 
 // What is to be retried goes into the window, as far as there is room.
@@ -253,8 +253,10 @@ static void intent_fill(struct flush *f, const struct flush_dead *d,
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms)
 {
+    if (f->failed != HF_OK)
+        return HF_AGAIN;
     // While it settles, Odoo may have this very letter, posted by the folder's former life.
-    if (f->failed != HF_OK || f->moved.phase == FLUSH_SETTLING)
+    if (f->moved.phase == FLUSH_SETTLING)
         return HF_BUSY;
     for (uint32_t i = 0; i < f->discard_count; i++) {
         bool same = hf_uuid_equal(f->discards[i].request_id, k->request_id);
@@ -274,7 +276,7 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
     enum hf_status s = discards_save(f, now_ms); // D1
     if (s != HF_OK) {
         f->discard_count--;
-        return s == HF_AGAIN ? HF_BUSY : s;
+        return s == HF_AGAIN ? HF_NO_SPACE : f->failed != HF_OK ? HF_AGAIN : s;
     }
     f->discards_open++;
     letter_remove(f, d);

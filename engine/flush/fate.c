@@ -154,6 +154,9 @@ static enum hf_status entry_add(void *ctx, const struct history_entry *e,
         if (f->handles && !bsearch(&lines[i].handle, f->handles, f->handle_count,
                                    sizeof *f->handles, handle_order))
             continue;
+        if ((f->kinds && !(f->kinds >> lines[i].kind & 1)) ||
+            (f->before_ms && lines[i].since_ms >= f->before_ms))
+            continue;
         if (k->count >= f->max)
             return HF_FULL;
         struct flush_span *s = span_add(k, &lines[i]);
@@ -289,6 +292,8 @@ static const char *step_name(enum flush_batch_step s)
         return "send";
     case FLUSH_STEP_LOOKUP:
         return "look up";
+    case FLUSH_STEP_MOVES:
+        return "read its lines";
     case FLUSH_STEP_VALIDATE:
         return "validate";
     case FLUSH_STEP_CANCEL:

@@ -57,8 +57,10 @@ uint64_t flush_fates_taken(const struct flush_fates *k); // later movements are 
 struct flush_history_filter {
     const uint32_t *handles; // ascending; NULL: all
     uint32_t handle_count;
-    uint64_t batch; // 0: all
-    uint32_t max;   // lines in all
+    uint64_t batch;     // 0: all
+    uint32_t max;       // lines in all
+    uint32_t kinds;     // bits of enum flush_kind; 0: all
+    uint64_t before_ms; // only lines with a movement made before it; 0: all
 };
 // Adds what was posted on one day (days since 1970), of what the filter lets through. Blocking.
 // HF_FULL: more than max; HF_NO_MEMORY, HF_IO, HF_DAMAGED.

@@ -79,6 +79,8 @@ uint64_t flush_backoff(struct flush *f, uint32_t failures)
 
 void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const char *words)
 {
+    if (f->looking)
+        return;
     if (why != f->pause)
         hf_log(HF_LOG_ERROR, "flush_paused", "why=%s help=\"%s\" odoo=\"%s\"",
                flush_pause_name(why), flush_pause_help(why), words);
@@ -87,7 +89,7 @@ void flush_hold(struct flush *f, enum flush_pause why, uint64_t now_ms, const ch
     f->pause_until_ms =
         now_ms + (passes ? flush_backoff(f, f->failures++) : f->options.retry_max_ms);
     f->pause = why;
-    f->contacted = false;
+    f->contacted = f->unmet = false;
 }
 
 void flush_key_set(struct flush *f, const char *key)
@@ -331,10 +333,20 @@ static enum hf_status step(struct flush *f, struct core_worker *w, uint64_t now_
     return s == HF_AGAIN ? read : s;
 }
 
+// What a batch met says nothing of others' moves, which are read meanwhile. But not while contact
+// itself has failed, Odoo does not answer, or the binding is not durable.
+static bool held_contact(struct flush *f, uint64_t now_ms)
+{
+    bool binding = hf_uuid_is_nil(f->bound) || f->must_save;
+    return !f->unmet && !binding && f->pause != FLUSH_PAUSE_ODOO_AWAY && contact_look(f, now_ms);
+}
+
 bool flush_contact(struct flush *f, uint64_t now_ms)
 {
-    if (f->failed != HF_OK || now_ms < f->pause_until_ms)
+    if (f->failed != HF_OK)
         return false;
+    if (now_ms < f->pause_until_ms)
+        return held_contact(f, now_ms);
     if (!f->contacted && !contact_make(f, now_ms))
         return false;
     return !f->must_save || state_save(f, now_ms) == HF_OK; // the binding, before it is relied on

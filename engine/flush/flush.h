@@ -69,14 +69,17 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there, or two are one")        \
+    X(CONFIG, "a warehouse or location that the options name is not there, two are one, or one "   \
+              "code is several companies'")                                                        \
     X(DEAD_LETTERS, "no room for further dead letters; a window with one waits, and what follows") \
-    X(DISK_FULL, "the durable state could not be written")                                         \
+    X(DISK_FULL, "the durable state could not be written: the disk is full, or memory is short")   \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
-    X(DISK_ERROR, "a file of the flusher's own fails; tried again, from what is on the disk")      \
+    X(DISK_ERROR,                                                                                  \
+      "a file of the flusher's own fails, or memory is short for it; tried again, from "           \
+      "what is on the disk")                                                                       \
     X(BATCHES_FULL, "as many batches are open as there may be; what is sold since waits for them") \
     X(UNPLACED, "Odoo has a line of this folder's that leads to no movement of it; see the log")
 enum flush_pause {
@@ -189,7 +192,8 @@ enum hf_status flush_step(struct flush *f, struct core_worker *w, uint64_t now_m
 uint32_t flush_wait_ms(const struct flush *f, uint64_t now_ms, uint32_t max_ms);
 
 // Whether Odoo answers, and is the bound database; binds it at first contact. Calls Odoo unless
-// that was done a while ago. The flusher's thread.
+// that was done a while ago. A hold that a batch has brought about does not count. The flusher's
+// thread.
 bool flush_contact(struct flush *f, uint64_t now_ms);
 
 // A thread that makes calls to Odoo for the flusher, one at a time; at most `posters` of them. Each
@@ -228,7 +232,8 @@ uint32_t flush_dead_list(const struct flush *f, uint64_t after, struct flush_dea
                          uint32_t max);
 // Its movement goes out again in a new batch, under a new name; the wish is durable when it
 // returns HF_OK. It stays a dead letter until that batch is. Asked again, it acts once.
-// HF_NOT_FOUND; HF_BUSY: the disk is full, or fails.
+// HF_NOT_FOUND; HF_NO_SPACE: the disk is full, or memory short; HF_AGAIN: its files failed and it
+// begins anew.
 enum hf_status flush_dead_retry(struct flush *f, uint64_t id, uint64_t now_ms);
 
 #define FLUSH_ACTOR_BYTES  48
@@ -242,8 +247,8 @@ struct flush_discarding {
 // Odoo will never be told of it: the cell is treated as if Odoo had been, and Odoo differs by it
 // from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
 // again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
-// used for another letter; HF_BUSY: it is being retried, the disk is full, or what Odoo has of a
-// folder that was moved is being learned; HF_FULL: FLUSH_DISCARDS_MAX.
+// used for another letter; HF_BUSY: it is being retried, or what Odoo has of a folder that was
+// moved is being learned; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL: FLUSH_DISCARDS_MAX.
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms) HF_CHECKED;
 
@@ -266,6 +271,7 @@ uint32_t flush_discard_list(const struct flush *f, uint32_t from, struct flush_d
     X(batches_posted, "batches that Odoo has booked")                                              \
     X(batches_failed, "batches given up, split or as dead letters")                                \
     X(lines_posted, "lines of posted batches")                                                     \
+    X(altered, "documents that somebody had edited in Odoo before they were booked")               \
     X(calls, "calls to Odoo")                                                                      \
     X(calls_failed, "calls without the wanted answer")                                             \
     X(pace_cuts, "times that fewer calls at once were made, because Odoo failed")                  \

@@ -46,6 +46,7 @@ enum flush_batch_state { FLUSH_FORMED = 1, FLUSH_POSTED = 2 };
 enum flush_batch_step {
     FLUSH_STEP_SEND,
     FLUSH_STEP_LOOKUP,
+    FLUSH_STEP_MOVES,
     FLUSH_STEP_VALIDATE,
     FLUSH_STEP_DATE,
     FLUSH_STEP_CANCEL,
@@ -83,6 +84,9 @@ struct flush_batch {
     uint64_t ticket;            // of the acknowledgement
     enum flush_refusal refusal; // Odoo said no; the look-up decides what that means
     bool two_calls;             // the server action cannot take it
+    bool straight;              // its document was made by this process, and nothing failed since
+    bool booked;                // MOVES: it is done in Odoo, at booked_ms
+    uint64_t booked_ms;         // 0: not understood
     uint32_t strange;           // times that Odoo did not know something of it
     uint64_t strange_round;     // the last of them
     char why[FLUSH_WHY_BYTES];
@@ -205,6 +209,8 @@ struct flush {
     uint32_t failures; // calls failed in a row
     enum flush_pause pause;
     uint64_t pause_until_ms;
+    bool unmet;             // it is held by contact itself
+    bool looking;           // contact_look: nothing that it meets holds the flusher
     uint64_t strange_round; // between two bookings; so many batches were strange in it
     uint32_t strangers;
     bool dead_full;       // something waits for room among the dead letters
@@ -325,8 +331,10 @@ void odoo_call(struct flush *f, const char *model, const char *method, json_t *a
 void odoo_failed(struct flush *f, const struct odoo_answer *a, uint64_t now_ms);
 // The database, the warehouses and the locations. False: the flusher is held, or something failed.
 bool contact_make(struct flush *f, uint64_t now_ms);
-// Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]). False:
-// the flusher is held.
+// Whether Odoo is the bound database and nobody else posts, and no more. Changes no hold.
+bool contact_look(struct flush *f, uint64_t now_ms);
+// Products of the lines: ids, units; a cause for those that cannot be posted (causes[i]); REFUSED:
+// Odoo would round the quantity. False: the flusher is held.
 bool products_find(struct flush *f, struct flush_line *lines, uint32_t count,
                    enum flush_cause *causes, uint64_t now_ms);
 const struct flush_place *place_of(const struct flush *f, uint32_t handle);

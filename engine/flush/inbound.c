@@ -31,13 +31,15 @@ static void count(uint64_t *metric, uint64_t by)
 static enum hf_status fail(struct inbound *in, enum hf_status s, const char *what)
 {
     in->failed = s;
+    hf_store_relaxed(&in->metrics.ended, UINT64_C(1));
     hf_log(HF_LOG_ERROR, "inbound_failed", "status=%s why=\"%s\"", hf_status_name(s), what);
     return s;
 }
 
 void inbound_options_default(struct inbound_options *o)
 {
-    *o = (struct inbound_options){.overlap_ms = 300000, .refresh_ms = 60000};
+    *o = (struct inbound_options){
+        .overlap_ms = 300000, .refresh_ms = 60000, .plan_max = INBOUND_LINES_MAX / 2};
 }
 
 enum hf_status inbound_open(const struct inbound_options *o, uint64_t since_ms,
@@ -50,6 +52,7 @@ enum hf_status inbound_open(const struct inbound_options *o, uint64_t since_ms,
     in->options = *o;
     snprintf(in->engine, sizeof in->engine, "%s", o->engine);
     in->options.engine = NULL;
+    in->metrics.began_ms = core_now(o->core);
     enum hf_status s = inbound_load(in, why);
     if (s == HF_NOT_FOUND) {
         in->watermark_ms = since_ms;
@@ -172,14 +175,14 @@ static enum hf_status demand_read(struct inbound *in)
     in->demand_cells = in->demand && in->demand_fraction ? cells : 0;
     if (!in->demand || !in->demand_fraction)
         return HF_AGAIN;
-    enum hf_status s = mirror_pages(
-        in->options.mirror, "stock.move",
-        json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
-                  "partially_available", "assigned", "location_id", "in",
-                  mirror_inside(in->options.mirror), not_ours(in)),
-        json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id", "product_qty",
-                  "origin"),
-        demand_visit, in);
+    enum hf_status s =
+        mirror_pages(in->options.mirror, "stock.move",
+                     json_pack("[[s,s,[s,s,s,s]],[s,s,o],o]", "state", "in", "waiting", "confirmed",
+                               "partially_available", "assigned", "location_id", "in",
+                               mirror_inside(in->options.mirror), not_ours(in)),
+                     json_pack("[s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
+                               "product_qty", "origin"),
+                     demand_visit, in);
     if (s == HF_OK)
         demand_round_up(in);
     return s;
@@ -232,6 +235,17 @@ static void line_quantity(struct inbound *in, const json_t *q, struct inbound_li
     count(&in->metrics.fractions, (part > 0 || !read) && !inbound_find(in, l->id));
 }
 
+// Nothing of it is to be done any more.
+static bool line_known(struct inbound *in, const struct inbound_line *l, uint64_t ref)
+{
+    struct inbound_line *old = inbound_find(in, l->id);
+    bool known = old && old->from == l->from && old->to == l->to && old->taken == l->taken &&
+                 old->given == l->given && old->ref == ref && (!ref || old->settled == old->taken);
+    if (known && l->write_ms > old->write_ms)
+        old->write_ms = l->write_ms;
+    return known;
+}
+
 static enum hf_status line_visit(void *ctx, const json_t *row)
 {
     struct inbound *in = ctx;
@@ -254,8 +268,15 @@ static enum hf_status line_visit(void *ctx, const json_t *row)
     }
     line_quantity(in, json_object_get(row, "quantity_product_uom"), &l, scales);
     const char *origin = json_string_value(json_object_get(row, "origin"));
-    if (l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
-        settle_external(in, id_of(row, "location_id")))
+    bool refers = l.from != MIRROR_NONE && l.to == MIRROR_NONE &&
+                  settle_external(in, id_of(row, "location_id"));
+    if (line_known(in, &l, refers ? settle_ref(origin) : 0))
+        return HF_OK;
+    if (in->fresh_count >= in->options.plan_max && !in->baseline) {
+        in->more = true;
+        return HF_STOPPED;
+    }
+    if (refers)
         line_refer(in, &l, origin);
     return fresh_add(in, &l) ? HF_OK : HF_AGAIN;
 }
@@ -268,15 +289,20 @@ static enum hf_status lines_read(struct inbound *in)
     date_text(from, since);
     in->fresh_count = 0;
     in->seen_ms = in->watermark_ms;
-    return mirror_pages(in->options.mirror, "stock.move.line",
-                        json_pack("[[s,s,s],[s,s,s],o,s,[s,s,o],[s,s,o]]", "state", "=", "done",
-                                  "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
-                                  mirror_inside(in->options.mirror), "location_dest_id", "in",
-                                  mirror_inside(in->options.mirror)),
-                        json_pack("[s,s,s,s,s,s,s]", "product_id", "location_id",
-                                  "location_dest_id", "quantity_product_uom", "write_date", "date",
-                                  "origin"),
-                        line_visit, in);
+    in->more = false;
+    enum hf_status s =
+        mirror_pages(in->options.mirror, "stock.move.line",
+                     json_pack("[[s,s,s],[s,s,s],o,s,[s,s,o],[s,s,o]]", "state", "=", "done",
+                               "write_date", ">=", since, not_ours(in), "|", "location_id", "in",
+                               mirror_inside(in->options.mirror), "location_dest_id", "in",
+                               mirror_inside(in->options.mirror)),
+                     json_pack("[s,s,s,s,s,s,s]", "product_id", "location_id", "location_dest_id",
+                               "quantity_product_uom", "write_date", "date", "origin"),
+                     line_visit, in);
+    if (!in->more)
+        return s;
+    in->seen_ms = in->watermark_ms; // lines are not read by their time: all are read again
+    return HF_OK;
 }
 
 // ------------------------------------------------------------------------------- intending
@@ -382,13 +408,58 @@ static bool lines_remember(struct inbound *in)
 
 // ------------------------------------------------------------------------------- applying
 
-static enum hf_status any_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
-                                const struct journal_record *r)
+struct wanted {
+    struct hf_uuid id;
+    uint32_t intent;
+};
+
+static int id_order(const void *a, const void *b)
 {
-    bool *found = ctx;
-    (void)lsn, (void)time_ms, (void)r;
-    *found = true;
-    return HF_OK;
+    const struct wanted *x = a, *y = b;
+    if (x->id.hi != y->id.hi)
+        return x->id.hi < y->id.hi ? -1 : 1;
+    return x->id.lo < y->id.lo ? -1 : x->id.lo > y->id.lo;
+}
+
+// Takes out the intents that an earlier process has appended.
+static void intents_keep(struct inbound *in, const struct wanted *w, const bool *found,
+                         bool *appended)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < in->intent_count; i++)
+        appended[w[i].intent] = found[i];
+    for (uint32_t i = 0; i < in->intent_count; i++)
+        if (!appended[i])
+            in->intents[kept++] = in->intents[i];
+    in->intent_count = kept;
+}
+
+// I2, for all of them at once.
+static enum hf_status intents_find(struct inbound *in)
+{
+    uint32_t n = in->intent_count;
+    struct wanted *w = calloc(n + 1, sizeof *w);
+    struct hf_uuid *ids = calloc(n + 1, sizeof *ids);
+    bool *found = calloc(2 * (size_t)n + 1, sizeof *found);
+    enum hf_status s = w && ids && found ? HF_OK : HF_NO_MEMORY;
+    for (uint32_t i = 0; s == HF_OK && i < n; i++)
+        w[i] = (struct wanted){in->intents[i].op_id, i};
+    if (s == HF_OK && n)
+        qsort(w, n, sizeof *w, id_order);
+    for (uint32_t i = 0; s == HF_OK && i < n; i++)
+        ids[i] = w[i].id;
+    if (s == HF_OK && n)
+        s = records_among(in->options.core, ids, n, found);
+    if (s == HF_OK) {
+        intents_keep(in, w, found, found + n);
+        in->found = true;
+    }
+    free(w);
+    free(ids);
+    free(found);
+    if (s == HF_BUSY || s == HF_NOT_FOUND || s == HF_NO_MEMORY)
+        return HF_AGAIN;
+    return s == HF_OK ? HF_OK : fail(in, s, "the journal could not be read");
 }
 
 static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
@@ -404,16 +475,6 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
                              .relative = true,
                              .value = k->delta,
                              .reason = reason};
-    bool found = false;
-    if (!in->found) { // I2
-        enum hf_status s = records_of(in->options.core, k->op_id, any_visit, &found);
-        if (s == HF_BUSY || s == HF_NOT_FOUND || s == HF_NO_MEMORY)
-            return HF_AGAIN;
-        if (s != HF_OK)
-            return fail(in, s, "the journal could not be read");
-    }
-    if (found)
-        return HF_OK;
     const struct core_line line = {k->handle, 0, k->delta};
     if (k->line & INBOUND_SETTLES)
         core_acknowledge(w, now_ms, k->op_id, &line, 1, &a);
@@ -439,12 +500,14 @@ static enum hf_status intent_apply(struct inbound *in, struct core_worker *w,
 
 static enum hf_status intents_apply(struct inbound *in, struct core_worker *w, uint64_t now_ms)
 {
+    enum hf_status s = in->found ? HF_OK : intents_find(in);
+    if (s != HF_OK)
+        return s;
     for (; in->intents_done < in->intent_count; in->intents_done++) {
-        enum hf_status s = intent_apply(in, w, &in->intents[in->intents_done], now_ms);
+        s = intent_apply(in, w, &in->intents[in->intents_done], now_ms);
         if (s != HF_OK)
             return s;
     }
-    in->found = true;
     if (core_durable(in->options.core) < in->ticket)
         return HF_AGAIN;
     count(&in->metrics.lines, in->intent_count);
@@ -561,7 +624,7 @@ static enum hf_status intend(struct inbound *in, uint64_t now_ms)
         in->fresh[i].settled = 0;
     for (uint32_t i = 0; ok && !in->baseline && i < in->fresh_count; i++)
         ok = line_differs(in, &in->fresh[i], now_ms);
-    if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline)
+    if (ok && in->intent_count == 0 && in->seen_ms == watermark_ms && !in->baseline && !in->more)
         return HF_OK;
     ok = ok && lines_remember(in);
     in->watermark_ms = in->seen_ms;
@@ -596,7 +659,11 @@ static enum hf_status poll(struct inbound *in, struct core_worker *w, uint64_t n
         s = intend(in, now_ms);
     if (s == HF_OK)
         s = intents_apply(in, w, now_ms);
-    // Not before the moves are in the engine, durable or not.
+    if (s == HF_OK && in->more)
+        s = HF_AGAIN; // the rest by the next poll
+    // Not before the moves are in the engine, durable or not; and all of them.
+    if (in->more)
+        return s;
     if (s == HF_OK || (s == HF_AGAIN && in->intent_count && in->intents_done == in->intent_count))
         s = demand_set(in, w, now_ms);
     return s;

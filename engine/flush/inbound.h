@@ -26,6 +26,7 @@ struct inbound_options {
     uint32_t overlap_ms;     // moves are read again so far back: more than Odoo's longest
                              // transaction. default 300,000
     uint32_t refresh_ms;     // locations and products are read again. default 60,000
+    uint32_t plan_max;       // lines that one poll plans, <= INBOUND_LINES_MAX / 2, the default
 };
 void inbound_options_default(struct inbound_options *o);
 
@@ -55,8 +56,16 @@ struct inbound_metrics {
     INBOUND_METRIC_TABLE(X)
 #undef X
     uint64_t polled_ms; // engine time of the last poll that went through, 0: none
+    uint64_t began_ms;  // when it was opened
+    uint64_t ended;     // 1: for good, with a line in the log
     uint64_t remembered;
 };
+// Since others' moves were read through, or since it began and never was.
+static inline uint64_t inbound_age_ms(const struct inbound_metrics *m, uint64_t now_ms)
+{
+    uint64_t at = m->polled_ms ? m->polled_ms : m->began_ms;
+    return now_ms > at ? now_ms - at : 0;
+}
 void inbound_metrics(const struct inbound *in, struct inbound_metrics *out); // any thread
 
 #endif

@@ -54,6 +54,7 @@ struct inbound {
     double *demand_fraction;
     uint32_t demand_cells;
     uint64_t seen_ms;           // largest write_date of a poll
+    bool more;                  // of a poll: it did not read to the end
     struct inbound_line *fresh; // of a poll
     uint32_t fresh_count, fresh_room;
     struct settle *settle;      // NULL: no location is external

@@ -98,7 +98,8 @@ enum hf_status mirror_pages(struct mirror *m, const char *model, json_t *domain,
 
 struct places {
     struct mirror *m;
-    uint32_t root[FLUSH_LOCATIONS_MAX]; // Odoo's location of each of ours
+    uint32_t root[FLUSH_LOCATIONS_MAX];       // Odoo's location of each of ours
+    uint32_t warehouses[FLUSH_LOCATIONS_MAX]; // that have its code: one, or several companies'
     uint32_t room;
 };
 
@@ -107,9 +108,11 @@ static enum hf_status warehouse_visit(void *ctx, const json_t *row)
     struct places *k = ctx;
     const char *code = json_string_value(json_object_get(row, "code"));
     for (uint32_t i = 0; code && i < k->m->location_count; i++)
-        if (strcmp(k->m->locations[i].warehouse, code) == 0)
+        if (strcmp(k->m->locations[i].warehouse, code) == 0) {
+            k->warehouses[i]++;
             k->root[i] = k->m->locations[i].location_id ? k->m->locations[i].location_id
                                                         : id_of(row, "lot_stock_id");
+        }
     return HF_OK;
 }
 
@@ -159,8 +162,9 @@ static enum hf_status locations_read(struct mirror *m)
         mirror_pages(m, "stock.warehouse", json_pack("[[s,s,o]]", "code", "in", codes),
                      json_pack("[s,s]", "code", "lot_stock_id"), warehouse_visit, k);
     for (uint32_t i = 0; s == HF_OK && i < m->location_count; i++)
-        if (!k->root[i]) {
-            snprintf(m->words, sizeof m->words, "no warehouse %.16s", m->locations[i].warehouse);
+        if (!k->root[i] || k->warehouses[i] > 1) {
+            snprintf(m->words, sizeof m->words, "%s warehouse %.16s",
+                     k->root[i] ? "in several companies:" : "no", m->locations[i].warehouse);
             s = HF_INVALID;
         }
     if (s == HF_OK)

@@ -39,7 +39,8 @@ void mirror_fini(struct mirror *m);
 
 // Reads warehouses, locations and products anew. Unless it is HF_OK, what was read before stays as
 // a whole: by half of it others want nothing, and their moves never happened. HF_AGAIN: Odoo did
-// not answer as it should, see words; HF_INVALID: a warehouse is not there; HF_NO_MEMORY.
+// not answer as it should, see words; HF_INVALID: a warehouse is not there, or its code is several
+// companies'; HF_NO_MEMORY.
 enum hf_status mirror_read(struct mirror *m);
 
 // Handle of a product in a location of Odoo's. MIRROR_NONE: outside, or no such cell here.

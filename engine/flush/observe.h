@@ -7,6 +7,30 @@
 #include "flush/inbound.h"
 #include "flush/reconcile.h"
 
+// Runs are numbered as they begin. Who wishes for one gets the number of the one that begins next:
+// that one saw all that was done before the wish, and one that is under way by then may not have.
+struct observe_runs {
+    uint64_t begun, told; // the last that began; whose report is in hand, 0: none
+    bool under_way, wanted, failed;
+};
+static inline uint64_t observe_runs_wish(struct observe_runs *r)
+{
+    r->wanted = true;
+    return r->begun + 1;
+}
+static inline void observe_runs_begin(struct observe_runs *r)
+{
+    r->begun++;
+    r->under_way = true;
+    r->wanted = false; // a wish from here on is for the next
+}
+static inline void observe_runs_end(struct observe_runs *r, bool done)
+{
+    r->under_way = false;
+    r->failed = !done;
+    r->told = done ? r->begun : r->told;
+}
+
 struct observe_state {
     uint64_t run; // of the report in hand; 0: there was none yet
     bool running; // another is under way, or wanted
@@ -23,8 +47,8 @@ struct observe_wish {
 };
 
 struct flush_observer {
-    // A reconciliation, soon. Any thread, at once.
-    void (*reconcile)(struct flush_observer *o, const struct observe_wish *wish);
+    // A reconciliation, soon: the number that it will have. Any thread, at once.
+    uint64_t (*reconcile)(struct flush_observer *o, const struct observe_wish *wish);
     // How it stands, and up to max rows of the last report from the from-th on; its rows change
     // with its run. Returns how many. Any thread, at once.
     uint32_t (*report)(struct flush_observer *o, struct observe_state *state, uint32_t from,

@@ -3,7 +3,7 @@
 //   SEND -> [VALIDATE ->] LOOKUP -> done: POSTED -> ACK -> ACK_WAIT -> gone
 //     ^                     |-- done on another day: DATE, and LOOKUP again
 //     ^                     |-- absent: SEND again
-//     |                     |-- draft or assigned: VALIDATE
+//     |                     |-- draft or assigned: VALIDATE; MOVES before it, after a failure
 //     |                     |-- doomed: BURN (absent), CANCEL (open), give up (cancelled)
 //     +---- a start begins at LOOKUP, and at ACK_FIND when POSTED
 //
@@ -12,6 +12,8 @@
 //     per company: of all sends of a batch, however late one commits, one is booked.
 //  E2 Nothing is concluded from an error. What happened is read back by name; `origin` holds the
 //     content's hash, so another's document of this name stops the flusher.
+//     A document that lay in Odoo for a while may have been edited there: before it is validated,
+//     or believed to be whole, its lines are read. What was altered and is open is given up.
 //  E3 A batch is given up only when its name is used up by a cancelled document: its own, or an
 //     empty one that was made to burn it. So a send that still runs cannot commit any more, and
 //     its lines may go out under other names. The decision is durable before the name is burned.
@@ -22,6 +24,7 @@
 #include "flush/flush_internal.h"
 
 #include "base/log.h"
+#include "flush/mirror.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -72,6 +75,7 @@ static void failed(struct flush *f, struct flush_batch *b, const struct odoo_ans
     enum flush_refusal refusal =
         step == FLUSH_STEP_SEND ? FLUSH_REFUSED_MADE : FLUSH_REFUSED_VALIDATED;
     b->step = FLUSH_STEP_LOOKUP;
+    b->straight &= !posting;
     why_set(b, a->words);
     switch (a->class) {
     case ODOO_OK: // an answer of another form: a wizard, say
@@ -151,6 +155,7 @@ static void created(struct flush *f, struct flush_batch *b, struct odoo_answer *
     if (a->class == ODOO_OK && id > 0 && id <= INT32_MAX) {
         b->picking = (uint32_t)id;
         b->waits = 0;
+        b->straight = true;
         b->step = burn ? FLUSH_STEP_LOOKUP : FLUSH_STEP_VALIDATE;
     } else {
         if (a->class == ODOO_OK) // no Odoo: a page that says nothing
@@ -205,11 +210,10 @@ static bool on_its_day(const struct flush *f, const struct flush_batch *b, uint6
     return !b->lines[0].day || place_day(p, ms) == place_day(p, made_ms(b));
 }
 
-// Done in Odoo: on its accounting day, or to be dated.
-static void done(struct flush *f, struct flush_batch *b, const char *date, uint64_t now_ms)
+// Done in Odoo, at `ms`, 0: not understood: on its accounting day, or to be dated.
+static void done(struct flush *f, struct flush_batch *b, uint64_t ms, uint64_t now_ms)
 {
-    uint64_t ms;
-    if (odoo_time_parse(date, &ms) && on_its_day(f, b, ms))
+    if (ms && on_its_day(f, b, ms))
         posted(f, b, now_ms);
     else
         b->step = FLUSH_STEP_DATE;
@@ -265,7 +269,9 @@ static void action_ran(struct flush *f, struct flush_batch *b, struct odoo_answe
     if (a->class == ODOO_OK && state && strcmp(state, "done") == 0 && origin &&
         strcmp(origin, ours) == 0) {
         b->picking = (uint32_t)json_integer_value(json_object_get(a->result, "id"));
-        done(f, b, json_string_value(json_object_get(a->result, "date")), now_ms);
+        uint64_t ms;
+        (void)!odoo_time_parse(json_string_value(json_object_get(a->result, "date")), &ms);
+        done(f, b, ms, now_ms);
     } else if (a->class == ODOO_OK && state) {
         b->step = FLUSH_STEP_LOOKUP; // another's, cancelled, or not validated
     } else if (a->class == ODOO_OK && json_object_get(a->result, "holdfast")) {
@@ -348,7 +354,12 @@ static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const
                           "content");
     }
     if (strcmp(state, "done") == 0 && !burnt) {
-        done(f, b, json_string_value(json_object_get(row, "date_done")), now_ms);
+        b->booked = true;
+        (void)!odoo_time_parse(json_string_value(json_object_get(row, "date_done")), &b->booked_ms);
+        if (b->straight)
+            done(f, b, b->booked_ms, now_ms);
+        else
+            b->step = FLUSH_STEP_MOVES;
     } else if (strcmp(state, "cancel") == 0) {
         if (!b->doom) {
             why_set(b, "");
@@ -359,9 +370,81 @@ static enum hf_status decide_found(struct flush *f, struct flush_batch *b, const
     } else {
         if (!b->doom && (b->refusal == FLUSH_REFUSED_VALIDATED || worn_out(f, b)))
             doom(f, b, FLUSH_CAUSE_REFUSED, true);
-        b->step = b->doom ? FLUSH_STEP_CANCEL : FLUSH_STEP_VALIDATE;
+        b->booked = false;
+        b->step = b->doom       ? FLUSH_STEP_CANCEL
+                  : b->straight ? FLUSH_STEP_VALIDATE
+                                : FLUSH_STEP_MOVES;
     }
     return f->failed;
+}
+
+// ------------------------------------------------------------------------------- its lines
+
+static json_t *moves_args(const struct flush_batch *b)
+{
+    return odoo_search(json_pack("[[s,s,I],[s,s,s]]", "picking_id", "=", (json_int_t)b->picking,
+                                 "state", "!=", "cancel"),
+                       json_pack("[s,s,s]", "product_id", "quantity", "picked"));
+}
+
+// The line that it is of; what it books, or has booked, is added to `have`. False: of none.
+static bool move_count(const struct flush_batch *b, const json_t *row, int64_t have[HF_LINES_MAX])
+{
+    json_int_t product = json_integer_value(json_object_get(row, "product_id"));
+    int64_t q;
+    double fraction;
+    uint32_t i = 0;
+    while (i < b->line_count && b->lines[i].product != product)
+        i++;
+    if (i == b->line_count)
+        return false;
+    if (!b->booked && !json_is_true(json_object_get(row, "picked")))
+        return true; // is left behind
+    if (!mirror_quantity(json_object_get(row, "quantity"), b->lines[i].scale, &q, &fraction) ||
+        fraction > 0 || q < 0 || q > HF_QUANTITY_MAX - have[i])
+        return false;
+    have[i] += q;
+    return true;
+}
+
+static bool altered(const struct flush_batch *b, const json_t *rows)
+{
+    int64_t have[HF_LINES_MAX] = {0};
+    bool same = true;
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)rows, i, row) same = same && move_count(b, row, have);
+    for (uint32_t k = 0; k < b->line_count; k++)
+        same = same && have[k] == (b->back ? -b->lines[k].quantity : b->lines[k].quantity);
+    return !same;
+}
+
+static void moves_told(struct flush *f, struct flush_batch *b, struct odoo_answer *a,
+                       uint64_t now_ms)
+{
+    char name[FLUSH_NAME_BYTES];
+    if (a->class != ODOO_OK || !json_is_array(a->result)) {
+        if (a->class == ODOO_OK || a->class == ODOO_REFUSED)
+            a->class = ODOO_RETRY;
+        failed(f, b, a, now_ms);
+        return;
+    }
+    bool differs = altered(b, a->result);
+    batch_name(f, b->number, name);
+    flush_count(&f->metrics.altered, differs);
+    if (differs)
+        hf_log(HF_LOG_ERROR, "flush_altered", "batch=%s document=%u state=%s", name, b->picking,
+               b->booked ? "done" : "open");
+    if (b->booked) { // what is done stays so: reconciliation tells the rest
+        b->straight = true;
+        done(f, b, b->booked_ms, now_ms);
+    } else if (differs) {
+        why_set(b, "its document was altered in Odoo");
+        doom(f, b, FLUSH_CAUSE_REFUSED, true);
+        b->step = FLUSH_STEP_CANCEL;
+    } else {
+        b->step = FLUSH_STEP_VALIDATE;
+    }
 }
 
 static json_t *lookup_args(const struct flush *f, const struct flush_batch *b)
@@ -459,6 +542,11 @@ void post_request(struct flush *f, struct flush_batch *b, uint64_t now_ms, struc
         c->method = "button_validate";
         c->args = validate_args(b);
         return;
+    case FLUSH_STEP_MOVES:
+        c->model = "stock.move";
+        c->method = "search_read";
+        c->args = moves_args(b);
+        return;
     case FLUSH_STEP_DATE:
         c->method = "write";
         c->args = date_args(b);
@@ -488,6 +576,9 @@ enum hf_status post_answer(struct flush *f, struct flush_batch *b, struct odoo_a
         break;
     case FLUSH_STEP_VALIDATE:
         validated(f, b, a, now_ms);
+        break;
+    case FLUSH_STEP_MOVES:
+        moves_told(f, b, a, now_ms);
         break;
     case FLUSH_STEP_DATE:
         date_set(f, b, a, now_ms);

@@ -92,6 +92,54 @@ enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit
     return walk(c, &k);
 }
 
+struct among {
+    const struct hf_uuid *ids;
+    uint32_t count;
+    bool *found;
+};
+
+static enum hf_status mark_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                 const struct journal_record *r)
+{
+    bool *found = ctx;
+    (void)lsn, (void)time_ms, (void)r;
+    *found = true;
+    return HF_OK;
+}
+
+static enum hf_status among_visit(void *ctx, uint64_t lsn, uint64_t time_ms,
+                                  const struct journal_record *r)
+{
+    struct among *k = ctx;
+    uint32_t low = 0, high = k->count;
+    (void)lsn, (void)time_ms;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        const struct hf_uuid *id = &k->ids[middle];
+        if (id->hi < r->id.hi || (id->hi == r->id.hi && id->lo < r->id.lo))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < k->count && hf_uuid_equal(k->ids[low], r->id))
+        k->found[low] = true;
+    return HF_OK;
+}
+
+enum hf_status records_among(struct core *c, const struct hf_uuid *ids, uint32_t count, bool *found)
+{
+    struct archive *a = core_archive(c);
+    struct among k = {ids, count, found};
+    // Before the archive is asked, so that nothing falls between the two.
+    uint64_t archived = a ? archive_lsn(a) : journal_oldest_lsn(core_journal(c)) - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        enum hf_status s = a ? archive_find_id(a, ids[i], mark_visit, &found[i]) : HF_OK;
+        if (s != HF_OK && s != HF_NOT_FOUND)
+            return s;
+    }
+    return records_walk(c, archived, UINT64_MAX, among_visit, &k);
+}
+
 enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *room)
 {
     struct archive *a = core_archive(c);

@@ -14,6 +14,11 @@ enum hf_status records_walk(struct core *c, uint64_t after, uint64_t upto, journ
 // Every durable record of a reservation, in order; also those of operations on it. As above.
 enum hf_status records_of(struct core *c, struct hf_uuid id, journal_visit visit, void *ctx);
 
+// Which of `count` ids, ascending (hi, lo), a durable record has: found[i]. The journal is walked
+// once for all of them. As above.
+enum hf_status records_among(struct core *c, const struct hf_uuid *ids, uint32_t count,
+                             bool *found);
+
 // One record by its LSN, into `room` (HF_RECORD_BYTES_MAX). HF_NOT_FOUND: expired, or not durable
 // yet; else as above.
 enum hf_status records_one(struct core *c, uint64_t lsn, struct journal_record *room);

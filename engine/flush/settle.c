@@ -114,18 +114,28 @@ bool settle_begin(struct inbound *in)
 
 // ------------------------------------------------------------------------------- what was sold
 
-static int64_t committed_of(struct inbound *in, struct hf_uuid id, uint32_t handle)
+// Whether there is such a reservation: nobody when it was looked for, and is nowhere.
+struct settle_who {
+    bool known, nobody;
+};
+
+static int64_t committed_of(struct inbound *in, struct hf_uuid id, uint32_t handle,
+                            struct settle_who *who)
 {
     static _Thread_local struct core_line lines[HF_LINES_MAX];
     struct core *c = in->options.core;
     struct core_view v;
     uint64_t now_ms = core_now(c);
     enum hf_status s = core_get(in->worker, now_ms, id, &v, lines, HF_LINES_MAX);
+    *who = (struct settle_who){0};
     if ((s == HF_OK && v.lines_away) || s == HF_NOT_FOUND) {
-        if (core_recall(in->worker, now_ms, id) != HF_OK)
+        enum hf_status recalled = core_recall(in->worker, now_ms, id);
+        who->nobody = recalled == HF_NOT_FOUND;
+        if (recalled != HF_OK)
             return 0;
         s = core_get(in->worker, now_ms, id, &v, lines, HF_LINES_MAX);
     }
+    who->known = s == HF_OK;
     int64_t sum = 0;
     // What is not durable may be gone after a crash, and its acknowledgement be there.
     bool sold = s == HF_OK && v.state == CORE_STATE_COMMITTED && core_durable(c) >= v.ticket;
@@ -134,15 +144,20 @@ static int64_t committed_of(struct inbound *in, struct hf_uuid id, uint32_t hand
     return sum;
 }
 
-static int64_t looked_up(struct inbound *in, struct settle_known *k, uint64_t ref,
-                         const char *reference, uint32_t handle)
+static bool in_memory(struct inbound *in, struct hf_uuid id)
+{
+    struct core_view v;
+    return core_get(in->worker, core_now(in->options.core), id, &v, NULL, 0) == HF_OK &&
+           !v.lines_away;
+}
+
+static int64_t by_reference(struct inbound *in, struct settle_known *k, uint64_t ref,
+                            const char *reference, uint32_t handle)
 {
     struct hf_uuid ids[SAME_MAX];
+    struct settle_who who;
     uint32_t count = 0;
     int64_t sum = 0;
-    if (in->settle->asks == 0)
-        return 0;
-    in->settle->asks--;
     enum hf_status s = core_find_reference(in->options.core, reference, (uint32_t)strlen(reference),
                                            ids, SAME_MAX, &count);
     if (s == HF_OK && count == 1)
@@ -150,18 +165,37 @@ static int64_t looked_up(struct inbound *in, struct settle_known *k, uint64_t re
     else if (s == HF_NOT_FOUND)
         *k = (struct settle_known){.ref = ref, .until_ms = core_now(in->options.core) + AGAIN_MS};
     for (uint32_t i = 0; s == HF_OK && i < count && i < SAME_MAX; i++)
-        sum += committed_of(in, ids[i], handle);
+        sum += committed_of(in, ids[i], handle, &who);
     return sum;
+}
+
+// On the disk, so it is bounded: as a reservation's id when it looks like one, else, or when nobody
+// has it, as a reference.
+static int64_t looked_up(struct inbound *in, struct settle_known *k, uint64_t ref,
+                         const char *reference, uint32_t handle)
+{
+    struct settle_who who = {.nobody = true};
+    struct hf_uuid id;
+    int64_t sum = 0;
+    if (in->settle->asks == 0)
+        return 0;
+    in->settle->asks--;
+    if (hf_uuid_parse(reference, &id))
+        sum = committed_of(in, id, handle, &who);
+    if (who.known)
+        *k = (struct settle_known){.ref = ref, .id = id};
+    return who.nobody ? by_reference(in, k, ref, reference, handle) : sum;
 }
 
 int64_t settle_sold(struct inbound *in, uint64_t ref, const char *reference, uint32_t handle)
 {
+    struct settle_who who;
     struct hf_uuid id;
-    if (hf_uuid_parse(reference, &id))
-        return committed_of(in, id, handle);
+    if (hf_uuid_parse(reference, &id) && in_memory(in, id))
+        return committed_of(in, id, handle, &who);
     struct settle_known *k = &in->settle->cache[hf_mix64(ref) & (CACHE_SIZE - 1)];
     if (k->ref == ref && !hf_uuid_is_nil(k->id))
-        return committed_of(in, k->id, handle);
+        return committed_of(in, k->id, handle, &who);
     if (k->ref == ref && core_now(in->options.core) < k->until_ms)
         return 0;
     return looked_up(in, k, ref, reference, handle);

@@ -25,10 +25,12 @@ static uint32_t holds_find(struct short_watch *s, struct core_worker *w, uint32_
     uint64_t cursor = 0;
     uint32_t n = 0;
     (void)s;
-    do
+    do {
         n += core_list(w, &f, &cursor, holds + n, VIEWS);
-    while (cursor && n + VIEWS <= HOLDS_MAX);
-    qsort(holds, n, sizeof *holds, newest_first);
+        if (!cursor || n + VIEWS > HOLDS_MAX) // they come in no order: of more, the newest stay
+            qsort(holds, n, sizeof *holds, newest_first);
+        n = n + VIEWS > HOLDS_MAX && cursor ? HOLDS_MAX / 2 : n;
+    } while (cursor);
     return n;
 }
 

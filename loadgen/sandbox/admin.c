@@ -110,6 +110,9 @@ static bool product_take(struct sandbox *s, const json_t *v)
         p = product_add(s, code);
     if (!p)
         return false;
+    const char *renamed = text_of(v, "rename", NULL);
+    if (renamed && !product_rename(s, p, renamed))
+        return false;
     text_set(v, "name", p->name, sizeof p->name);
     text_set(v, "tracking", p->tracking, sizeof p->tracking);
     p->uom_id = uom > 0 ? (uint32_t)uom : p->uom_id;

@@ -71,6 +71,8 @@ void call_do(struct sandbox *s, const char *model, const char *method, const jso
         picking_cancel(s, args, now_ms, o);
     else if (picking && strcmp(method, "write") == 0)
         picking_write(s, args, now_ms, o);
+    else if (strcmp(model, "stock.move") == 0 && strcmp(method, "write") == 0)
+        move_write(s, args, now_ms, o);
     else if (action && strcmp(method, "run") == 0)
         action_run(s, args, now_ms, o);
     else if (action && strcmp(method, "create") == 0)

@@ -171,6 +171,7 @@ static const char usage[] =
     "  --fixed-ms N          of a posting [0]     --line-ms N  and per line [0]\n"
     "  --lookup-ms N         of everything else [0]; --measured: 50, 7 and 7\n"
     "  --no-action           the one-call server action is not installed\n"
+    "  --unit-digits N       decimal places of quantities, 0..6 [2]\n"
     "  --odoo N              18 or 19 [19]; 18 answers /jsonrpc only\n"
     "  --keep-alive          keep connections; Odoo's prefork server does not\n"
     "  --log FILE            survives kills: what changes is written there, and done again at "
@@ -196,6 +197,7 @@ enum choice {
     LOOKUP,
     MEASURED,
     NO_ACTION,
+    UNIT_DIGITS,
     ODOO,
     KEEP_ALIVE,
     PICKINGS,
@@ -253,6 +255,9 @@ static void option_take(struct arguments *a, int which, const char *value)
         break;
     case KEY:
         o->key = value;
+        break;
+    case UNIT_DIGITS:
+        o->unit_digits = number_to(value, 6);
         break;
     case CATALOGUE:
         a->catalogue = value;
@@ -315,6 +320,7 @@ static void parse(int argc, char **argv, struct arguments *a)
                 {"lookup-ms", 1, LOOKUP},
                 {"measured", 0, MEASURED},
                 {"no-action", 0, NO_ACTION},
+                {"unit-digits", 1, UNIT_DIGITS},
                 {"odoo", 1, ODOO},
                 {"keep-alive", 0, KEEP_ALIVE},
                 {"pickings-max", 1, PICKINGS},

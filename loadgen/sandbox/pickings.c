@@ -118,6 +118,8 @@ static bool move_create(struct sandbox *s, struct picking *p, const json_t *comm
         outcome_fail(o, 500, VALUE, "a quantity is no number, or out of range");
         return false;
     }
+    m->demand = quantity_round(s, m->demand);
+    m->quantity = quantity_round(s, m->quantity);
     const char *origin = json_string_value(json_object_get(vals, "origin"));
     snprintf(m->origin, sizeof m->origin, "%s", origin ? origin : "");
     return ids_read(s, vals, &m->source, &m->destination, o);
@@ -390,6 +392,60 @@ void picking_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struc
             snprintf(p->origin, sizeof p->origin, "%s", origin);
     }
     o->result = json_true();
+}
+
+static bool quant_shift(struct sandbox *s, const struct move *m, int64_t by)
+{
+    struct quant *from = quant_get(s, m->product, m->source);
+    if (!from)
+        return false;
+    from->quantity -= by;
+    struct quant *to = quant_get(s, m->product, m->destination); // may move the array
+    if (to)
+        to->quantity += by;
+    return to != NULL;
+}
+
+// Of a done move the stock follows, of an open one what is reserved.
+static bool move_change(struct sandbox *s, struct move *m, int64_t quantity)
+{
+    struct picking *p = &s->pickings[m->picking];
+    if (p->state == PICKING_DONE && !quant_shift(s, m, quantity - m->quantity))
+        return false;
+    if (p->state == PICKING_ASSIGNED)
+        reserve(s, p, -1);
+    m->quantity = quantity;
+    if (p->state == PICKING_ASSIGNED)
+        reserve(s, p, 1);
+    return true;
+}
+
+void move_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o)
+{
+    static const char *const known[] = {"quantity", "picked", NULL};
+    const json_t *vals = json_object_get(args, "vals"), *ids = json_object_get(args, "ids");
+    const json_t *picked = json_object_get(vals, "picked");
+    const json_t *wanted = json_object_get(vals, "quantity");
+    int64_t quantity = 0;
+    if (!fields_known(vals, "stock.move", known, o))
+        return;
+    if (wanted && (!quantity_parse(wanted, &quantity) || quantity < 0)) {
+        outcome_fail(o, 500, VALUE, "a quantity is no number, or out of range");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(ids) && !o->status; i++) {
+        json_int_t at = json_integer_value(json_array_get(ids, i)) - BASE_MOVE;
+        struct move *m = at >= 0 && at < (json_int_t)s->move_count ? &s->moves[at] : NULL;
+        if (!m)
+            outcome_fail(o, 404, MISSING, "Record does not exist or has been deleted.");
+        else if (wanted && !move_change(s, m, quantity_round(s, quantity)))
+            outcome_fail(o, 507, "sandbox.Full", "no room for a quant");
+        else if (picked)
+            m->picked = json_is_true(picked);
+        if (m)
+            s->pickings[m->picking].write_ms = now_ms;
+    }
+    o->result = o->status ? NULL : json_true();
 }
 
 // ------------------------------------------------------------------------------- one call

@@ -23,7 +23,8 @@ struct sandbox_options {
     uint32_t lookup_ms;         // of everything else. default 0
     bool server_action;         // the one-call action is installed. default true
     int version;                // of Odoo, 18 or 19. default 19
-    uint64_t seed;              // of faults by chance
+    uint32_t unit_digits; // decimal places that quantities are rounded to. default 2, as Odoo's
+    uint64_t seed;        // of faults by chance
 };
 void sandbox_options_default(struct sandbox_options *o);
 

@@ -16,6 +16,8 @@
 #define SANDBOX_ACTION_NAME    "Holdfast: post a batch"
 #define SANDBOX_WAREHOUSES     64
 #define SANDBOX_LOCATIONS      512
+#define SANDBOX_DIGITS_MAX     6
+#define SANDBOX_UNITS          1000
 #define SANDBOX_MILLION        INT64_C(1000000)
 #define SANDBOX_QUANTITY_MAX   (INT64_C(9000000000000) * SANDBOX_MILLION)
 
@@ -146,6 +148,7 @@ struct picking *picking_of(struct sandbox *s, json_int_t id);
 struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t company_id);
 bool location_make(struct sandbox *s, const char *complete, const char *usage, uint32_t company_id);
 struct product *product_add(struct sandbox *s, const char *code);
+bool product_rename(struct sandbox *s, struct product *p, const char *code);
 struct product *product_find(struct sandbox *s, const char *code);
 struct picking *picking_find(struct sandbox *s, const char *name, uint32_t company_id);
 struct picking *picking_add(struct sandbox *s, const char *name);
@@ -153,6 +156,8 @@ struct move *move_add(struct sandbox *s, struct picking *p);
 struct quant *quant_get(struct sandbox *s, uint32_t product, uint32_t location);
 // Forgets the pickings and moves made since, newest first.
 void store_rewind(struct sandbox *s, uint32_t picking_count, uint32_t move_count);
+// As Odoo stores it: half up, to the decimal places of its units.
+int64_t quantity_round(const struct sandbox *s, int64_t millionths);
 bool quantity_parse(const json_t *v, int64_t *millionths);
 json_t *quantity_json(int64_t millionths);
 
@@ -161,6 +166,8 @@ void picking_create(struct sandbox *s, const json_t *args, uint64_t now_ms, stru
 void picking_validate(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_cancel(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 void picking_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
+// Of stock.move: what somebody changes by hand in an open or a done document.
+void move_write(struct sandbox *s, const json_t *args, uint64_t now_ms, struct outcome *o);
 // Of ir.actions.server: only the one-call action can be made, and its code is kept but not run.
 void action_create(struct sandbox *s, const json_t *args, struct outcome *o);
 void action_write(struct sandbox *s, const json_t *args, struct outcome *o);

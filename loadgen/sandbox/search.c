@@ -222,6 +222,26 @@ static json_t *move_field(struct sandbox *s, uint32_t i, const char *name)
     return NULL;
 }
 
+// Since Odoo 19 all units have the rounding of the decimal accuracy "Product Unit".
+static uint32_t unit_total(const struct sandbox *s)
+{
+    (void)s;
+    return SANDBOX_UNITS;
+}
+static json_t *unit_field(struct sandbox *s, uint32_t i, const char *name)
+{
+    if (IS("id"))
+        return json_integer(1 + (json_int_t)i);
+    if (IS("name"))
+        return json_string("Units");
+    if (!IS("rounding"))
+        return NULL;
+    double rounding = 1;
+    for (uint32_t n = 0; n < s->options.unit_digits; n++)
+        rounding /= 10;
+    return json_real(rounding);
+}
+
 // ir.model has what the one-call action hangs on, res.users.apikeys the one key.
 static uint32_t one(const struct sandbox *s)
 {
@@ -298,6 +318,7 @@ static const struct model models[] = {
     {"stock.picking", BASE_PICKING, picking_total, picking_field, picking_links},
     {"stock.move", BASE_MOVE, move_total, move_field, move_links},
     {"stock.move.line", BASE_MOVE, move_total, move_field, move_links},
+    {"uom.uom", (enum sandbox_base)1, unit_total, unit_field, no_links},
     {"ir.config_parameter", (enum sandbox_base)1, parameter_total, parameter_field, no_links},
     {"ir.actions.server", BASE_ACTION, action_total, action_field, no_links},
     {"ir.model", (enum sandbox_base)1, one, model_field, no_links},

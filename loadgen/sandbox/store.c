@@ -134,7 +134,7 @@ struct warehouse *warehouse_get(struct sandbox *s, const char *code, uint32_t co
 {
     char complete[SANDBOX_NAME_BYTES];
     for (uint32_t i = 0; i < s->warehouse_count; i++)
-        if (strcmp(s->warehouses[i].code, code) == 0)
+        if (strcmp(s->warehouses[i].code, code) == 0 && s->warehouses[i].company_id == company_id)
             return &s->warehouses[i];
     if (s->warehouse_count == SANDBOX_WAREHOUSES || s->location_count + 5 > SANDBOX_LOCATIONS ||
         strlen(code) >= sizeof s->warehouses->code || !*code)
@@ -170,6 +170,20 @@ struct product *product_add(struct sandbox *s, const char *code)
     memcpy(p->name, code, strlen(code) + 1);
     chain_enter(&s->by_code, text_hash(code), s->product_count++, &p->next);
     return p;
+}
+
+bool product_rename(struct sandbox *s, struct product *p, const char *code)
+{
+    uint32_t index = (uint32_t)(p - s->products);
+    uint32_t *at = &s->by_code.buckets[text_hash(p->code) & s->by_code.mask];
+    if (strlen(code) >= SANDBOX_NAME_BYTES)
+        return false;
+    while (*at != index + 1)
+        at = &s->products[*at - 1].next;
+    *at = p->next;
+    snprintf(p->code, sizeof p->code, "%s", code);
+    chain_enter(&s->by_code, text_hash(code), index, &p->next);
+    return true;
 }
 
 struct product *product_find(struct sandbox *s, const char *code)
@@ -249,6 +263,15 @@ struct quant *quant_get(struct sandbox *s, uint32_t product, uint32_t location)
 
 // ------------------------------------------------------------------------------- quantities
 
+int64_t quantity_round(const struct sandbox *s, int64_t millionths)
+{
+    int64_t step = 1;
+    for (uint32_t i = s->options.unit_digits; i < SANDBOX_DIGITS_MAX; i++)
+        step *= 10;
+    int64_t whole = (llabs(millionths) + step / 2) / step * step;
+    return millionths < 0 ? -whole : whole;
+}
+
 bool quantity_parse(const json_t *v, int64_t *millionths)
 {
     if (!json_is_number(v))
@@ -276,7 +299,8 @@ void sandbox_options_default(struct sandbox_options *o)
                                   .pickings_max = 1000000,
                                   .moves_max = 8000000,
                                   .server_action = true,
-                                  .version = 19};
+                                  .version = 19,
+                                  .unit_digits = 2};
 }
 
 struct sandbox *sandbox_create(const struct sandbox_options *o)

@@ -94,6 +94,7 @@ static void options_fill(struct flush_run *r, struct fuzz_input *in, uint8_t fla
     struct sandbox_options so;
     uint32_t line;
     sandbox_options_default(&so);
+    so.unit_digits = 6;
     r->sandbox = sandbox_create(&so);
     HF_ASSERT(r->sandbox && sandbox_seed_csv(r->sandbox, ODOO_START, strlen(ODOO_START), &line));
     r->odoo = (struct fuzz_odoo){.base = {&ops}, .in = in};

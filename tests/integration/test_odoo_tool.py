@@ -120,6 +120,18 @@ class Case(unittest.TestCase):
         self.fault(kind="unauthorized", model="res.users")
         self.assertEqual(self.check(code=FORBIDDEN)["key"], "failure")
 
+    # Found: the first row of the code was taken, whosever it was.
+    def test_a_code_of_two_companies_is_told(self):
+        self.door("catalogue", {"warehouses": [{"code": "WH", "company_id": 2}]})
+        out = self.ctl("check", "--odoo-locations", "m=WH")
+        self.assertEqual(out.returncode, REFUSED)
+        self.assertRegex(out.stdout, "FAIL +location +m: warehouses of several companies")
+
+    def test_finer_units_than_odoo_has_are_told(self):
+        self.assertEqual(self.check("--odoo-locations", "m=WH", "--unit-scale", "2")["units"], "ok")
+        self.assertEqual(self.check("--odoo-locations", "m=WH", "--unit-scale", "3",
+                                    code=REFUSED)["units"], "failure")
+
     def test_products_that_cannot_be_posted_are_named(self):
         self.door("catalogue", {"products": [{"default_code": "lot", "tracking": "lot"},
                                              {"default_code": "tea", "duplicate": True}]})

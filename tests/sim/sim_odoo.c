@@ -87,6 +87,7 @@ void sim_odoo_init(struct sim *s)
     char csv[4096] = "";
     uint32_t line, bytes = 0;
     sandbox_options_default(&so);
+    so.unit_digits = 6;
     so.seed = prng_next(&o->prng);
     o->sandbox = sandbox_create(&so);
     HF_ASSERT(o->sandbox);

@@ -87,6 +87,22 @@ static inline void reopen(struct flush_world *fw)
     fworld_open(fw);
 }
 
+// A call of somebody else's, that must succeed.
+static inline void others_call(struct flush_world *fw, const char *path, const char *body)
+{
+    struct sandbox_answer a;
+    struct sandbox_request r = {.method = "POST",
+                                .path = path,
+                                .authorization = "Bearer sandbox",
+                                .database = "odoo",
+                                .content_type = "application/json",
+                                .body = body,
+                                .body_bytes = strlen(body)};
+    sandbox_handle(fw->sandbox, &r, &a);
+    assert_int_equal(a.status, 200);
+    free(a.body);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 #endif

@@ -177,6 +177,7 @@ static inline void fworld_init(struct flush_world *fw, uint64_t seed)
     fw->w.random = seed * 77 + 1;
     fake_storage_reseed(fw->w.disk, seed);
     sandbox_options_default(&so);
+    so.unit_digits = 6;
     fw->sandbox = sandbox_create(&so);
     char csv[1024] = "";
     for (uint32_t i = 0; i < CELLS; i++) {

@@ -193,6 +193,32 @@ static void a_movement_near_midnight_is_found_in_its_own_days_line(void **state)
     flush_fates_destroy(k);
 }
 
+static void the_close_of_a_day_leaves_out_what_came_after_it(void **state)
+{
+    struct flush_world *fw = *state;
+    uint64_t day = core_now(fw->w.core) / DAY_MS, midnight = (day + 1) * DAY_MS;
+    struct flush_fates *k;
+    uint32_t count;
+    fworld_sell(fw, 0, 5, false);
+    fworld_change(fw, 0, 9, FLUSH_REASON_RECEIPT " 1");
+    fw->vendors[0] += 9;
+    assert_true(fworld_run(fw));
+    fake_clock_advance_ms(&fw->w.clock, midnight + 1000 - core_now(fw->w.core));
+    for (uint32_t i = 0; i < CELLS; i++)
+        fworld_sell(fw, i, 1, false);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
+    struct flush_history_filter sales = {
+        .max = 1, .kinds = 1u << FLUSH_SALE, .before_ms = midnight};
+    assert_int_equal(flush_fates_create(fw->f, &k), HF_OK);
+    for (uint64_t d = day; d <= day + 1; d++)
+        assert_int_equal(flush_fates_day(k, d, &sales), HF_OK);
+    const struct flush_span *s = flush_fates_spans(k, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(s->quantity, 5);
+    flush_fates_destroy(k);
+}
+
 static void a_zone_that_is_not_known_is_told_at_the_start(void **state)
 {
     struct flush_world *fw = *state;
@@ -412,6 +438,7 @@ int main(void)
         EACH(two_names_of_one_location_stop_posting),
         EACH(documents_are_of_the_sales_day),
         EACH(a_movement_near_midnight_is_found_in_its_own_days_line),
+        EACH(the_close_of_a_day_leaves_out_what_came_after_it),
         EACH(a_zone_that_is_not_known_is_told_at_the_start),
         EACH(several_batches_are_under_way_but_one_a_product),
         EACH(calls_at_once_grow_with_successes_and_are_halved_by_failures),

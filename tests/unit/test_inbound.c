@@ -2,7 +2,8 @@
 #include "flush_tests.h"
 #include "tripping_storage.h"
 
-#include "flush/inbound.h"
+#include "flush/inbound_internal.h"
+#include "flush/observe.h"
 #include "flush/reconcile.h"
 #include "flush/short.h"
 
@@ -14,6 +15,7 @@ struct inbound_world {
     struct mirror mirror;
     struct inbound *in;
     struct tripping_storage door; // to the disk, when a test has set it up
+    uint32_t plan_max;            // 0: the default
     struct direct_desk {
         struct flush_desk base;
         struct flush_world *fw;
@@ -40,6 +42,7 @@ static void inbound_world_open(struct inbound_world *t)
     o.desk = &t->desk.base;
     o.mirror = &t->mirror;
     o.engine = "test";
+    o.plan_max = t->plan_max ? t->plan_max : o.plan_max;
     enum hf_status s = inbound_open(&o, core_now(t->fw.w.core), &t->in, why);
     if (s != HF_OK)
         fail_msg("inbound: %s", why);
@@ -320,6 +323,9 @@ static void a_file_that_is_gone_ends_it(void **state)
     }
     assert_int_equal(s, HF_DAMAGED);
     assert_int_equal(cell(t, 0).on_hand, START);
+    struct inbound_metrics m;
+    inbound_metrics(t->in, &m);
+    assert_int_equal(m.ended, 1);
     inbound_world_free(t);
 }
 
@@ -684,6 +690,234 @@ static void random_work_on_both_sides_comes_out_even(void **state)
     inbound_world_free(t);
 }
 
+static void a_wish_is_answered_by_a_run_that_begins_after_it(void **state)
+{
+    struct observe_runs r = {0};
+    (void)state;
+    assert_int_equal(observe_runs_wish(&r), 1);
+    observe_runs_begin(&r);
+    assert_int_equal(observe_runs_wish(&r), 2); // the first is under way: it may have read before
+    observe_runs_end(&r, true);
+    assert_int_equal(r.told, 1);
+    assert_true(r.wanted); // so nobody takes a failure before it for its own
+    observe_runs_begin(&r);
+    assert_int_equal(observe_runs_wish(&r), 3);
+    observe_runs_end(&r, false);
+    assert_true(r.failed && r.wanted);
+    assert_int_equal(r.told, 1);
+    observe_runs_begin(&r);
+    observe_runs_end(&r, true);
+    assert_int_equal(r.told, 3);
+    assert_false(r.failed || r.wanted || r.under_way);
+}
+
+// A batch that Odoo answers with a missing right holds the flusher, for good when nobody mends it.
+static void others_moves_come_in_while_a_batch_holds_the_flusher(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(1);
+    bool did;
+    assert_true(poll(t));
+    fault(&t->fw, "{\"kind\":\"access\",\"method\":\"create\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(&t->fw, 0, 5, false);
+    for (int round = 1; round <= 3; round++) {
+        move(t, "oil", VENDORS, "WH/Stock", 10, true);
+        fake_clock_advance_ms(&t->fw.w.clock, 70000); // locations are to be read again
+        for (int i = 0; i < 50; i++)
+            assert_true(fworld_pump(&t->fw, &did));
+        fake_clock_advance_ms(&t->fw.w.clock, 2000);
+        for (int i = 0; i < 50; i++)
+            assert_true(fworld_pump(&t->fw, &did));
+        uint64_t until_ms = t->fw.f->pause_until_ms;
+        assert_int_equal(metrics(&t->fw).pause, FLUSH_PAUSE_RIGHTS);
+        enum hf_status s = HF_AGAIN;
+        for (int i = 0; i < 3 && s == HF_AGAIN; i++) { // the flusher does nothing meanwhile
+            s = inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core));
+            world_settle(&t->fw.w);
+        }
+        assert_int_equal(s, HF_OK);
+        assert_int_equal(cell(t, 2).on_hand, START + 10 * round);
+        assert_int_equal(t->fw.f->pause, FLUSH_PAUSE_RIGHTS);
+        assert_int_equal(t->fw.f->pause_until_ms, until_ms);
+    }
+    inbound_world_free(t);
+}
+
+// Another database is none to be read, whatever else holds the flusher.
+static void another_database_is_not_read_while_a_batch_holds_the_flusher(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(1);
+    struct sandbox_answer a;
+    const char *other = "{\"uuid\":\"11111111-2222-4333-8444-555555555555\"}";
+    struct sandbox_request r = {
+        .method = "POST", .path = "/sandbox/database", .body = other, .body_bytes = strlen(other)};
+    bool did;
+    assert_true(poll(t));
+    fault(&t->fw, "{\"kind\":\"access\",\"method\":\"create\",\"product\":\"tea\",\"count\":-1}");
+    fworld_sell(&t->fw, 0, 5, false);
+    for (int i = 0; i < 100; i++) {
+        fake_clock_advance_ms(&t->fw.w.clock, 700);
+        assert_true(fworld_pump(&t->fw, &did));
+    }
+    for (int i = 0; i < 20 && t->fw.f->pause_until_ms <= core_now(t->fw.w.core); i++)
+        assert_true(fworld_pump(&t->fw, &did));
+    sandbox_handle(t->fw.sandbox, &r, &a);
+    free(a.body);
+    move(t, "oil", VENDORS, "WH/Stock", 10, true);
+    assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+    assert_int_equal(cell(t, 2).on_hand, START);
+    assert_int_equal(t->fw.f->pause, FLUSH_PAUSE_RIGHTS);
+    inbound_world_free(t);
+}
+
+// An order of somebody else's whose name looks like a reservation's id was searched on the disk by
+// each poll.
+static void a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again(void **state)
+{
+    (void)state;
+    struct inbound_world *t = external_world_make(32);
+    char id[HF_UUID_TEXT_BYTES];
+    hf_uuid_format(world_id(&t->fw.w), id);
+    for (uint32_t i = 0; i < 40; i++)
+        sell_as(t, CORE_ORDER, 0, "SO-1", 1);
+    move_for(t, id, "tea", "WH/Stock", CUSTOMERS, 5, false);
+    assert_true(poll(t));
+    is(t, 0, START, 40, 5);
+    uint64_t reads = t->fw.w.disk->counts.reads;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_OK);
+    assert_int_equal(t->fw.w.disk->counts.reads, reads);
+    is(t, 0, START, 40, 5);
+    inbound_world_free(t);
+}
+
+// A shop whose order numbers are UUIDs, and not the reservations' ids.
+static void a_reference_may_look_like_an_id(void **state)
+{
+    (void)state;
+    struct inbound_world *t = external_world_make(33);
+    char reference[HF_UUID_TEXT_BYTES];
+    hf_uuid_format(world_id(&t->fw.w), reference);
+    sell_as(t, CORE_ORDER, 0, reference, 5);
+    move_for(t, reference, "tea", "WH/Stock", CUSTOMERS, 2, false);
+    poll_on(t);
+    is(t, 0, START, 5, 0);
+    move_for(t, reference, "tea", "WH/Stock", CUSTOMERS, 3, true);
+    poll_on(t);
+    is(t, 0, START - 3, 2, 0);
+    inbound_world_free(t);
+}
+
+// Reads of the disk that the first poll after a restart costs when so many changes were planned.
+static uint64_t reads_after(uint32_t changes)
+{
+    struct inbound_world *t = inbound_world_make(34);
+    assert_true(poll(t));
+    for (uint32_t i = 0; i < changes; i++)
+        move(t, "tea", VENDORS, "WH/Stock", 1, true);
+    assert_true(poll(t));
+    for (uint32_t i = 0; i < 40; i++)
+        fworld_sell(&t->fw, 2, 1, false);
+    world_settle(&t->fw.w);
+    inbound_world_restart(t);
+    assert_int_equal(t->in->intent_count, changes);
+    uint64_t reads = t->fw.w.disk->counts.reads;
+    assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_OK);
+    reads = t->fw.w.disk->counts.reads - reads;
+    assert_int_equal(cell(t, 0).on_hand, START + changes);
+    inbound_world_free(t);
+    return reads;
+}
+
+static void a_start_looks_for_all_changes_in_one_go(void **state)
+{
+    (void)state;
+    uint64_t one = reads_after(1), many = reads_after(50);
+    printf("%llu reads, %llu\n", (unsigned long long)one, (unsigned long long)many);
+    assert_true(one > 0 && many <= 3 * one);
+}
+
+// More moves than one poll plans: else the file could be written larger than it is read.
+static void more_moves_than_a_poll_plans_come_in_by_and_by(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(31);
+    t->plan_max = 3;
+    inbound_world_restart(t);
+    assert_true(poll(t));
+    json_int_t open = move(t, "tea", "WH/Stock", CUSTOMERS, 50, false);
+    assert_true(poll(t));
+    for (int i = 0; i < 10; i++)
+        move(t, "tea", VENDORS, "WH/Stock", 1, true);
+    json_decref(
+        other(t, "/json/2/stock.picking/button_validate", json_pack("{s:[I]}", "ids", open)));
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+        assert_true(t->in->intent_count <= 3);
+        world_settle(&t->fw.w);
+        struct core_cell c = cell(t, 0);
+        // Demand is what it was until all that was shipped is known: nothing is free in between.
+        assert_true(c.available <= START - 50 + 10);
+        if (i == 2) {
+            inbound_world_restart(t);
+            assert_int_equal(t->in->line_count, 6);
+        }
+    }
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 0).on_hand, START - 50 + 10);
+    assert_int_equal(cell(t, 0).external, 0);
+    assert_true(poll(t));
+    assert_int_equal(cell(t, 0).on_hand, START - 50 + 10);
+    inbound_world_free(t);
+}
+
+// It read as fresh as long as no poll had ever gone through.
+static void its_age_counts_from_the_start(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(35);
+    struct inbound_metrics m;
+    t->odoo.away = true;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(inbound_poll(t->in, t->fw.w.worker, core_now(t->fw.w.core)), HF_AGAIN);
+        fake_clock_advance_ms(&t->fw.w.clock, 60000);
+    }
+    inbound_metrics(t->in, &m);
+    assert_true(inbound_age_ms(&m, core_now(t->fw.w.core)) >= 600000);
+    assert_int_equal(m.ended, 0);
+    t->odoo.away = false;
+    assert_true(poll(t));
+    inbound_metrics(t->in, &m);
+    assert_true(inbound_age_ms(&m, core_now(t->fw.w.core)) < 60000);
+    inbound_world_free(t);
+}
+
+// Found: of more holds than are looked at in one go, those were given back that lay first in
+// memory.
+static void of_very_many_holds_the_newest_is_given_back(void **state)
+{
+    (void)state;
+    struct inbound_world *t = inbound_world_make(36);
+    struct hf_uuid newest = {0, 0};
+    struct core_view v;
+    fworld_change(&t->fw, 0, 5000, FLUSH_REASON_INBOUND "import");
+    for (int i = 0; i < 4800; i++) {
+        newest = hold(t, 0, 1);
+        if (i % 100 == 0)
+            world_settle(&t->fw.w);
+    }
+    fworld_change(&t->fw, 0, -cell(t, 0).available - 1, FLUSH_REASON_INBOUND "count");
+    assert_int_equal(cell(t, 0).available, -1);
+    struct short_watch s = {.core = t->fw.w.core, .policy = SHORT_RELEASE};
+    assert_int_equal(short_look(&s, t->fw.w.worker), HF_OK);
+    assert_int_equal(s.released, 1);
+    assert_int_equal(core_get(t->fw.w.worker, core_now(t->fw.w.core), newest, &v, NULL, 0), HF_OK);
+    assert_int_equal(v.state, CORE_STATE_RELEASED);
+    short_fini(&s);
+    inbound_world_free(t);
+}
+
 // Found: the old picture was thrown away first. What was left of it said that nobody else wants
 // anything, so that what others had asked for was for sale until the next reading.
 static void a_reading_that_fails_leaves_what_was_read_before(void **state)
@@ -737,6 +971,15 @@ int main(void)
         cmocka_unit_test(a_move_that_was_not_read_yet_is_no_difference),
         cmocka_unit_test(a_difference_is_told_and_a_discard_explains_one),
         cmocka_unit_test(random_work_on_both_sides_comes_out_even),
+        cmocka_unit_test(a_wish_is_answered_by_a_run_that_begins_after_it),
+        cmocka_unit_test(of_very_many_holds_the_newest_is_given_back),
+        cmocka_unit_test(its_age_counts_from_the_start),
+        cmocka_unit_test(more_moves_than_a_poll_plans_come_in_by_and_by),
+        cmocka_unit_test(a_start_looks_for_all_changes_in_one_go),
+        cmocka_unit_test(a_strangers_order_that_looks_like_an_id_is_not_searched_again_and_again),
+        cmocka_unit_test(a_reference_may_look_like_an_id),
+        cmocka_unit_test(others_moves_come_in_while_a_batch_holds_the_flusher),
+        cmocka_unit_test(another_database_is_not_read_while_a_batch_holds_the_flusher),
         cmocka_unit_test(a_reading_that_fails_leaves_what_was_read_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -382,6 +382,42 @@ static void the_state_can_be_looked_at(void **state)
     }
 }
 
+// What somebody edits is what is booked; a done document's stock follows.
+static void a_move_is_edited_by_hand(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create(f, "H", A_3), 200);
+    json_int_t id = first_id(f);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":2}}"),
+                     200);
+    assert_int_equal(validate(f, id), 200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 2000000);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":5}}"),
+                     200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 5000000);
+    assert_int_equal(sandbox_quantity(f->s, "A", STOCK), 5000000);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[7],\"vals\":{\"quantity\":5}}"), 404);
+    assert_int_equal(call(f, "stock.move/write", "{\"ids\":[60000000],\"vals\":{\"colour\":5}}"),
+                     500);
+    assert_int_equal(handle(f, "POST", "/sandbox/catalogue",
+                            "{\"products\":[{\"default_code\":\"A\",\"rename\":\"AA\"}]}"),
+                     200);
+    assert_int_equal(sandbox_quantity(f->s, "AA", STOCK), 5000000);
+}
+
+// Two decimal places, half up, as Odoo has them unless told otherwise.
+static void quantities_are_rounded_to_the_units_digits(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(run(f, "R", 1000, 0.125), 200);
+    assert_int_equal(sandbox_quantity(f->s, "A", CUSTOMERS), 130000);
+    assert_int_equal(call(f, "uom.uom/search_read",
+                          "{\"domain\":[[\"id\",\"in\",[1]]],\"fields\":[\"rounding\"]}"),
+                     200);
+    assert_int_equal(json_array_size(f->body), 1);
+    assert_true(json_number_value(json_object_get(json_array_get(f->body, 0), "rounding")) == 0.01);
+}
+
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 int main(void)
 {
@@ -397,6 +433,8 @@ int main(void)
         EACH(faults_strike_before_or_after_the_commit),
         EACH(its_memory_has_a_bound),
         EACH(the_state_can_be_looked_at),
+        EACH(quantities_are_rounded_to_the_units_digits),
+        EACH(a_move_is_edited_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
