@@ -8,6 +8,7 @@ Needs root, iproute2, util-linux and ethtool, and a kernel with veth; else it is
 Nothing outside of the two namespaces is touched, and they end with this process.
 """
 import ctypes
+import itertools
 import os
 import re
 import shutil
@@ -92,6 +93,9 @@ def checksum(data):
     return total ^ 0xffff
 
 
+PINGS = itertools.count(1)
+
+
 def ping(data, ours=OURS):
     """True when the echo comes back. Of IPv6 the kernel makes and looks at the checksum, and hands
     on no header."""
@@ -104,7 +108,8 @@ def ping_over(s, data, ours):
     six = ":" in ours
     asked, told_type, head_bytes = (128, 129, 0) if six else (8, 0, 20)
     s.settimeout(1)
-    head = struct.pack(">BBHHH", asked, 0, 0, 0x4842, 1)
+    number = next(PINGS)  # one that was asked twice may be answered when the next one listens
+    head = struct.pack(">BBHHH", asked, 0, 0, 0x4842, number)
     head = head[:2] + struct.pack(">H", checksum(head + data)) + head[4:]
     for _ in range(60):
         s.sendto(head + data, (ours, 0))
@@ -114,7 +119,7 @@ def ping_over(s, data, ours):
                 told = s.recv(4096)[head_bytes:]
             except socket.timeout:
                 break
-            if told[0] == told_type:  # and no advertisement
+            if told[0] == told_type and told[6:8] == head[6:8]:  # and no advertisement
                 return (six or checksum(told) == 0) and told[8:] == data
     return False
 
