@@ -331,7 +331,7 @@ enum ctl_exit ctl_odoo_tell_again(struct ctl *c)
     const char *given = c->option[OPT_ODOO_LOCATIONS] ? c->option[OPT_ODOO_LOCATIONS] : "";
     uint32_t count = 0;
     char *text = ctl_alloc(strlen(given) + 1);
-    memcpy(text, given, strlen(given));
+    memcpy(text, given, strlen(given) + 1);
     const char *wrong = c->option[OPT_RESUME] ? NULL
                         : *given              ? flush_locations_parse(text, locations, &count)
                                               : "are needed";

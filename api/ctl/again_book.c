@@ -170,7 +170,7 @@ static bool line_add(struct again_book *b, const struct again_row *r)
 
 const struct again_row *again_sum(struct again_book *b, int32_t since)
 {
-    const struct again_row **sorted = ctl_alloc(b->row_count * sizeof *sorted), *bad = NULL;
+    const struct again_row **sorted = ctl_alloc(b->row_count * sizeof(void *)), *bad = NULL;
     size_t n = 0;
     b->since = since == AGAIN_SINCE_OLDEST ? oldest_day(b) : since;
     sums_clear(b);
@@ -181,7 +181,7 @@ const struct again_row *again_sum(struct again_book *b, int32_t since)
         sorted[n++] = r;
         bad = add(&b->cells[r->cell].shop, r->quantity) ? NULL : r;
     }
-    qsort(sorted, n, sizeof *sorted, by_order_and_cell);
+    qsort(sorted, n, sizeof(void *), by_order_and_cell);
     for (size_t i = 0; i < n && !bad; i++)
         bad = line_add(b, sorted[i]) ? NULL : sorted[i];
     free(sorted);
@@ -242,10 +242,10 @@ static void order_take(struct again_book *b, const struct again_order *o)
 
 enum ctl_exit again_choose(struct again_book *b, again_known known, void *ctx)
 {
-    const struct again_order **sorted = ctl_alloc(b->order_count * sizeof *sorted);
+    const struct again_order **sorted = ctl_alloc(b->order_count * sizeof(void *));
     for (uint32_t i = 0; i < b->order_count; i++)
         sorted[i] = &b->orders[i];
-    qsort(sorted, b->order_count, sizeof *sorted, newest_first);
+    qsort(sorted, b->order_count, sizeof(void *), newest_first);
     enum ctl_exit e = CTL_OK;
     for (uint32_t i = 0; i < b->order_count && e == CTL_OK; i++) {
         if (!order_wanted(b, sorted[i]))

@@ -504,8 +504,8 @@ static void units_check(struct check *k)
         coarsest = rounding > coarsest ? rounding : coarsest;
     }
     json_decref(rows);
-    for (double d = coarsest; d > 0 && d < 0.9999 && digits < 9; d *= 10)
-        digits++;
+    for (; coarsest > 0 && coarsest < 0.9999 && digits < 9; digits++)
+        coarsest *= 10;
     if (!rows)
         tell(k, FAILURE, "units", "cannot be read: %s", a.words);
     else

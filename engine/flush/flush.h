@@ -69,17 +69,14 @@ enum flush_cause {
     X(RIGHTS, "the key's user lacks a right")                                                      \
     X(FOREIGN_DATABASE, "another database than the one that was bound at first contact")           \
     X(SCHEMA, "Odoo does not know a field, model, method or action that is used")                  \
-    X(CONFIG, "a warehouse or location that the options name is not there, two are one, or one "   \
-              "code is several companies'")                                                        \
+    X(CONFIG, "a warehouse or location is not there, two are one, or several companies have it")   \
     X(DEAD_LETTERS, "no room for further dead letters; a window with one waits, and what follows") \
     X(DISK_FULL, "the durable state could not be written: the disk is full, or memory is short")   \
     X(ANOTHER, "another folder posts as this engine: two are running, or this one is older")       \
     X(RESTORED, "Odoo has batches of this folder that it does not know: start with --moved")       \
     X(MOVED, "the folder was moved or restored: what Odoo has is being learned")                   \
     X(CLOSED, "it is one of the closed hours")                                                     \
-    X(DISK_ERROR,                                                                                  \
-      "a file of the flusher's own fails, or memory is short for it; tried again, from "           \
-      "what is on the disk")                                                                       \
+    X(DISK_ERROR, "a file of the flusher's own fails, or memory is short for it; tried again")     \
     X(BATCHES_FULL, "as many batches are open as there may be; what is sold since waits for them") \
     X(UNPLACED, "Odoo has a line of this folder's that leads to no movement of it; see the log")
 enum flush_pause {
