@@ -32,8 +32,9 @@ bool core_answers_wait(const struct core *c)
 
 static void view_fill(const struct stock_slot *s, struct core_view *v)
 {
-    static const enum core_verb verbs[] = {
-        [KIND_HOLD] = CORE_RESERVE, [KIND_ORDER] = CORE_ORDER, [KIND_FACT] = CORE_RECORD};
+    static const enum core_verb verbs[] = {[KIND_HOLD] = CORE_RESERVE,
+                                           [KIND_ORDER] = CORE_ORDER,
+                                           [KIND_FACT] = CORE_RECORD};
     *v = (struct core_view){
         .id = s->id,
         .state = (enum core_state)stock_word_state(s->word),

@@ -61,11 +61,11 @@ static inline void with_action(struct flush_world *fw)
     fworld_open(fw);
 }
 
-static inline json_t *read_back(struct flush_world *fw, const char *model, const char *body)
+// Somebody else's call, that must succeed: its answer, the caller's to free.
+static inline struct sandbox_answer others_ask(struct flush_world *fw, const char *path,
+                                               const char *body)
 {
-    char path[96];
     struct sandbox_answer a;
-    snprintf(path, sizeof path, "/json/2/%s/search_read", model);
     struct sandbox_request r = {.method = "POST",
                                 .path = path,
                                 .authorization = "Bearer sandbox",
@@ -75,6 +75,14 @@ static inline json_t *read_back(struct flush_world *fw, const char *model, const
                                 .body_bytes = strlen(body)};
     sandbox_handle(fw->sandbox, &r, &a);
     assert_int_equal(a.status, 200);
+    return a;
+}
+
+static inline json_t *read_back(struct flush_world *fw, const char *model, const char *body)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/json/2/%s/search_read", model);
+    struct sandbox_answer a = others_ask(fw, path, body);
     json_t *rows = json_loadb(a.body, a.body_bytes, 0, NULL);
     free(a.body);
     return rows;
@@ -87,20 +95,26 @@ static inline void reopen(struct flush_world *fw)
     fworld_open(fw);
 }
 
-// A call of somebody else's, that must succeed.
 static inline void others_call(struct flush_world *fw, const char *path, const char *body)
 {
+    free(others_ask(fw, path, body).body);
+}
+
+static inline void faults_clear(struct flush_world *fw)
+{
     struct sandbox_answer a;
-    struct sandbox_request r = {.method = "POST",
-                                .path = path,
-                                .authorization = "Bearer sandbox",
-                                .database = "odoo",
-                                .content_type = "application/json",
-                                .body = body,
-                                .body_bytes = strlen(body)};
+    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
     sandbox_handle(fw->sandbox, &r, &a);
-    assert_int_equal(a.status, 200);
     free(a.body);
+}
+
+// Odoo's cause is mended: the letter goes out, and both sides are equal.
+static inline void letter_retried(struct flush_world *fw, uint64_t id)
+{
+    faults_clear(fw);
+    assert_int_equal(flush_dead_retry(fw->f, id, core_now(fw->w.core)), HF_OK);
+    assert_true(fworld_run(fw));
+    fworld_check(fw);
 }
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -353,6 +353,65 @@ static void a_checkpointer_far_behind_is_pressed(void **state)
     assert_false(core_pressed(w->core));
 }
 
+static const struct storage_ops *disk_ops;
+static size_t largest;
+
+static enum hf_status noting_write(struct storage *s, int file, const void *buffer, size_t bytes,
+                                   uint64_t offset)
+{
+    largest = bytes > largest ? bytes : largest;
+    return disk_ops->pwrite(s, file, buffer, bytes, offset);
+}
+
+static enum hf_status noting_read(struct storage *s, int file, void *buffer, size_t bytes,
+                                  uint64_t offset, size_t *done)
+{
+    largest = bytes > largest ? bytes : largest;
+    return disk_ops->pread(s, file, buffer, bytes, offset, done);
+}
+
+// A large one keeps the journal's next write waiting in the disk's queue.
+static void background_work_reads_and_writes_in_small_pieces(void **state)
+{
+    struct world *w = *state;
+    world_kill(w);
+    w->options.archive = true;
+    w->options.ids_max = 60000;
+    w->options.journal.segment_bytes = 3 << 20;
+    w->options.checkpoint_bytes = 2000000;
+    disk_ops = w->disk->base.ops;
+    struct storage_ops noting = *disk_ops;
+    noting.pwrite = noting_write;
+    noting.pread = noting_read;
+    world_open(w);
+    uint32_t h = world_cell(w, "a", 100000);
+    struct core_line line = {h, 0, 1};
+    w->disk->base.ops = &noting;
+    largest = 0;
+    for (int i = 0; i < 50000; i++) {
+        struct core_request order = {
+            .verb = CORE_ORDER, .id = world_id(w), .lines = &line, .line_count = 1};
+        struct core_answer a;
+        core_execute(w->worker, core_now(w->core), &order, &a, 1);
+        assert_int_equal(a.outcome, CORE_OUT_DONE);
+        if (i % 100 == 0)
+            world_settle(w);
+    }
+    world_settle(w);
+    enum hf_status s = HF_OK, t = HF_OK;
+    while (s == HF_OK || t == HF_OK) {
+        s = core_step_checkpoint(w->core, core_now(w->core), 16);
+        t = core_step_archive(w->core, core_now(w->core));
+        world_settle(w);
+    }
+    struct core_metrics m;
+    core_metrics(w->core, &m);
+    w->disk->base.ops = disk_ops;
+    assert_true(m.checkpoints > 0);
+    assert_true(m.archive_lsn > 20000);
+    assert_true(largest > 0 && largest <= STORAGE_PIECE_BYTES);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -368,6 +427,7 @@ int main(void)
         TEST(a_batch_on_one_cell_is_served_in_order),
         TEST(both_ways_to_expire_say_the_same),
         TEST(a_checkpointer_far_behind_is_pressed),
+        TEST(background_work_reads_and_writes_in_small_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

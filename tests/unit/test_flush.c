@@ -294,14 +294,6 @@ static void wizards_are_no_success(void **state)
     assert_int_equal(metrics(fw).batches_failed, 1);
 }
 
-static void faults_clear(struct flush_world *fw)
-{
-    struct sandbox_answer a;
-    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
-    sandbox_handle(fw->sandbox, &r, &a);
-    free(a.body);
-}
-
 static void a_batch_that_keeps_failing_is_halved_and_a_line_tried_on(void **state)
 {
     struct flush_world *fw = *state;

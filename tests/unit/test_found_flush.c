@@ -3,14 +3,6 @@
 
 #include "flush/odoo_internal.h"
 
-static void faults_clear(struct flush_world *fw)
-{
-    struct sandbox_answer a;
-    struct sandbox_request r = {.method = "DELETE", .path = "/sandbox/faults"};
-    sandbox_handle(fw->sandbox, &r, &a);
-    free(a.body);
-}
-
 // For a while, whether or not all is posted then.
 static void pump_for(struct flush_world *fw, int steps, uint32_t step_ms)
 {
@@ -337,10 +329,7 @@ static void a_line_that_keeps_failing_for_hours_is_a_dead_letter(void **state)
     assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
     assert_non_null(strstr(d.why, "500"));
     assert_int_equal(metrics(fw).open_batches, 0);
-    faults_clear(fw);
-    assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
-    assert_true(fworld_run(fw));
-    fworld_check(fw);
+    letter_retried(fw, d.id);
 }
 
 // Errors of other names held all posting, for good: the first in the row was tried again each time.
@@ -367,10 +356,7 @@ static void what_odoo_does_not_know_of_one_product_holds_up_no_other(void **stat
         assert_int_equal(d.handle, fw->cells[4]);
         assert_int_equal(d.cause, FLUSH_CAUSE_REFUSED);
         assert_non_null(strstr(d.why, way / 2 ? "MissingError" : "ValueError"));
-        faults_clear(fw);
-        assert_int_equal(flush_dead_retry(fw->f, d.id, core_now(fw->w.core)), HF_OK);
-        assert_true(fworld_run(fw));
-        fworld_check(fw);
+        letter_retried(fw, d.id);
     }
 }
 

@@ -3,9 +3,11 @@
 #include "watch/hub.h"
 
 #include "base/arena.h"
+#include "sys/thread.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -246,6 +249,46 @@ static void whoever_pushes_when_all_was_quiet_is_told(void **state)
     assert_int_not_equal(f->told, before);
 }
 
+// The nice level of this process's thread of that name; INT_MAX: there is none.
+static int level_of(const char *thread)
+{
+    int level = INT_MAX;
+    DIR *d = opendir("/proc/self/task");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[300], name[20] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
+        FILE *f = fopen(path, "r");
+        if (f && fscanf(f, "%19s", name) == 1 && strcmp(name, thread) == 0)
+            level = getpriority(PRIO_PROCESS, (id_t)strtoul(e->d_name, NULL, 10));
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+    return level;
+}
+
+static void what_follows_the_journal_stands_back(void **state)
+{
+    (void)state;
+    int mine = getpriority(PRIO_PROCESS, 0);
+    struct thread_place p;
+    thread_place_init(&p);
+    if (!p.free) {
+        print_message("no right to come back: nobody stands back here\n");
+        return;
+    }
+    for (int i = 0; i < 1000 && level_of("hf-archive") == mine; i++)
+        usleep(10000);
+    int back = mine + 10 < 19 ? mine + 10 : 19;
+    assert_int_equal(level_of("hf-archive"), back);
+    for (int i = 0; i < 1000 && level_of("hf-keeper") == mine; i++)
+        usleep(10000);
+    assert_int_equal(level_of("hf-keeper"), back);
+    assert_int_equal(level_of("hf-writer"), mine);
+    assert_int_equal(level_of("hf-timers"), mine);
+}
+
 static void a_folder_is_open_once(void **state)
 {
     struct fixture *f = *state;
@@ -435,6 +478,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(whoever_pushes_when_all_was_quiet_is_told, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_hub_follows_while_the_node_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_follows_the_journal_stands_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_node_held_back_appends_nothing_before_it_is_started,
