@@ -3,6 +3,14 @@
 // Odoo's stock must be the engine's to the unit.
 #include "flush_world.h"
 
+// A sanitizer makes each of a world's many megabytes costly: it tries a third of the points, other
+// ones in each variant. The release builds try them all.
+#if defined __SANITIZE_ADDRESS__ || defined HF_DEBUG_CHECKS
+#define STRIDE 3
+#else
+#define STRIDE 1
+#endif
+
 struct variant {
     const char *name;
     bool action, archive;
@@ -77,7 +85,7 @@ static void p7_p8_power_fails_at_every_storage_call(void **state)
     (void)state;
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         uint64_t crashes = 0;
-        for (uint64_t at = 1;; at++) {
+        for (uint64_t at = 1 + v % STRIDE;; at += STRIDE) {
             struct flush_world *fw = world_make(&variants[v], 5);
             fw->w.disk->faults.crash_in = at;
             bool through = fworld_run(fw);
@@ -92,7 +100,7 @@ static void p7_p8_power_fails_at_every_storage_call(void **state)
                 break;
         }
         printf("%s: %llu power losses\n", variants[v].name, (unsigned long long)crashes);
-        assert_true(crashes > 20);
+        assert_true(crashes > 20 / STRIDE);
     }
 }
 
@@ -102,7 +110,7 @@ static void p7_p8_power_fails_at_every_call_to_odoo(void **state)
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
         for (int after = 0; after < 2; after++) {
             uint64_t crashes = 0;
-            for (uint64_t at = 1;; at++) {
+            for (uint64_t at = 1 + (v + (size_t)after) % STRIDE;; at += STRIDE) {
                 struct flush_world *fw = world_make(&variants[v], 6);
                 // One line is refused for a while: splitting and burning are on the way too.
                 faults_post(fw, "POST",
@@ -126,7 +134,7 @@ static void p7_p8_power_fails_at_every_call_to_odoo(void **state)
             }
             printf("%s, %s: %llu power losses\n", variants[v].name, after ? "after" : "before",
                    (unsigned long long)crashes);
-            assert_true(crashes > 10);
+            assert_true(crashes > 10 / STRIDE);
         }
 }
 
