@@ -37,6 +37,7 @@
 #define CACHE_BUFFERS 256
 #define IDLE_US_MAX   1000 // a quiet port is looked at a thousand times a second
 #define VLAN_MAX      4094
+#define TELL_S        60 // less than a switch's time of forgetting (260 by default)
 #define IDLE_SHORT    16 // waits that sleep for idle_us before they grow longer
 
 static_assert(RTE_MBUF_DEFAULT_DATAROOM >= NET_HEADERS_MAX + PACKET_BYTES_MAX, "one is enough");
@@ -50,6 +51,9 @@ struct dpdk_port {
     uint32_t idle_us, idle_waits, burst;
     int epoll, bell; // for sleeping on interrupts, else -1
     struct rte_epoll_event bell_event;
+    bool tells;          // that it listens to its IPv6 group; one queue does
+    uint32_t told;       // times
+    uint64_t tell_next;  // of the processor's counter
     bool found;          // the last look found frames, be they nobody's
     uint32_t came_count; // frames that were there when it was about to sleep
     struct rte_mbuf *came[INGEST_BURST_MAX];
@@ -193,8 +197,12 @@ static void mbuf_free(struct dpdk_port *p, struct rte_mbuf *m)
 static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says says, size_t bytes)
 {
     struct ingest_port_metrics *c = &p->port.metrics;
-    if (says == NET_ARP || says == NET_NEIGHBOUR || says == NET_ECHO) {
-        count_add(says == NET_ARP ? &c->arp : says == NET_ECHO ? &c->echo : &c->neighbours, 1);
+    if (says == NET_ARP || says == NET_NEIGHBOUR || says == NET_MEMBER || says == NET_ECHO) {
+        count_add(says == NET_ARP         ? &c->arp
+                  : says == NET_ECHO      ? &c->echo
+                  : says == NET_NEIGHBOUR ? &c->neighbours
+                                          : &c->members,
+                  1);
         m->ol_flags = 0;
         m->data_len = (uint16_t)bytes;
         m->pkt_len = (uint32_t)bytes;
@@ -206,6 +214,21 @@ static void neighbour(struct dpdk_port *p, struct rte_mbuf *m, enum net_says say
                                          : &c->foreign,
               1);
     mbuf_free(p, m);
+}
+
+// Twice at first, since it may be lost, and then again and again: links and switches come back
+// without a word.
+static void member_tell(struct dpdk_port *p, uint64_t now)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(p->pool);
+    p->tell_next = now + (p->told++ ? TELL_S : 1) * rte_get_tsc_hz();
+    if (!m)
+        return;
+    p->taken++;
+    count_add(&p->port.metrics.members, 1);
+    m->data_len = (uint16_t)net_member_report(&p->self, rte_pktmbuf_mtod(m, uint8_t *));
+    m->pkt_len = m->data_len;
+    mbufs_send(p, &m, 1);
 }
 
 static uint16_t mbufs_receive(struct dpdk_port *p, struct rte_mbuf **in, uint32_t max)
@@ -228,6 +251,9 @@ static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *fram
 {
     struct dpdk_port *p = (struct dpdk_port *)port;
     struct rte_mbuf *in[INGEST_BURST_MAX];
+    uint64_t now = p->tells ? rte_rdtsc() : 0;
+    if (HF_UNLIKELY(p->tells && now >= p->tell_next))
+        member_tell(p, now);
     uint16_t got = HF_UNLIKELY(p->came_count) ? came_take(p, in, max) : mbufs_receive(p, in, max);
     uint32_t n = 0;
     uint64_t all = 0;
@@ -471,9 +497,10 @@ static enum hf_status queues_make(struct ingest_dpdk *d, const struct ingest_dpd
 // is so of some that hear everything.
 static bool group_join(const struct ingest_dpdk *d)
 {
-    struct rte_ether_addr group;
-    net_neighbour_group(d->ports[0].self.ip6, group.addr_bytes);
-    return rte_eth_dev_set_mc_addr_list(d->device, &group, 1) == 0 ||
+    struct rte_ether_addr groups[2];
+    net_neighbour_group(d->ports[0].self.ip6, groups[0].addr_bytes);
+    net_everybody(groups[1].addr_bytes);
+    return rte_eth_dev_set_mc_addr_list(d->device, groups, 2) == 0 ||
            rte_eth_allmulticast_enable(d->device) == 0 ||
            rte_eth_promiscuous_enable(d->device) == 0;
 }
@@ -637,6 +664,7 @@ enum hf_status ingest_dpdk_open(const struct ingest_dpdk_options *o, struct inge
         p->device = d->device;
         p->queue = i;
         p->self = self;
+        p->tells = i == 0 && self.has_ip6;
         p->idle_us = o->idle_us;
         p->burst = o->burst;
         p->epoll = p->bell = -1;

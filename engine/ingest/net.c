@@ -24,6 +24,12 @@
 #define SOLICIT_BYTES  24
 #define ADVERT_BYTES   32
 #define NEIGHBOUR_HOPS 255 // less has come over a router: not a neighbour
+#define MEMBER_QUERY   130
+#define MEMBER_REPORT  131 // MLDv1
+#define MEMBER_REPORT2 143
+#define MEMBER_BYTES   24  // of MLDv1, query and report
+#define MEMBER2_BYTES  28  // of MLDv2's query at least, and of a report of one group
+#define ALERT_BYTES    8   // the extension header of all of them
 
 // The parts of a frame: where the IP header, or what stands in its place, begins.
 struct parts {
@@ -232,14 +238,34 @@ void net_neighbour_group(const uint8_t ip6[16], uint8_t mac[6])
     memcpy(mac + 3, ip6 + 13, 3);
 }
 
+void net_everybody(uint8_t mac[6])
+{
+    static const uint8_t all[6] = {0x33, 0x33, [5] = 1};
+    memcpy(mac, all, 6);
+}
+
+static void group_of(const uint8_t ip6[16], uint8_t group[16])
+{
+    static const uint8_t begin[13] = {0xff, 2, [11] = 1, [12] = 0xff};
+    memcpy(group, begin, sizeof begin);
+    memcpy(group + 13, ip6 + 13, 3);
+}
+
 // The group of all that have our address's end, which is who is asked for a neighbour.
 static bool to_group(const struct net_self *self, const struct parts *p)
 {
-    static const uint8_t begin[13] = {0xff, 2, [11] = 1, [12] = 0xff};
-    uint8_t mac[6];
+    uint8_t mac[6], group[16];
     net_neighbour_group(self->ip6, mac);
-    return memcmp(p->at, mac, 6) == 0 && memcmp(p->head + 24, begin, sizeof begin) == 0 &&
-           memcmp(p->head + 37, self->ip6 + 13, 3) == 0;
+    group_of(self->ip6, group);
+    return memcmp(p->at, mac, 6) == 0 && memcmp(p->head + 24, group, 16) == 0;
+}
+
+static bool to_everybody(const struct parts *p)
+{
+    static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
+    uint8_t mac[6];
+    net_everybody(mac);
+    return memcmp(p->at, mac, 6) == 0 && memcmp(p->head + 24, all_nodes, 16) == 0;
 }
 
 // RFC 4861, 7.1.1. The asker's own link address is not needed: the answer goes back to the frame's.
@@ -258,7 +284,7 @@ static bool solicitation_good(const struct net_self *self, const struct parts *p
 static enum net_says neighbour_answer(const struct net_self *self, const struct parts *p,
                                       size_t bytes, struct net_part *out)
 {
-    static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1}, all_mac[6] = {0x33, 0x33, [5] = 1};
+    static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
     uint8_t *head = p->head, *icmp = head + NET_IPV6_BYTES;
     bool probe = is_all(head + 8, 16, 0); // who takes an address asks whether somebody has it
     if (!solicitation_good(self, p, bytes) || (probe && head[24] != 0xff))
@@ -276,10 +302,91 @@ static enum net_says neighbour_answer(const struct net_self *self, const struct 
     memcpy(icmp + 26, self->mac, 6);
     sum_put(icmp + 2, (uint16_t)~sum_fold(sum_add(pseudo_sum(head, PROTO_ICMPV6, ADVERT_BYTES),
                                                   icmp, ADVERT_BYTES)));
-    memcpy(p->at, probe ? all_mac : p->at + 6, 6);
+    if (probe)
+        net_everybody(p->at);
+    else
+        memcpy(p->at, p->at + 6, 6);
     memcpy(p->at + 6, self->mac, 6);
     *out = (struct net_part){0, p->ether + NET_IPV6_BYTES + ADVERT_BYTES};
     return NET_NEIGHBOUR;
+}
+
+// ------------------------------------------------------------------------------- IPv6's groups
+// Of MLD (RFC 2710, RFC 3810) what a switch wants to hear that passes a group's frames on only to
+// those who listen to it: one group, from every source, for ever.
+
+static bool link_local(const uint8_t ip6[16])
+{
+    return ip6[0] == 0xfe && (ip6[1] & 0xc0) == 0x80;
+}
+
+// From the Ethernet header on, `ether` bytes of which are there but for the addresses.
+static size_t report_write(const struct net_self *self, uint8_t *at, size_t ether, bool first,
+                           bool asked)
+{
+    static const uint8_t alert[ALERT_BYTES] = {PROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0};
+    static const uint8_t routers[16] = {0xff, 2, [15] = 0x16};
+    uint8_t *head = at + ether, *icmp = head + NET_IPV6_BYTES + ALERT_BYTES, group[16];
+    size_t bytes = first ? MEMBER_BYTES : MEMBER2_BYTES;
+    group_of(self->ip6, group);
+    memset(head, 0, NET_IPV6_BYTES + ALERT_BYTES + bytes);
+    head[0] = 0x60;
+    put16(head + 4, (uint16_t)(ALERT_BYTES + bytes));
+    head[7] = 1;
+    if (link_local(self->ip6)) // else from nobody, as RFC 3810, 5.2.13 has it
+        memcpy(head + 8, self->ip6, 16);
+    memcpy(head + 24, first ? group : routers, 16);
+    memcpy(head + NET_IPV6_BYTES, alert, ALERT_BYTES);
+    icmp[0] = first ? MEMBER_REPORT : MEMBER_REPORT2;
+    if (!first) {
+        icmp[7] = 1;             // record: all sources but none; told by a change when nobody asked
+        icmp[8] = asked ? 2 : 4;
+    }
+    memcpy(icmp + bytes - 16, group, 16);
+    sum_put(icmp + 2,
+            (uint16_t)~sum_fold(sum_add(pseudo_sum(head, PROTO_ICMPV6, bytes), icmp, bytes)));
+    memcpy(at, (const uint8_t[]){0x33, 0x33}, 2);
+    memcpy(at + 2, head + 36, 4);
+    memcpy(at + 6, self->mac, 6);
+    return ether + NET_IPV6_BYTES + ALERT_BYTES + bytes;
+}
+
+size_t net_member_report(const struct net_self *self, uint8_t *at)
+{
+    size_t ether = NET_ETHER_BYTES;
+    if (self->vlan) {
+        put16(at + 12, TYPE_VLAN);
+        put16(at + 14, self->vlan);
+        ether += NET_VLAN_BYTES;
+    }
+    put16(at + ether - 2, TYPE_IPV6);
+    return report_write(self, at, ether, false, false);
+}
+
+// A header of options alone, the router's alert among them, in front of a query.
+static bool query_begins(const struct parts *p, size_t bytes)
+{
+    static const uint8_t alert[4] = {5, 2, 0, 0};
+    const uint8_t *head = p->head, *more = head + NET_IPV6_BYTES;
+    return head[6] == 0 && bytes >= ALERT_BYTES + MEMBER_BYTES && more[0] == PROTO_ICMPV6 &&
+           more[1] == 0 && (memcmp(more + 2, alert, 4) == 0 || memcmp(more + 4, alert, 4) == 0) &&
+           more[ALERT_BYTES] == MEMBER_QUERY;
+}
+
+static enum net_says member_answer(const struct net_self *self, const struct parts *p, size_t bytes,
+                                   struct net_part *out)
+{
+    uint8_t *head = p->head, *icmp = head + NET_IPV6_BYTES + ALERT_BYTES, group[16];
+    bytes -= ALERT_BYTES;
+    group_of(self->ip6, group);
+    if (head[7] != 1 || !link_local(head + 8) ||
+        (bytes > MEMBER_BYTES && bytes < MEMBER2_BYTES) || // RFC 3810, 8.1
+        (!is_all(icmp + 8, 16, 0) && memcmp(icmp + 8, group, 16) != 0))
+        return NET_FOREIGN;
+    if (sum_fold(sum_add(pseudo_sum(head, PROTO_ICMPV6, bytes), icmp, bytes)) != 0xffff)
+        return NET_BAD_CHECKSUM;
+    *out = (struct net_part){0, report_write(self, p->at, p->ether, bytes == MEMBER_BYTES, true)};
+    return NET_MEMBER;
 }
 
 static enum net_says ipv6_receive(const struct net_self *self, const struct parts *p, bool ours,
@@ -288,12 +395,16 @@ static enum net_says ipv6_receive(const struct net_self *self, const struct part
     const uint8_t *head = p->head;
     if (!self->has_ip6 || p->left < NET_IPV6_BYTES || head[0] >> 4 != 6)
         return NET_FOREIGN;
-    bool mine = ours && memcmp(head + 24, self->ip6, 16) == 0;
-    if ((!mine && !to_group(self, p)) || (p->at[6] & 1) || head[8] == 0xff)
+    bool mine = ours && memcmp(head + 24, self->ip6, 16) == 0, all = !mine && to_everybody(p);
+    if ((!mine && !all && !to_group(self, p)) || (p->at[6] & 1) || head[8] == 0xff)
         return NET_FOREIGN;
     size_t bytes = get16(head + 4);
     if (bytes > p->left - NET_IPV6_BYTES)
         return NET_BAD_CHECKSUM;
+    if (query_begins(p, bytes))
+        return member_answer(self, p, bytes, out);
+    if (all)
+        return NET_FOREIGN;
     static const uint8_t extensions[] = {0, 43, 44, 50, 51, 60};
     if (memchr(extensions, head[6], sizeof extensions))
         return NET_FRAGMENT;
@@ -308,7 +419,7 @@ static enum net_says ipv6_receive(const struct net_self *self, const struct part
                : NET_FOREIGN;
 }
 
-// ------------------------------------------------------------------------------- both
+// ------------------------------------------------------------------------------- every frame
 
 static bool parts_find(const struct net_self *self, uint8_t *at, size_t length, struct parts *p)
 {

@@ -67,6 +67,7 @@ struct ingest_port_ops {
     X(fragments, "fragments and frames with IP options or extension headers: not taken")           \
     X(arp, "ARP requests answered")                                                                \
     X(neighbours, "IPv6 neighbour solicitations answered")                                         \
+    X(members, "reports that this address's IPv6 group is listened to (MLD)")                      \
     X(echo, "pings answered")
 struct ingest_port_metrics {
 #define X(name, help) uint64_t name;

@@ -304,6 +304,51 @@ class VethSix(Veth):
         self.assertEqual(a.outcome, packets.DONE)
 
 
+class Switch(unittest.TestCase):
+    """Behind a bridge that watches who listens (MLD), and passes on nothing to others. Its own port
+    is the client."""
+    ours, peer = "fd78::3:402", "fd78::1"
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            WIRE.run_there("ip", "link", "add", "hfs", "type", "bridge", "mcast_snooping", "1",
+                           "mcast_querier", "1", "mcast_startup_query_interval", "50",
+                           "mcast_last_member_count", "2")
+        except subprocess.CalledProcessError as e:
+            print("SKIPPED: no bridges here")
+            raise unittest.SkipTest("no bridges here") from e
+        cls.addClassCleanup(WIRE.run_there, "ip", "link", "delete", "hfs")
+        WIRE.run_there("ip", "-6", "address", "add", f"{cls.peer}/64", "dev", "hfs", "nodad")
+        WIRE.run_there("ip", "link", "set", "hfb", "master", "hfs")
+        WIRE.run_there("ip", "link", "set", "hfs", "up")
+        cls.shop = packet_shop.Shop(PROGRAM, os.path.join(SCRATCH.name, "switch"),
+                                    *options(Veth.device, 1, f"[{cls.ours}]:{PORT}"))
+
+    @classmethod
+    def tearDownClass(cls):
+        close(cls.shop)
+
+    @staticmethod
+    def members():
+        told = subprocess.run(
+            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{WIRE.there}", "bridge", "mdb", "show",
+             "dev", "hfs"], check=True, capture_output=True, text=True).stdout
+        return [line for line in told.splitlines() if "port hfb" in line and "ff03:402" in line]
+
+    def test_it_says_that_it_listens(self):
+        client_wait(self.members)
+        WIRE.run_there("ip", "neighbour", "flush", "dev", "hfs")
+        self.assertTrue(ping(bytes(56), self.ours))
+        # The switch forgets, and hears it again when it asks: no report is due for a minute.
+        told = self.shop.metric("holdfast_packet_port_members_total")
+        time.sleep(1.2)
+        WIRE.run_there("ip", "link", "set", "hfs", "type", "bridge", "mcast_snooping", "0")
+        WIRE.run_there("ip", "link", "set", "hfs", "type", "bridge", "mcast_snooping", "1")
+        client_wait(lambda: self.shop.metric("holdfast_packet_port_members_total") > told + 1)
+        client_wait(self.members)
+
+
 class VethXdp(Veth):
     device = "net_af_xdp0,iface=hfa"
 

@@ -187,13 +187,13 @@ static void raw(struct packets *t, struct fuzz_input *in, bool wire)
         fuzz_device_put(data, got);
         return;
     }
-    uint8_t *exact = malloc(got > NET_NEIGHBOUR_BYTES ? got : NET_NEIGHBOUR_BYTES);
+    uint8_t *exact = malloc(got > NET_ANSWER_BYTES ? got : NET_ANSWER_BYTES);
     HF_ASSERT(exact);
     memcpy(exact, data, got);
     uint8_t how = fuzz_byte(in);
     me.vlan = how & 4 ? 7 : 0;
     enum net_says says = net_receive(&me, exact, got, how & 3, &part);
-    HF_ASSERT(part.at + part.bytes <= (says == NET_NEIGHBOUR ? NET_NEIGHBOUR_BYTES : got));
+    HF_ASSERT(part.at + part.bytes <= (says == NET_NEIGHBOUR || says == NET_MEMBER ? NET_ANSWER_BYTES : got));
     if (says == NET_PAYLOAD) {
         put(t, exact + part.at, (uint32_t)part.bytes);
         net_answer(exact, part.bytes, fuzz_byte(in) & 3);

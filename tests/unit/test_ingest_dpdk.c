@@ -248,7 +248,9 @@ static void a_second_address_and_a_vlan(void **state)
     packets_run(&t->p);
     world_settle(&t->p.w);
     packets_run(&t->p);
-    size_t told = 0, all = wire_untag(frame, wire_next(t, frame), 0x2007);
+    size_t told = 0, all = wire_untag(frame, wire_next(t, frame), 7); // unasked, at the start
+    assert_true(wire_report_good(frame, all, &t->self, false, false));
+    all = wire_untag(frame, wire_next(t, frame), 0x2007);
     assert_true(wire_advert_good(frame, all, &t->self, wire_peer_ip6));
     for (int six = 0; six < 2; six++) {
         all = wire_untag(frame, wire_next(t, frame), 0x2007);
@@ -263,6 +265,19 @@ static void a_second_address_and_a_vlan(void **state)
     struct ingest_port_metrics m = port_metrics(t);
     assert_int_equal(m.foreign, 2);
     assert_int_equal(m.neighbours, 1);
+    assert_int_equal(m.members, 1);
+    wire_send(t, frame, wire_tag(frame, wire_query(frame, NULL, 28), 0x2007));
+    packets_run(&t->p);
+    all = wire_untag(frame, wire_next(t, frame), 0x2007);
+    assert_true(wire_report_good(frame, all, &t->self, false, true));
+    assert_int_equal(port_metrics(t).members, 2);
+    struct timespec second = {.tv_sec = 1, .tv_nsec = 50000000};
+    nanosleep(&second, NULL); // the first one may have been lost
+    packets_run(&t->p);
+    all = wire_untag(frame, wire_next(t, frame), 7);
+    assert_true(wire_report_good(frame, all, &t->self, false, false));
+    packets_run(&t->p);
+    assert_int_equal(port_metrics(t).members, 3);
 }
 
 // More wait for the disk than may: the rest is BUSY at once, and all buffers come back.

@@ -274,11 +274,79 @@ static void takes_nothing_over_ipv6_that_is_not_its_own(void **state)
     }
 }
 
+// A switch that watches who listens hears it: when it asks, by either version of MLD, and unasked.
+static void tells_who_asks_that_it_listens(void **state)
+{
+    (void)state;
+    struct net_self both = self_of(0);
+    struct wire_self ours = wire;
+    uint8_t frame[WIRE_MAX];
+    struct net_part part;
+    for (int local = 0; local < 2; local++) {
+        const uint8_t *n = both.ip6;
+        const uint8_t group[16] = {0xff, 2, [11] = 1, [12] = 0xff, n[13], n[14], n[15]};
+        const uint8_t *asked[] = {NULL, group};
+        for (size_t i = 0; i < 4; i++) {
+            size_t all = wire_query(frame, asked[i / 2], i % 2 ? 28 : 24);
+            assert_int_equal(net_receive(&self, frame, all, 0, &part), NET_FOREIGN);
+            assert_int_equal(net_receive(&both, frame, all, 0, &part), NET_MEMBER);
+            assert_int_equal(part.at, 0);
+            assert_true(wire_report_good(frame, part.bytes, &ours, i % 2 == 0, true));
+        }
+        memset(frame, 0xee, sizeof frame);
+        size_t all = net_member_report(&both, frame);
+        assert_true(all <= NET_ANSWER_BYTES);
+        assert_true(wire_report_good(frame, all, &ours, false, false));
+        both.ip6[0] = ours.ip6[0] = 0xfe; // and from an address of this link
+        both.ip6[1] = ours.ip6[1] = 0x80;
+    }
+    const struct net_self seven = self_of(7);
+    size_t all = net_member_report(&seven, frame);
+    assert_true(all <= NET_ANSWER_BYTES);
+    all = wire_untag(frame, all, 7);
+    assert_true(wire_report_good(frame, all, &wire, false, false));
+}
+
+static void tells_nobody_else_that_it_listens(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t at, value;
+        enum net_says says;
+    } changes[] = {
+        {5, 9, NET_FOREIGN},        // another group's address
+        {6, 3, NET_FOREIGN},        // from a group
+        {20, 60, NET_FOREIGN},      // not the options that come first
+        {21, 2, NET_FOREIGN},       // may have come over a router
+        {22, 0x20, NET_FOREIGN},    // not from this link
+        {53, 2, NET_FOREIGN},       // to all routers
+        {54, 17, NET_FOREIGN},      // followed by something else
+        {55, 1, NET_FOREIGN},       // more options than one may want to read
+        {58, 0, NET_FOREIGN},       // no alert
+        {62, 131, NET_FOREIGN},     // somebody's report
+        {63, 1, NET_BAD_CHECKSUM},  //
+        {70, 0xff, NET_FOREIGN},    // for another group
+        {18, 1, NET_BAD_CHECKSUM},  // a length beyond the frame
+        {19, 31, NET_FOREIGN},      // too short
+        {19, 35, NET_FOREIGN},      // of neither version
+    };
+    const struct net_self both = self_of(0);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        uint8_t frame[WIRE_MAX];
+        struct net_part part;
+        size_t all = wire_query(frame, NULL, 28);
+        frame[changes[i].at] = changes[i].value;
+        enum net_says says = net_receive(&both, frame, all, 0, &part);
+        if (says != changes[i].says)
+            fail_msg("change %zu: %d", i, says);
+    }
+}
+
 // The tag comes back as it was, its priority included; another VLAN's frames are nobody's.
 static void a_tag_is_answered_in_kind(void **state)
 {
     (void)state;
-    for (int what = 0; what < 6; what++) {
+    for (int what = 0; what < 7; what++) {
         const uint16_t tag = 0xa007;
         const struct net_self none = self_of(0), seven = self_of(7), eight = self_of(8);
         uint8_t frame[WIRE_MAX];
@@ -289,7 +357,8 @@ static void a_tag_is_answered_in_kind(void **state)
                      : what == 2 ? wire_arp(frame, wire.ip)
                      : what == 3 ? wire_solicit(frame, wire.ip6, wire_peer_ip6)
                      : what == 4 ? wire_echo(frame, &wire, 9)
-                                 : wire_echo6(frame, &wire, 9);
+                     : what == 5 ? wire_echo6(frame, &wire, 9)
+                                 : wire_query(frame, NULL, 28);
         assert_int_equal(net_receive(&seven, frame, all, 0, &part), NET_FOREIGN);
         all = wire_tag(frame, all, tag);
         assert_int_equal(net_receive(&none, frame, all, 0, &part), NET_FOREIGN);
@@ -311,7 +380,9 @@ static void a_tag_is_answered_in_kind(void **state)
                     : what == 3 ? says == NET_NEIGHBOUR &&
                                       wire_advert_good(frame, all, &wire, wire_peer_ip6)
                     : what == 4 ? says == NET_ECHO && wire_echo_good(frame, all, &wire, 9)
-                                : says == NET_ECHO && wire_echo6_good(frame, all, &wire, 9));
+                    : what == 5
+                        ? says == NET_ECHO && wire_echo6_good(frame, all, &wire, 9)
+                        : says == NET_MEMBER && wire_report_good(frame, all, &wire, false, true));
         // VLAN 0 is no VLAN: a priority alone.
         all = wire_tag(frame, wire_udp(frame, &wire, "order", 5), 0x6000);
         assert_int_equal(net_receive(&none, frame, all, 0, &part), NET_PAYLOAD);
@@ -334,14 +405,15 @@ static void any_bytes_are_safe(void **state)
                      : i % 6 == 2 ? wire_echo(made, &wire, 10)
                      : i % 6 == 3 ? wire_echo6(made, &wire, 10)
                      : i % 6 == 4 ? wire_arp(made, wire.ip)
-                                  : wire_solicit(made, wire.ip6, wire_peer_ip6);
+                     : i % 12 < 6 ? wire_solicit(made, wire.ip6, wire_peer_ip6)
+                                  : wire_query(made, NULL, 28);
         if (both.vlan)
             all = wire_tag(made, all, 7);
         for (uint64_t k = prng_below(&rng, 4); k > 0; k--)
             made[prng_below(&rng, all)] = (uint8_t)prng_next(&rng);
         if (prng_chance(&rng, 1, 3))
             all = prng_below(&rng, all + 1);
-        size_t room = all > NET_NEIGHBOUR_BYTES ? all : NET_NEIGHBOUR_BYTES;
+        size_t room = all > NET_ANSWER_BYTES ? all : NET_ANSWER_BYTES;
         uint8_t *frame = malloc(room);
         assert_non_null(frame);
         memcpy(frame, made, all);
@@ -351,8 +423,8 @@ static void any_bytes_are_safe(void **state)
             net_answer(frame, part.bytes, 0);
         } else if (says == NET_ARP || says == NET_ECHO) {
             assert_true(part.at == 0 && part.bytes <= all);
-        } else if (says == NET_NEIGHBOUR) {
-            assert_true(part.at == 0 && part.bytes <= NET_NEIGHBOUR_BYTES);
+        } else if (says == NET_NEIGHBOUR || says == NET_MEMBER) {
+            assert_true(part.at == 0 && part.bytes <= NET_ANSWER_BYTES);
         }
         free(frame);
     }
@@ -370,6 +442,8 @@ int main(void)
         cmocka_unit_test(answers_udp_over_ipv6),
         cmocka_unit_test(is_a_neighbour_over_ipv6),
         cmocka_unit_test(takes_nothing_over_ipv6_that_is_not_its_own),
+        cmocka_unit_test(tells_who_asks_that_it_listens),
+        cmocka_unit_test(tells_nobody_else_that_it_listens),
         cmocka_unit_test(a_tag_is_answered_in_kind),
         cmocka_unit_test(any_bytes_are_safe),
     };

@@ -241,6 +241,52 @@ static inline size_t wire_solicit(uint8_t *at, const uint8_t ip6[16], const uint
     return all;
 }
 
+// A question of who listens: to `group`, or to anything (NULL). `bytes` 24: MLDv1; 28: MLDv2.
+static inline size_t wire_query(uint8_t *at, const uint8_t *group, size_t bytes)
+{
+    static const uint8_t all_ip6[16] = {0xff, 2, [15] = 1}, router[16] = {0xfe, 0x80, [15] = 9};
+    const uint8_t alert[8] = {58, 0, 1, 0, 5, 2, 0, 0}, *to = group ? group : all_ip6;
+    const uint8_t mac[6] = {0x33, 0x33, to[12], to[13], to[14], to[15]};
+    uint8_t *icmp = at + 54;
+    size_t all = wire_ipv6(at, mac, router, to, 58, bytes);
+    memset(icmp, 0, bytes);
+    icmp[0] = 130;
+    wire_put(icmp + 4, 1000);
+    if (group)
+        memcpy(icmp + 8, group, 16);
+    wire_put(icmp + 2, (uint16_t)~wire_sum6(at + 14, 58, bytes));
+    memmove(icmp + 8, icmp, bytes); // behind the header of options
+    memcpy(icmp, alert, 8);
+    at[20] = 0;
+    at[21] = 1;
+    wire_put(at + 18, (uint16_t)(8 + bytes));
+    return all + 8;
+}
+
+// The answer to it, or a report that nobody asked for.
+static inline bool wire_report_good(const uint8_t *at, size_t length, const struct wire_self *from,
+                                    bool first, bool asked)
+{
+    const uint8_t *ip = at + 14, *icmp = at + 62, *n = from->ip6;
+    const uint8_t group[16] = {0xff, 2, [11] = 1, [12] = 0xff, n[13], n[14], n[15]};
+    const uint8_t routers[16] = {0xff, 2, [15] = 0x16}, *to = first ? group : routers;
+    const uint8_t mac[6] = {0x33, 0x33, to[12], to[13], to[14], to[15]};
+    const uint8_t alert[8] = {58, 0, 5, 2, 0, 0, 1, 0};
+    size_t bytes = first ? 24 : 28;
+    uint8_t flat[54 + 28]; // without the header of options
+    memcpy(flat, at, 54);
+    memcpy(flat + 54, icmp, bytes);
+    const uint8_t *source = n[0] == 0xfe && n[1] >> 6 == 2 ? n : wire_none_ip6;
+    return length == 62 + bytes && !memcmp(at, mac, 6) && !memcmp(at + 6, from->mac, 6) &&
+           wire_get(at + 12) == 0x86dd && ip[0] == 0x60 && wire_get(ip + 4) == 8 + bytes &&
+           ip[6] == 0 && ip[7] == 1 && !memcmp(ip + 8, source, 16) && !memcmp(ip + 24, to, 16) &&
+           !memcmp(at + 54, alert, 8) && icmp[0] == (first ? 131 : 143) && icmp[1] == 0 &&
+           (first ? wire_get(icmp + 4) == 0 && wire_get(icmp + 6) == 0
+                  : wire_get(icmp + 6) == 1 && icmp[8] == (asked ? 2 : 4) && !icmp[9] &&
+                        wire_get(icmp + 10) == 0) &&
+           !memcmp(icmp + bytes - 16, group, 16) && wire_sum6(flat + 14, 58, bytes) == 0xffff;
+}
+
 static inline bool wire_ipv6_good(const uint8_t *at, size_t length, const struct wire_self *from,
                                   uint8_t protocol)
 {
