@@ -4,8 +4,8 @@
 
 #include "flush/mirror.h"
 
-// A document lies open in Odoo, since validating it fails, and somebody edits its first line.
-static void altered_by_hand(struct flush_world *fw)
+// A document lies open in Odoo, since validating it fails.
+static void left_open(struct flush_world *fw)
 {
     fault(fw, "{\"kind\":\"operational\",\"method\":\"button_validate\"}");
     for (int i = 0; i < 200 && sandbox_pickings(fw->sandbox, "assigned") == 0; i++) {
@@ -14,6 +14,12 @@ static void altered_by_hand(struct flush_world *fw)
         fake_clock_advance_ms(&fw->w.clock, did ? 0 : 100);
     }
     assert_int_equal(sandbox_pickings(fw->sandbox, "assigned"), 1);
+}
+
+// And somebody edits its first line.
+static void altered_by_hand(struct flush_world *fw)
+{
+    left_open(fw);
     others_call(fw, "/json/2/stock.move/write", "{\"ids\":[60000000],\"vals\":{\"quantity\":3}}");
 }
 
@@ -96,6 +102,32 @@ static void an_open_document_that_nobody_altered_is_booked(void **state)
     assert_int_equal(sandbox_pickings(fw->sandbox, "cancel"), 0);
 }
 
+// Somebody renames products while a document of theirs lies open: it stays with the products that
+// were sold, and what is sold from then on goes to the code's new one.
+static void a_code_that_moves_on_takes_no_open_document_along(void **state)
+{
+    struct flush_world *fw = *state;
+    int64_t tea = sandbox_quantity(fw->sandbox, "tea", stock_of(0));
+    int64_t rye = sandbox_quantity(fw->sandbox, "rye", stock_of(4));
+    fworld_sell(fw, 0, 5, false);
+    left_open(fw);
+    catalogue(fw, "{\"products\":[{\"default_code\":\"tea\",\"rename\":\"chai\"},"
+                  "{\"default_code\":\"rye\",\"rename\":\"tea\"}]}");
+    assert_true(fworld_run(fw));
+    assert_int_equal(metrics(fw).dead_letters, 0);
+    assert_int_equal(metrics(fw).altered, 0);
+    assert_int_equal(tea - sandbox_quantity(fw->sandbox, "chai", stock_of(0)), 5000000);
+    assert_int_equal(sandbox_quantity(fw->sandbox, "tea", stock_of(4)), rye);
+    fworld_sell(fw, 0, 2, false);
+    fworld_sell(fw, 4, 1, false); // nobody's now
+    assert_true(fworld_run(fw));
+    struct flush_dead_letter d;
+    assert_int_equal(rye - sandbox_quantity(fw->sandbox, "tea", stock_of(4)), 2000000);
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    assert_int_equal(d.cause, FLUSH_CAUSE_NO_PRODUCT);
+    assert_int_equal(d.handle, fw->cells[4]);
+}
+
 // Odoo has a warehouse's code once per company, not once.
 static void a_code_of_two_companies_warehouses_is_not_guessed(void **state)
 {
@@ -154,6 +186,7 @@ int main(void)
         EACH(a_line_that_is_not_picked_any_more_is_altered),
         EACH(an_altered_document_that_is_booked_is_told),
         EACH(an_open_document_that_nobody_altered_is_booked),
+        EACH(a_code_that_moves_on_takes_no_open_document_along),
         EACH(a_code_of_two_companies_warehouses_is_not_guessed),
         EACH(what_odoo_would_round_is_not_posted),
     };
