@@ -68,11 +68,15 @@ static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *fram
 {
     struct feed_port *p = (struct feed_port *)port;
     uint32_t n = p->free_count < max ? p->free_count : max;
+    if (p->feed->receiving)
+        p->feed->receiving(true);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *at = p->free[--p->free_count];
         feed_make(p->feed, at);
         frames[i] = (struct ingest_frame){.payload = at, .cookie = at, .bytes = p->feed->bytes};
     }
+    if (p->feed->receiving)
+        p->feed->receiving(false);
     return n;
 }
 

@@ -20,6 +20,7 @@ struct feed_options {
 
 struct feed {
     struct feed_options options;
+    void (*receiving)(bool begins); // told around the making of a burst; NULL: nobody
     uint64_t sequence, position; // position: of the pseudo-random ids
     uint64_t now_ms;             // of the ids; the caller keeps it fresh
     uint32_t bytes;              // of a frame

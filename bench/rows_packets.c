@@ -1,16 +1,18 @@
 // Packets: what a queue decides, a core, by frames of 1, 8 and 32 orders; with tags and without,
 // waiting for the disk and not, all cells and one.
 //
-// Ports: memory (feed.h), DPDK's rings, and the kernel's sockets over loopback. The yardstick of a
-// row is the least that anybody can do with the same frames on the same port: take them, turn their
-// addresses around, give them back. testpmd's macswap on such a ring is the yardstick of `testpmd`.
+// Ports: memory (feed.h), DPDK's rings and captures (packets_device.h), and the kernel's sockets
+// over loopback. The yardstick of a row is the least that anybody can do with the same frames on
+// the same port: take them, turn their addresses around, give them back. testpmd's macswap on such
+// a device is the yardstick of `testpmd`.
 // The engine's threads share the machine's cores with the queue; CPU of the queue's thread is
 // noted.
 #include "ratio_rows.h"
 
 #include "feed.h"
-#include "packets_ring.h"
+#include "packets_device.h"
 #include "rig.h"
+#include "stages.h"
 
 #include "base/atomics.h"
 #include "ingest/ingest.h"
@@ -28,7 +30,7 @@
 #define OUTSTANDING 4096 // frames, at most
 #define WAIT_MS     100
 
-enum port_kind { PORT_MEMORY, PORT_RING, PORT_UDP };
+enum port_kind { PORT_MEMORY, PORT_RING, PORT_CAPTURE, PORT_UDP };
 
 struct form {
     enum port_kind port;
@@ -72,7 +74,11 @@ struct form {
     ROW(ring1, "frame1 on a ring of DPDK's, against macswap there", false, 0,                      \
         {PORT_RING, 1, CELLS, false, false, false})                                                \
     ROW(ring32, "frame32 on a ring of DPDK's, the same", false, 0,                                 \
-        {PORT_RING, 32, CELLS, false, false, false})
+        {PORT_RING, 32, CELLS, false, false, false})                                               \
+    ROW(capture1, "frame1 on a capture that DPDK reads without end, against macswap there", false, \
+        0, {PORT_CAPTURE, 1, CELLS, false, false, false})                                          \
+    ROW(capture32, "frame32 on such a capture, the same", false, 0,                                \
+        {PORT_CAPTURE, 32, CELLS, false, false, false})
 #else
 #define PACKETS_RING_ROWS(ROW)
 #endif
@@ -94,7 +100,7 @@ struct packets_row {
     uint16_t udp_port;
     struct feed_result udp_result; // read when the thread stands still between two steps: relaxed
 #ifdef HF_DPDK
-    struct packets_ring *ring;
+    struct packets_device *device;
 #endif
 };
 
@@ -174,9 +180,11 @@ static enum hf_status port_open(struct packets_row *r)
         return r->memory ? HF_OK : HF_NO_MEMORY;
     }
 #ifdef HF_DPDK
-    if (r->form.port == PORT_RING) {
-        enum hf_status s = packets_ring_create(&r->feed, OUTSTANDING, BURST, &r->ring);
-        r->port = s == HF_OK ? packets_ring_port(r->ring) : NULL;
+    if (r->form.port == PORT_RING || r->form.port == PORT_CAPTURE) {
+        enum packets_kind kind = r->form.port == PORT_RING ? PACKETS_RING : PACKETS_CAPTURE;
+        enum hf_status s =
+            packets_device_create(kind, &r->feed, OUTSTANDING, BURST, &r->device);
+        r->port = s == HF_OK ? packets_device_port(r->device) : NULL;
         return s;
     }
 #endif
@@ -266,7 +274,7 @@ static void tear_down(void *ctx)
         ingest_queue_destroy(r->queue);
     }
 #ifdef HF_DPDK
-    packets_ring_destroy(r->ring);
+    packets_device_destroy(r->device);
 #endif
     if (r->port && r->form.port == PORT_UDP)
         r->port->ops->destroy(r->port);
@@ -283,8 +291,8 @@ static struct feed_result answered(const struct packets_row *r)
     if (r->memory)
         return feed_port_result(r->memory);
 #ifdef HF_DPDK
-    if (r->ring)
-        return packets_ring_result(r->ring);
+    if (r->device)
+        return packets_device_result(r->device);
 #endif
     return (struct feed_result){.frames = hf_load_relaxed(&r->udp_result.frames),
                                 .done = hf_load_relaxed(&r->udp_result.done),
@@ -301,8 +309,8 @@ static double bare_rate(struct packets_row *r, double seconds)
     while ((double)spent < seconds * 1e9) {
         for (int k = 0; k < 64; k++) {
 #ifdef HF_DPDK
-            if (r->ring) {
-                count += packets_ring_macswap(r->ring);
+            if (r->device) {
+                count += packets_device_macswap(r->device);
                 continue;
             }
 #endif
@@ -373,17 +381,65 @@ static enum hf_status measure(void *ctx, struct ratio_sample *out)
     return s;
 }
 
+// What a queue does with an order, stage by stage, of bursts that nothing interrupted.
+static enum hf_status stages_measure(void *ctx, struct ratio_sample *out)
+{
+    struct packets_row *r = ctx;
+    struct stages s;
+    uint64_t spent, done = 0, begin;
+    enum hf_status st = loop(r, r->seconds / 4, &spent); // warm
+    stages_begin(&s, r->form.items > 1);
+    r->feed.receiving = stages_receiving;
+    for (begin = rig_ns(); st == HF_OK && (double)(rig_ns() - begin) < r->seconds * 1e9;) {
+        r->feed.now_ms = core_now(r->rig.core);
+        for (int k = 0; k < 16; k++) {
+            uint64_t before = answered(r).done;
+            if (stages_step(&s, r->queue))
+                done += answered(r).done - before;
+        }
+        st = rig_failed(&r->rig) ? HF_STOPPED : HF_OK;
+    }
+    r->feed.receiving = NULL;
+    if (st != HF_OK || done == 0)
+        return st == HF_OK ? HF_STOPPED : st;
+    for (int i = STAGE_PARSE; i < STAGE_COUNT; i++) {
+        out->notes[i - STAGE_PARSE] = s.ticks[i] / (double)done;
+        out->subject += out->notes[i - STAGE_PARSE];
+    }
+    out->notes[5] = s.ticks[STAGE_MAKE] / (double)done;
+    out->notes[6] = s.hz / 1e9;
+    out->notes[7] = 100 * (double)s.interrupted / (double)s.steps;
+    return HF_OK;
+}
+
 #ifdef HF_DPDK
 // The same frames a second against another program's.
 static enum hf_status testpmd_measure(void *ctx, struct ratio_sample *out)
 {
     struct packets_row *r = ctx;
     enum hf_status s = measure(ctx, out);
-    out->yardstick = packets_ring_testpmd(r->seconds) / 1e6;
+    out->yardstick = packets_device_testpmd(r->device, r->seconds) / 1e6;
     return s == HF_OK && out->yardstick == 0 ? HF_NOT_FOUND : s;
 }
 #endif
 
+// name, what, what the first stage is, form
+// clang-format off
+#define STAGES_ROWS(ROW)                                                                           \
+    ROW(stages1, "an order's way through the queue, 1 a frame, tagged", "parse",                   \
+        {PORT_MEMORY, 1, CELLS, true, false, false})                                               \
+    ROW(stages32, "the same, 32 a frame", "parse and answer",                                      \
+        {PORT_MEMORY, 32, CELLS, true, false, false})
+// clang-format on
+
+#define ROW(name_, what_, first_, ...)                                                             \
+    static enum hf_status name_##_set_up(const struct ratio_settings *s, void **ctx)               \
+    {                                                                                              \
+        static const struct form form = __VA_ARGS__;                                               \
+        return set_up(s, &form, ctx);                                                              \
+    }
+STAGES_ROWS(ROW)
+#undef ROW
 #define ROW(name_, what_, alone_, goal_, ...)                                                      \
     static enum hf_status name_##_set_up(const struct ratio_settings *s, void **ctx)               \
     {                                                                                              \
@@ -412,15 +468,33 @@ const struct ratio_row ratio_rows_core[] = {
      .tear_down = tear_down},
     PACKETS_ROWS(ROW) PACKETS_RING_ROWS(ROW)
 #undef ROW
+#define ROW(name_, what_, first_, ...)                                                             \
+    {.name = #name_,                                                                               \
+     .what = what_,                                                                                \
+     .unit = "cycles/order",                                                                       \
+     .alone = true,                                                                                \
+     .direction = RATIO_AT_LEAST,                                                                  \
+     .notes = {first_, "tag", "decide", "append", "answer", "beside them: making it",              \
+               "GHz of the counter", "% of bursts left out: interrupted"},                         \
+     .set_up = name_##_set_up,                                                                     \
+     .measure = stages_measure,                                                                    \
+     .tear_down = tear_down},
+        STAGES_ROWS(ROW)
+#undef ROW
 #ifdef HF_DPDK
-        {.name = "testpmd",
-         .what = "frames of one order over a ring, against testpmd's macswap over one",
-         .unit = "M frames/s",
-         .direction = RATIO_AT_LEAST,
-         .goal = 0.25,
-         .notes = NOTES,
-         .set_up = ring1_set_up,
-         .measure = testpmd_measure,
-         .tear_down = tear_down},
+#define TESTPMD(name_, what_, row)                                                                 \
+    {.name = name_,                                                                                \
+     .what = what_,                                                                                \
+     .unit = "M frames/s",                                                                         \
+     .direction = RATIO_AT_LEAST,                                                                  \
+     .goal = 0.25,                                                                                 \
+     .notes = NOTES,                                                                               \
+     .set_up = row##_set_up,                                                                       \
+     .measure = testpmd_measure,                                                                   \
+     .tear_down = tear_down},
+        TESTPMD("testpmd/capture",
+                "frames of one order from a capture, against testpmd's macswap over one", capture1)
+            TESTPMD("testpmd/ring",
+                    "frames of one order over a ring, against testpmd's macswap over one", ring1)
 #endif
     {.name = NULL}};

@@ -193,7 +193,8 @@ static void raw(struct packets *t, struct fuzz_input *in, bool wire)
     uint8_t how = fuzz_byte(in);
     me.vlan = how & 4 ? 7 : 0;
     enum net_says says = net_receive(&me, exact, got, how & 3, &part);
-    HF_ASSERT(part.at + part.bytes <= (says == NET_NEIGHBOUR || says == NET_MEMBER ? NET_ANSWER_BYTES : got));
+    bool grows = says == NET_NEIGHBOUR || says == NET_MEMBER;
+    HF_ASSERT(part.at + part.bytes <= (grows ? NET_ANSWER_BYTES : got));
     if (says == NET_PAYLOAD) {
         put(t, exact + part.at, (uint32_t)part.bytes);
         net_answer(exact, part.bytes, fuzz_byte(in) & 3);

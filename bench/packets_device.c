@@ -1,8 +1,9 @@
-#include "packets_ring.h"
+#include "packets_device.h"
 
 #include "ingest/dpdk.h"
 #include "ingest/net.h"
 
+#include <rte_bus_vdev.h>
 #include <rte_config.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -17,8 +18,10 @@
 #define BURST_MAX   64
 #define IN_FLIGHT   64 // frames that go round: as few as keep the loop's bursts full
 
-struct packets_ring {
+struct packets_device {
     struct ingest_port port; // receive feeds, the rest is the device's
+    enum packets_kind kind;
+    char name[64], capture[64]; // the capture's file
     struct ingest_port *inner;
     struct ingest_dpdk *device;
     struct feed *feed;
@@ -31,7 +34,7 @@ struct packets_ring {
 };
 
 // The neighbour's headers: its UDP checksum is left out, as tags make up for it.
-static void head_make(struct packets_ring *r)
+static void head_make(struct packets_device *r)
 {
     struct rte_ether_addr mac;
     uint8_t *ip = r->head + NET_ETHER_BYTES, *udp = ip + NET_IPV4_BYTES;
@@ -56,7 +59,7 @@ static void head_make(struct packets_ring *r)
     udp[5] = (uint8_t)all;
 }
 
-static void neighbour_send(struct packets_ring *r, struct rte_mbuf **m, uint32_t count)
+static void neighbour_send(struct packets_device *r, struct rte_mbuf **m, uint32_t count)
 {
     uint16_t bytes = (uint16_t)(NET_HEADERS_BYTES + r->feed->bytes);
     for (uint32_t i = 0; i < count; i++) {
@@ -70,8 +73,24 @@ static void neighbour_send(struct packets_ring *r, struct rte_mbuf **m, uint32_t
     HF_ASSERT(rte_ring_enqueue_bulk(r->to, (void **)m, count, NULL) == count);
 }
 
+// What the capture's driver has received becomes the next orders.
+static uint16_t received(uint16_t id, uint16_t queue, struct rte_mbuf **m, uint16_t count,
+                         uint16_t max, void *ctx)
+{
+    struct packets_device *r = ctx;
+    (void)id;
+    (void)queue;
+    (void)max;
+    for (uint16_t i = 0; i < count; i++) {
+        uint8_t *at = rte_pktmbuf_mtod(m[i], uint8_t *);
+        memcpy(at, r->head, sizeof r->head);
+        feed_make(r->feed, at + NET_HEADERS_BYTES);
+    }
+    return count;
+}
+
 // One turn of the neighbour.
-static void neighbour_step(struct packets_ring *r, bool answered)
+static void neighbour_step(struct packets_device *r, bool answered)
 {
     struct rte_mbuf *m[BURST_MAX];
     uint32_t got = rte_ring_dequeue_burst(r->from, (void **)m, BURST_MAX, NULL);
@@ -87,33 +106,36 @@ static void neighbour_step(struct packets_ring *r, bool answered)
 
 static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
 {
-    struct packets_ring *r = (struct packets_ring *)port;
-    neighbour_step(r, true);
+    struct packets_device *r = (struct packets_device *)port;
+    if (r->kind == PACKETS_RING)
+        neighbour_step(r, true);
     return r->inner->ops->receive(r->inner, frames, max);
 }
 
 static void port_answer(struct ingest_port *port, const struct ingest_frame *frames, uint32_t count)
 {
-    struct packets_ring *r = (struct packets_ring *)port;
+    struct packets_device *r = (struct packets_device *)port;
+    for (uint32_t i = 0; i < count && r->kind == PACKETS_CAPTURE; i++)
+        feed_count(r->feed, frames[i].payload, &r->result);
     r->inner->ops->answer(r->inner, frames, count);
 }
 
 static void port_drop(struct ingest_port *port, const struct ingest_frame *frames, uint32_t count)
 {
-    struct packets_ring *r = (struct packets_ring *)port;
+    struct packets_device *r = (struct packets_device *)port;
     r->flying -= count;
     r->inner->ops->drop(r->inner, frames, count);
 }
 
 static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
 {
-    struct packets_ring *r = (struct packets_ring *)port;
+    struct packets_device *r = (struct packets_device *)port;
     r->inner->ops->wait(r->inner, timeout_ms);
 }
 
 static void port_ring(struct ingest_port *port)
 {
-    struct packets_ring *r = (struct packets_ring *)port;
+    struct packets_device *r = (struct packets_device *)port;
     r->inner->ops->ring(r->inner);
 }
 
@@ -122,10 +144,11 @@ static void port_destroy(struct ingest_port *port)
     (void)port;
 }
 
-uint32_t packets_ring_macswap(struct packets_ring *r)
+uint32_t packets_device_macswap(struct packets_device *r)
 {
     struct rte_mbuf *m[BURST_MAX];
-    neighbour_step(r, false);
+    if (r->kind == PACKETS_RING)
+        neighbour_step(r, false);
     uint16_t got = rte_eth_rx_burst(r->id, 0, m, 32);
     for (uint16_t i = 0; i < got; i++) {
         uint8_t *at = rte_pktmbuf_mtod(m[i], uint8_t *), mac[6];
@@ -134,7 +157,7 @@ uint32_t packets_ring_macswap(struct packets_ring *r)
         memcpy(at + 6, mac, 6);
     }
     uint16_t sent = rte_eth_tx_burst(r->id, 0, m, got);
-    HF_ASSERT(sent == got); // the ring takes more than there are
+    HF_ASSERT(sent == got); // a ring takes more than there are, and nothing takes all
     return got;
 }
 
@@ -154,23 +177,51 @@ static enum hf_status eal_start(void)
     return s;
 }
 
-static bool rings_make(struct packets_ring *r, char name[32])
+static bool rings_make(struct packets_device *r, int life)
 {
-    static int life;
     char text[32];
-    snprintf(text, sizeof text, "to%d", ++life);
+    snprintf(text, sizeof text, "to%d", life);
     r->to = rte_ring_create(text, RING_FRAMES, -1, RING_F_SP_ENQ | RING_F_SC_DEQ);
     snprintf(text, sizeof text, "from%d", life);
     r->from = rte_ring_create(text, RING_FRAMES, -1, RING_F_SP_ENQ | RING_F_SC_DEQ);
     snprintf(text, sizeof text, "neighbour%d", life);
     r->pool = rte_pktmbuf_pool_create(text, 2047, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, -1);
     snprintf(text, sizeof text, "bench%d", life);
-    snprintf(name, 32, "net_ring_bench%d", life);
+    snprintf(r->name, sizeof r->name, "net_ring_%s", text);
     return r->to && r->from && r->pool && rte_eth_from_rings(text, &r->to, 1, &r->from, 1, 0) >= 0;
 }
 
-enum hf_status packets_ring_create(struct feed *f, uint32_t outstanding, uint32_t burst,
-                                   struct packets_ring **out)
+// A file of one frame of the right length, of zeros.
+static bool capture_write(struct packets_device *r)
+{
+    static const uint8_t frame[NET_HEADERS_BYTES + PACKET_BYTES_MAX];
+    const uint32_t bytes = NET_HEADERS_BYTES + r->feed->bytes;
+    const uint32_t head[6] = {0xa1b2c3d4, 2 | 4 << 16, 0, 0, 65535, 1},
+                   each[4] = {0, 0, bytes, bytes};
+    snprintf(r->capture, sizeof r->capture, "/tmp/holdfast-bench-XXXXXX");
+    int fd = mkstemp(r->capture);
+    bool good = fd >= 0 && write(fd, head, sizeof head) == sizeof head &&
+                write(fd, each, sizeof each) == sizeof each &&
+                write(fd, frame, bytes) == (ssize_t)bytes;
+    if (fd < 0)
+        r->capture[0] = 0;
+    else
+        close(fd);
+    return good;
+}
+
+static bool capture_make(struct packets_device *r, int life)
+{
+    char options[128];
+    snprintf(r->name, sizeof r->name, "net_pcap%d", life);
+    if (!capture_write(r))
+        return false;
+    snprintf(options, sizeof options, "rx_pcap=%s,infinite_rx=1", r->capture);
+    return rte_vdev_init(r->name, options) == 0;
+}
+
+enum hf_status packets_device_create(enum packets_kind kind, struct feed *f, uint32_t outstanding,
+                                     uint32_t burst, struct packets_device **out)
 {
     static const struct ingest_port_ops ops = {.receive = port_receive,
                                                .answer = port_answer,
@@ -178,9 +229,9 @@ enum hf_status packets_ring_create(struct feed *f, uint32_t outstanding, uint32_
                                                .wait = port_wait,
                                                .ring = port_ring,
                                                .destroy = port_destroy};
-    char name[32], why[200] = "no rings";
-    struct ingest_dpdk_options o = {.device = name,
-                                    .host = "10.0.0.2",
+    static int life;
+    char why[200] = "no such device";
+    struct ingest_dpdk_options o = {.host = "10.0.0.2",
                                     .also = "",
                                     .port = 7422,
                                     .queues = 1,
@@ -188,27 +239,33 @@ enum hf_status packets_ring_create(struct feed *f, uint32_t outstanding, uint32_
                                     .burst = burst,
                                     .descriptors = 1024,
                                     .idle_us = 50};
+    bool (*const make)(struct packets_device *, int) =
+        kind == PACKETS_RING ? rings_make : capture_make;
     enum hf_status s = eal_start();
-    struct packets_ring *r = s == HF_OK ? calloc(1, sizeof *r) : NULL;
+    struct packets_device *r = s == HF_OK ? calloc(1, sizeof *r) : NULL;
     if (!r)
         return s == HF_OK ? HF_NO_MEMORY : s;
     *out = r;
+    r->kind = kind;
     r->feed = f;
     r->flying_max = IN_FLIGHT;
-    s = rings_make(r, name) ? ingest_dpdk_open(&o, &r->device, why) : HF_NO_MEMORY;
+    o.device = r->name;
+    s = make(r, ++life) ? ingest_dpdk_open(&o, &r->device, why) : HF_NO_MEMORY;
     if (s != HF_OK) {
         fprintf(stderr, "%s\n", why);
         r->device = NULL;
         return s;
     }
-    (void)!rte_eth_dev_get_port_by_name(name, &r->id);
+    (void)!rte_eth_dev_get_port_by_name(r->name, &r->id);
     head_make(r);
+    if (kind == PACKETS_CAPTURE && !rte_eth_add_rx_callback(r->id, 0, received, r))
+        return HF_NO_MEMORY;
     r->inner = ingest_dpdk_port(r->device, 0);
     r->port = (struct ingest_port){.ops = &ops, .frames_max = r->inner->frames_max};
     return HF_OK;
 }
 
-void packets_ring_destroy(struct packets_ring *r)
+void packets_device_destroy(struct packets_device *r)
 {
     struct rte_mbuf *m;
     if (!r)
@@ -223,32 +280,36 @@ void packets_ring_destroy(struct packets_ring *r)
     rte_mempool_free(r->pool);
     rte_ring_free(r->to);
     rte_ring_free(r->from);
+    if (r->capture[0])
+        unlink(r->capture);
     free(r);
 }
 
-struct ingest_port *packets_ring_port(struct packets_ring *r)
+struct ingest_port *packets_device_port(struct packets_device *r)
 {
     return &r->port;
 }
 
-struct feed_result packets_ring_result(const struct packets_ring *r)
+struct feed_result packets_device_result(const struct packets_device *r)
 {
     return r->result;
 }
 
 // ------------------------------------------------------------------------------- testpmd
 
-double packets_ring_testpmd(double seconds)
+double packets_device_testpmd(const struct packets_device *r, double seconds)
 {
-    char command[400], line[256];
+    char command[512], device[128] = "net_ring0", line[256];
     double best = 0, told;
+    if (r->kind == PACKETS_CAPTURE)
+        snprintf(device, sizeof device, "net_pcap0,rx_pcap=%s,infinite_rx=1", r->capture);
     // Frames that were sent once go round its ring for good. Its second thread only reads keys.
     snprintf(command, sizeof command,
              "timeout -s INT %d dpdk-testpmd --no-huge --no-pci --no-shconf --no-telemetry -m 128 "
-             "--file-prefix=hfbench%d -l 0,1 --vdev=net_ring0 -- --forward-mode=macswap "
-             "--tx-first --stats-period 1 --txpkts=114 --burst=32 --total-num-mbufs=4096 "
+             "--file-prefix=hfbench%d -l 0,1 --vdev=%s -- --forward-mode=macswap "
+             "%s --stats-period 1 --txpkts=114 --burst=32 --total-num-mbufs=4096 "
              "--no-lsc-interrupt 2>/dev/null",
-             (int)seconds + 4, (int)getpid());
+             (int)seconds + 4, (int)getpid(), device, r->kind == PACKETS_RING ? "--tx-first" : "");
     FILE *f = popen(command, "r");
     if (!f)
         return 0;
