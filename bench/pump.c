@@ -91,6 +91,20 @@ void pump_totals(const struct pump *p, struct pump_totals *out)
     }
 }
 
+double pump_during(const struct pump *p, double seconds, struct pump_totals *out)
+{
+    struct pump_totals from;
+    uint64_t begin = rig_ns();
+    pump_totals(p, &from);
+    rig_sleep_us((uint32_t)(seconds * 1e6));
+    pump_totals(p, out);
+    out->durable -= from.durable;
+    out->stalls -= from.stalls;
+    out->issued -= from.issued;
+    out->cpu_ns -= from.cpu_ns;
+    return (double)(rig_ns() - begin);
+}
+
 double pump_request_ns(const struct pump *p)
 {
     double sum = 0;

@@ -43,6 +43,8 @@ bool pump_start(struct pump *p, struct rig *rig, const struct load_options *o, u
 // Ends them; what was outstanding stays uncounted. Safe when none was started.
 void pump_stop(struct pump *p);
 void pump_totals(const struct pump *p, struct pump_totals *out);
+// What the threads did while the caller slept for so long; returns how long that was, in ns.
+double pump_during(const struct pump *p, double seconds, struct pump_totals *out);
 // Mean over the threads.
 double pump_request_ns(const struct pump *p);
 

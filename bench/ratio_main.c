@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROWS_MAX 64
@@ -132,6 +133,9 @@ int main(int argc, char **argv)
     }
     if (made)
         a.settings.folder = own;
+    // A peer that refuses to run as root has its folder in this one.
+    if (made && chmod(own, 0711) != 0)
+        perror(own);
     int code = run(&a, rows, count);
     if (made && rmdir(own) != 0)
         fprintf(stderr, "holdfast-ratios: %s is left: %s\n", own, strerror(errno));

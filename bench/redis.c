@@ -54,12 +54,13 @@ enum hf_status redis_start(struct redis *r, const char *parent)
         fputs("SKIPPED: redis-server is not installed\n", stderr);
         return HF_NOT_FOUND;
     }
-    char base[200];
-    if (!realpath(parent, base))
+    char *base = realpath(parent, NULL);
+    int bytes = base ? snprintf(r->folder, sizeof r->folder, "%s/redis.XXXXXX", base) : -1;
+    free(base);
+    if (bytes < 0 || bytes >= (int)sizeof r->folder || !mkdtemp(r->folder)) {
+        r->folder[0] = 0; // nothing to remove
         return HF_IO;
-    snprintf(r->folder, sizeof r->folder, "%s/redis.XXXXXX", base);
-    if (!mkdtemp(r->folder))
-        return HF_IO;
+    }
     snprintf(r->socket, sizeof r->socket, "%s/s", r->folder);
     r->pid = fork();
     if (r->pid == 0) {

@@ -2,6 +2,7 @@
 #include "rows_cell.h"
 #include "rows_durable.h"
 #include "rows_expiry.h"
+#include "rows_hotrow.h"
 #include "rows_path.h"
 #include "rows_restart.h"
 #include "rows_rpc.h"
@@ -39,6 +40,17 @@ const struct ratio_row ratio_rows_core[] = {
      .set_up = durable_set_up,
      .measure = durable_measure,
      .tear_down = durable_tear_down},
+    {.name = "hotrow",
+     .what = "1-line holds of one SKU told after they are synced, two threads, as in durable : "
+             "PostgreSQL takes from the SKU's row and inserts the hold, 16 clients",
+     .unit = "k/s",
+     .direction = RATIO_AT_LEAST,
+     .goal = 500,
+     .notes = {"PostgreSQL over 100k rows k/s", "PostgreSQL's version", "engine's CPU beside it %",
+               "group KiB", "decision ns", "load CPU ns/hold", "BUSY %"},
+     .set_up = hotrow_set_up,
+     .measure = hotrow_measure,
+     .tear_down = hotrow_tear_down},
     {.name = "latency",
      .what = "p50 from due to durable, open loop at half the durable rate, 32 orders a batch, "
              "as in durable : p50 of a bare write and fdatasync of as many bytes as a group had",

@@ -22,13 +22,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#define GOAL_M       8.0
-#define CELLS        (1u << 20)
-#define GROUP_BYTES  (2u << 20)
-#define WARM_SECONDS 13
-#define LONG         4 // times as long a repetition as other rows'
-#define FILE_BYTES   (256u << 20)
-#define SYNCS_MAX    4096
+#define GOAL_M      8.0
+#define CELLS       (1u << 20)
+#define GROUP_BYTES (2u << 20)
+#define FILE_BYTES  (256u << 20)
+#define SYNCS_MAX   4096
 
 // Forgetting takes window and skew: the ids of that time are all in memory.
 #define DURABLE_IDS (96u << 20)
@@ -69,13 +67,13 @@ static enum hf_status yardstick_run(const char *folder, uint32_t group_bytes, do
     return st;
 }
 
-static enum hf_status engine_start(struct rig *rig, const struct ratio_settings *s, uint32_t ids)
+enum hf_status durable_engine_start(struct rig *rig, const struct ratio_settings *s, uint32_t cells)
 {
     // Buffers: what a thread may have outstanding, several times over, so that none waits for the
     // writer's copy. Segments: ready for half a second of the goal; 16 GiB at most.
     struct rig_options o = {.parent = s->folder,
-                            .cells = CELLS,
-                            .ids_max = ids,
+                            .cells = cells,
+                            .ids_max = DURABLE_IDS,
                             .stock = RIG_STOCK,
                             .mode = JOURNAL_SYNC,
                             .background = true,
@@ -99,49 +97,45 @@ enum hf_status durable_set_up(const struct ratio_settings *s, void **ctx)
     *ctx = d;
     if (!d)
         return HF_NO_MEMORY;
-    d->seconds = s->seconds * LONG;
+    d->seconds = s->seconds * DURABLE_LONG;
     enum hf_status st = yardstick_run(s->folder, GROUP_BYTES, 0.5, &raw);
     if (st != HF_OK)
         return st;
     d->raw_mb = (double)raw.bytes * 1e3 / (double)raw.total_ns;
-    st = engine_start(&d->rig, s, DURABLE_IDS);
+    st = durable_engine_start(&d->rig, s, CELLS);
     if (st != HF_OK)
         return st;
     if (!pump_start(&d->pump, &d->rig, &orders, 2))
         return HF_NO_MEMORY;
-    rig_sleep_us(WARM_SECONDS * 1000000);
+    rig_sleep_us(DURABLE_WARM_SECONDS * 1000000);
     return HF_OK;
 }
 
 enum hf_status durable_measure(void *ctx, struct ratio_sample *out)
 {
     struct durable_row *d = ctx;
-    struct pump_totals from, to;
+    struct pump_totals spent;
     struct rig_cpu cpu_from, cpu_to;
     struct journal_metrics journal_from, journal_to;
     struct journal *j = core_journal(d->rig.core);
-    uint64_t begin = rig_ns();
-    pump_totals(&d->pump, &from);
     rig_cpu(&d->rig, &cpu_from);
     journal_metrics(j, &journal_from);
-    rig_sleep_us((uint32_t)(d->seconds * 1e6));
-    pump_totals(&d->pump, &to);
+    double spent_ns = pump_during(&d->pump, d->seconds, &spent);
     rig_cpu(&d->rig, &cpu_to);
     journal_metrics(j, &journal_to);
-    double spent = (double)(rig_ns() - begin);
-    double done = (double)(to.durable - from.durable);
+    double done = (double)spent.durable;
     if (rig_failed(&d->rig) || done == 0)
         return HF_STOPPED;
-    out->subject = done * 1e3 / spent;
+    out->subject = done * 1e3 / spent_ns;
     out->yardstick = GOAL_M;
     out->notes[0] = d->raw_mb;
     out->notes[1] = (double)(journal_to.bytes_written - journal_from.bytes_written) /
                     (double)(journal_to.groups - journal_from.groups + 1) / 1024;
     out->notes[2] = pump_request_ns(&d->pump);
-    out->notes[3] = (double)(to.cpu_ns - from.cpu_ns) / done;
+    out->notes[3] = (double)spent.cpu_ns / done;
     for (int i = 0; i < RIG_THREADS; i++)
         out->notes[4 + i] = (double)(cpu_to.of_ns[i] - cpu_from.of_ns[i]) / done;
-    out->notes[7] = (double)(to.stalls - from.stalls) * 100 / (double)(to.issued - from.issued + 1);
+    out->notes[7] = (double)spent.stalls * 100 / (double)(spent.issued + 1);
     return HF_OK;
 }
 
@@ -183,26 +177,22 @@ struct latency_row {
 enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
 {
     struct latency_row *l = calloc(1, sizeof *l);
-    struct pump_totals from, to;
+    struct pump_totals spent;
     *ctx = l;
     if (!l)
         return HF_NO_MEMORY;
     l->folder = s->folder;
-    enum hf_status st = engine_start(&l->rig, s, DURABLE_IDS);
+    enum hf_status st = durable_engine_start(&l->rig, s, CELLS);
     if (st != HF_OK)
         return st;
     if (!pump_start(&l->pump, &l->rig, &orders, 2))
         return HF_NO_MEMORY;
-    rig_sleep_us(WARM_SECONDS * 1000000); // until ids are forgotten as fast as they come
-    uint64_t begin = rig_ns();
-    pump_totals(&l->pump, &from);
-    rig_sleep_us(3000000);
-    pump_totals(&l->pump, &to);
-    double spent = (double)(rig_ns() - begin);
+    rig_sleep_us(DURABLE_WARM_SECONDS * 1000000); // until ids are forgotten as fast as they come
+    double spent_ns = pump_during(&l->pump, 3, &spent);
     pump_stop(&l->pump);
-    if (rig_failed(&l->rig) || to.durable == from.durable)
+    if (rig_failed(&l->rig) || spent.durable == 0)
         return HF_STOPPED;
-    l->interval_ns = THREADS * 2 * RIG_BATCH * spent / (double)(to.durable - from.durable);
+    l->interval_ns = THREADS * 2 * RIG_BATCH * spent_ns / (double)spent.durable;
     for (uint32_t i = 0; i < THREADS; i++) {
         struct arrivals *a = &l->arrivals[i];
         a->row = l;
@@ -210,7 +200,7 @@ enum hf_status latency_set_up(const struct ratio_settings *s, void **ctx)
         a->load.position = (UINT64_C(99) + i) << 40; // other ids than the pump's
     }
     struct ratio_sample unused;
-    l->seconds = WARM_SECONDS;
+    l->seconds = DURABLE_WARM_SECONDS;
     st = latency_measure(l, &unused);
     l->seconds = s->seconds * 2;
     return st;
