@@ -21,7 +21,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import veth  # noqa: E402
 
 BENCH, BUILD = (os.path.abspath(path) for path in sys.argv[1:3])
-ROWS = ["kernel", "af_packet-poll-nosync", "af_xdp"]
+ROWS = {"kernel": ("kernel", "", False),  # by what, which device, whether it polls
+        "af_packet-poll-nosync": ("dpdk", "net_af_packet0", True),
+        "af_xdp": ("dpdk", "net_af_xdp0", False)}
 ORDERS = 300
 
 
@@ -72,7 +74,7 @@ class Short(unittest.TestCase):
                 result = json.load(f)
         print(out)
         for name in result["skipped"]:
-            self.assertIn(name, ROWS[1:])
+            self.assertEqual(ROWS[name][0], "dpdk")
             self.assertIn(f"SKIPPED: {name}", out)
         self.assertEqual({*result["rows"], *result["skipped"]}, {*ROWS, "echo", "disk"})
         for name, row in result["rows"].items():
@@ -88,6 +90,7 @@ class Short(unittest.TestCase):
                                                             run[figure]))
         for name in {*ROWS} & result["rows"].keys():
             (run,) = result["rows"][name]["runs"]
+            self.assertEqual((run["by"], run["device"], run["polling"]), ROWS[name])
             parts = ["echo"] + ["disk"] * ("nosync" not in name)
             self.assertAlmostEqual(run["rest_us"], run["p50_us"] - sum(
                 result["rows"][part]["runs"][0]["p50_us"] for part in parts))
