@@ -171,12 +171,30 @@ static bool discard_sound(const struct flush *f, const struct flush_discard *d)
            terminated(d->actor, sizeof d->actor) && terminated(d->reason, sizeof d->reason);
 }
 
+// They are few as a rule, and each is large: room for all would be megabytes.
+static bool discards_room(struct flush *f, uint32_t count)
+{
+    uint32_t room = f->discard_room ? f->discard_room : 16;
+    if (count <= f->discard_room)
+        return true;
+    while (room < count)
+        room *= 2;
+    struct flush_discard *more = realloc(f->discards, room * sizeof *more);
+    if (!more)
+        return false;
+    f->discards = more;
+    f->discard_room = room;
+    return true;
+}
+
 static enum hf_status discards_read(struct flush *f, struct chunkfile_reader *r)
 {
     struct discards_head head;
     enum hf_status s = chunkfile_read(r, &head, sizeof head);
     if (s == HF_OK && head.count > FLUSH_DISCARDS_MAX)
         s = HF_DAMAGED;
+    if (s == HF_OK && !discards_room(f, head.count))
+        s = HF_NO_MEMORY;
     if (s == HF_OK)
         s = chunkfile_read(r, f->discards, head.count * sizeof *f->discards);
     for (uint32_t i = 0; i < head.count && s == HF_OK; i++)
@@ -190,10 +208,6 @@ enum hf_status discards_load(struct flush *f, char why[200])
 {
     struct chunkfile_header h;
     struct chunkfile_reader *r;
-    if (!f->discards) // else it begins anew
-        f->discards = calloc(FLUSH_DISCARDS_MAX, sizeof *f->discards);
-    if (!f->discards)
-        return HF_NO_MEMORY;
     enum hf_status s =
         chunkfile_reader_create(f->options.storage, DISCARDS_NAME, DISCARDS_KIND, DISCARDS_VERSION,
                                 journal_engine_id(core_journal(f->options.core)), &h, &r);
@@ -270,6 +284,8 @@ enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding
         return HF_BUSY;
     if (f->discard_count == FLUSH_DISCARDS_MAX)
         return HF_FULL;
+    if (!discards_room(f, f->discard_count + 1))
+        return HF_NO_MEMORY;
     if (f->must_save && state_save(f, now_ms) != HF_OK) // D0
         return HF_BUSY;
     intent_fill(f, d, k, &f->discards[f->discard_count++], now_ms);

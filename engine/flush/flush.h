@@ -245,7 +245,8 @@ struct flush_discarding {
 // from then on. Durable when it returns HF_OK; what follows is done by the steps. The same request
 // again is HF_OK, and acts once. HF_NOT_FOUND; HF_EXISTS: discarded under another id, or the id
 // used for another letter; HF_BUSY: it is being retried, or what Odoo has of a folder that was
-// moved is being learned; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL: FLUSH_DISCARDS_MAX.
+// moved is being learned; HF_NO_SPACE, HF_AGAIN: as above; HF_FULL: FLUSH_DISCARDS_MAX;
+// HF_NO_MEMORY.
 enum hf_status flush_dead_discard(struct flush *f, const struct flush_discarding *k,
                                   uint64_t now_ms) HF_CHECKED;
 

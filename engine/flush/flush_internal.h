@@ -188,8 +188,8 @@ struct flush {
     struct flush_dead *dead;
     uint32_t dead_count;
     bool *retrying;                 // beside dead: it is in the window
-    struct flush_discard *discards; // FLUSH_DISCARDS_MAX; a file of their own
-    uint32_t discard_count, discards_open;
+    struct flush_discard *discards; // FLUSH_DISCARDS_MAX at most; a file of their own
+    uint32_t discard_count, discard_room, discards_open;
     bool discards_stale;
     uint64_t discards_at_ms; // the next not before
     struct history history;
