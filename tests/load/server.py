@@ -17,7 +17,11 @@ class Server:
         self.log = open(os.path.join(self.folder.name, "log"), "ab")
         self.process = None
         self.last = None  # its log, when it has been stopped
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # nobody has it yet who could end it
+            self.discard()
+            raise
 
     def start(self):
         self.process = subprocess.Popen(
@@ -58,6 +62,17 @@ class Server:
 
     def tail(self):
         return "".join(self.told().splitlines(keepends=True)[-15:])
+
+    def discard(self):
+        """Whatever state it is in: gone, with its folder."""
+        if self.last is not None:
+            return
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        self.last = self.told()
+        self.folder.cleanup()
 
     def stop(self):
         """In order, and once."""
