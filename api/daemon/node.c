@@ -41,6 +41,12 @@
 
 #define WATCHDOG_MS    100
 #define WATCHDOG_TICKS 10
+#define ROOM_TURNS     10 // of the watchdog, between two looks at who found no room
+#define ROOM_TELL_MS   60000
+
+struct room {
+    uint64_t busy_ids, busy_blocks, told_ms;
+};
 
 struct node {
     struct storage *storage;
@@ -240,11 +246,34 @@ static void *archive_run(void *ctx)
     return NULL;
 }
 
+// Whoever is refused for room hears BUSY, for hours when ids are used up: said when it begins, and
+// again each minute that it goes on.
+static void room_look(struct core *c, struct room *r)
+{
+    struct core_metrics m;
+    uint64_t now_ms = core_now(c);
+    core_metrics(c, &m);
+    bool more = m.busy_ids > r->busy_ids || m.busy_blocks > r->busy_blocks;
+    if (more && (r->told_ms == 0 || now_ms >= r->told_ms + ROOM_TELL_MS)) {
+        hf_log(HF_LOG_WARN, "no_room",
+               "ids_used=%llu ids_max=%llu blocks_used=%llu blocks_max=%llu refused=%llu",
+               (unsigned long long)m.ids_used, (unsigned long long)m.ids_max,
+               (unsigned long long)m.blocks_used, (unsigned long long)m.blocks_max,
+               (unsigned long long)(m.busy_ids + m.busy_blocks));
+        r->told_ms = now_ms;
+    }
+    r->busy_ids = m.busy_ids;
+    r->busy_blocks = m.busy_blocks;
+}
+
 static void *watchdog_run(void *ctx)
 {
     struct node *n = ctx;
-    while (!node_stopping(n)) {
+    struct room room = {0};
+    for (uint32_t turn = 1; !node_stopping(n); turn++) {
         node_sleep(n, WATCHDOG_MS);
+        if (turn % ROOM_TURNS == 0)
+            room_look(n->core, &room);
         // Nothing is flushed or unwound: another thread may stand anywhere.
         if (core_watchdog(n->core, WATCHDOG_TICKS)) {
             hf_log(HF_LOG_ERROR, "watchdog", "exit=%d why=\"a decision stood still\"",

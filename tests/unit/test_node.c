@@ -3,6 +3,7 @@
 #include "watch/hub.h"
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "sys/thread.h"
 
 #include <dirent.h>
@@ -290,6 +291,42 @@ static void what_follows_the_journal_stands_back(void **state)
     assert_int_equal(level_of("hf-timers"), mine);
 }
 
+static _Atomic uint32_t said; // lines of no_room
+
+static void listen(void *ctx, enum hf_log_level level, const char *line)
+{
+    (void)ctx;
+    if (level == HF_LOG_WARN && strstr(line, "event=no_room ids_used="))
+        said++;
+}
+
+static void room_that_runs_out_is_said(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t cell = cell_make(f, "tea", 1000000), refused = 0;
+    struct core_line line = {cell, 0, 1};
+    said = 0;
+    hf_log_set_sink(listen, NULL);
+    const struct timespec moment = {0, 10000000};
+    for (int i = 0; i < 3000 && said == 0; i++) {
+        struct core_answer a = {0};
+        do {
+            struct core_request r = {
+                .verb = CORE_ORDER, .id = fresh_id(f), .lines = &line, .line_count = 1};
+            core_execute(f->worker, core_now(node_core(f->node)), &r, &a, 1);
+        } while (a.outcome == CORE_OUT_DONE);
+        assert_int_equal(a.outcome, CORE_OUT_BUSY);
+        refused++;
+        nanosleep(&moment, NULL);
+    }
+    assert_int_equal(said, 1);
+    for (int i = 0; i < 120; i++) // it goes on, and is not said each second
+        nanosleep(&moment, NULL);
+    hf_log_set_sink(NULL, NULL);
+    assert_int_equal(said, 1);
+    assert_true(refused > 0);
+}
+
 static void a_folder_is_open_once(void **state)
 {
     struct fixture *f = *state;
@@ -480,6 +517,7 @@ int main(int argc, char **argv)
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_hub_follows_while_the_node_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_follows_the_journal_stands_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(room_that_runs_out_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_is_open_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_node_held_back_appends_nothing_before_it_is_started,
