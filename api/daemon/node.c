@@ -8,6 +8,7 @@
 #include "watch/hub.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -256,10 +257,9 @@ static void room_look(struct core *c, struct room *r)
     bool more = m.busy_ids > r->busy_ids || m.busy_blocks > r->busy_blocks;
     if (more && (r->told_ms == 0 || now_ms >= r->told_ms + ROOM_TELL_MS)) {
         hf_log(HF_LOG_WARN, "no_room",
-               "ids_used=%llu ids_max=%llu blocks_used=%llu blocks_max=%llu refused=%llu",
-               (unsigned long long)m.ids_used, (unsigned long long)m.ids_max,
-               (unsigned long long)m.blocks_used, (unsigned long long)m.blocks_max,
-               (unsigned long long)(m.busy_ids + m.busy_blocks));
+               "ids_used=%" PRIu64 " ids_max=%" PRIu64 " blocks_used=%" PRIu64
+               " blocks_max=%" PRIu64 " refused=%" PRIu64,
+               m.ids_used, m.ids_max, m.blocks_used, m.blocks_max, m.busy_ids + m.busy_blocks);
         r->told_ms = now_ms;
     }
     r->busy_ids = m.busy_ids;
