@@ -175,7 +175,7 @@ static bool discard_sound(const struct flush *f, const struct flush_discard *d)
 static bool discards_room(struct flush *f, uint32_t count)
 {
     uint32_t room = f->discard_room ? f->discard_room : 16;
-    if (count <= f->discard_room)
+    if (f->discards && count <= f->discard_room)
         return true;
     while (room < count)
         room *= 2;
@@ -340,6 +340,8 @@ static enum hf_status discard_append(struct flush *f, struct core_worker *w,
                                      struct flush_discard *d, uint64_t now_ms)
 {
     struct core_admin_answer a;
+    const struct hf_uuid old = d->op_id;
+    enum hf_status s;
     struct core_line line = {d->line.handle, 0, d->line.kind == FLUSH_SALE ? d->line.quantity : 0};
     core_acknowledge(w, now_ms, d->op_id, &line, 1, &a);
     switch (a.outcome) {
@@ -352,9 +354,12 @@ static enum hf_status discard_append(struct flush *f, struct core_worker *w,
     case CORE_OUT_ID_IN_FUTURE:
         f->discards_at_ms = now_ms + BUSY_MS;
         return HF_AGAIN;
-    case CORE_OUT_ID_TOO_OLD: // not appended (D3): the same under an id of today
+    case CORE_OUT_ID_TOO_OLD: // not appended (D3): the same under an id of today, durable first
         d->op_id = flush_discard_op_id(f, d->letter, now_ms);
-        return discards_save(f, now_ms);
+        s = discards_save(f, now_ms);
+        if (s != HF_OK)
+            d->op_id = old;
+        return s;
     default:
         return flush_fail(f, HF_DAMAGED, "the engine does not take a discard");
     }

@@ -259,6 +259,7 @@ void moved_turn(struct flush *f)
     f->incarnation = f->moved.fresh;
     f->born_lsn = f->moved.moved_lsn;
     f->foreign_upto = f->moved.foreign_upto;
+    f->guard_from = f->foreign_upto; // those of the former life are nobody else's
     for (uint32_t i = 0; i < f->dead_count; i++) {
         if (moved_covers(f, &f->dead[i].line))
             continue;
@@ -298,6 +299,17 @@ static void intent_append(struct core_worker *w, const struct flush_intent *k, u
         core_change(w, now_ms, &change, a);
 }
 
+// Its id is of long ago, so nothing was appended under it: one of today, durable first.
+static enum hf_status intent_renew(struct flush *f, struct flush_intent *k, uint64_t now_ms)
+{
+    struct hf_uuid old = k->op_id;
+    k->op_id = flush_moved_op_id(f, (uint32_t)(k - f->moved.intents), now_ms);
+    enum hf_status s = moved_save(f, now_ms);
+    if (s != HF_OK)
+        k->op_id = old;
+    return s;
+}
+
 static enum hf_status intent_apply(struct flush *f, struct core_worker *w, struct flush_intent *k,
                                    uint64_t now_ms)
 {
@@ -313,15 +325,19 @@ static enum hf_status intent_apply(struct flush *f, struct core_worker *w, struc
     if (found)
         return HF_OK;
     intent_append(w, k, now_ms, &a);
+    if (a.outcome == CORE_OUT_ID_TOO_OLD) {
+        enum hf_status s = intent_renew(f, k, now_ms);
+        if (s != HF_OK)
+            return s;
+        intent_append(w, k, now_ms, &a); // now: in a short window it is old soon
+    }
     switch (a.outcome) {
     case CORE_OUT_DONE:
         return HF_OK;
     case CORE_OUT_BUSY:
     case CORE_OUT_ID_IN_FUTURE:
+    case CORE_OUT_ID_TOO_OLD:
         return HF_AGAIN;
-    case CORE_OUT_ID_TOO_OLD: // not appended: the same under an id of today, durable first
-        k->op_id = flush_moved_op_id(f, (uint32_t)(k - f->moved.intents), now_ms);
-        return moved_save(f, now_ms) == HF_OK ? HF_AGAIN : f->failed;
     default:
         return flush_fail(f, HF_DAMAGED, "the engine does not take what was learned of Odoo");
     }

@@ -550,6 +550,68 @@ static void a_line_that_somebody_changed_in_odoo_holds(void **state)
     }
 }
 
+// The documents of its former life were somebody else's when it looked for such the next time, a
+// minute later: all posting stopped until the next start.
+static void it_goes_on_posting_after_the_move(void **state)
+{
+    struct flush_world *fw = *state;
+    work(fw, 40, true);
+    struct fake_storage *backup = backup_of(fw);
+    assert_true(fworld_run(fw));
+    fw->options.settle_ms = 2000;
+    restore(fw, backup, 0x8000a00000000000);
+    assert_true(fworld_run(fw));
+    assert_false(fake_storage_exists(fw->w.disk, "moved.hfs"));
+    for (int i = 0; i < 3; i++) {
+        fake_clock_advance_ms(&fw->w.clock, fw->options.contact_ms + 1000);
+        fworld_sell(fw, 0, 1, false);
+        assert_true(fworld_run(fw));
+        assert_int_equal(metrics(fw).pause, FLUSH_PAUSE_NONE);
+    }
+    fworld_check(fw);
+}
+
+// What was learned waits for weeks, and then its ids are too old while the disk has no room to note
+// others: nothing is passed over.
+static void what_was_learned_is_applied_when_its_ids_are_too_old(void **state)
+{
+    (void)state;
+    for (uint64_t full = 0; full < 2; full++) {
+        struct flush_world fw;
+        world_make(&fw, 3);
+        struct fake_storage *backup = backup_with_sales_waiting(&fw);
+        work(&fw, 20, true);
+        assert_true(fworld_run(&fw));
+        restore(&fw, backup, 0x8000a00000000000 + full);
+        for (int i = 0; i < 2000 && (fw.f->moved.phase != FLUSH_LEARNED || fw.f->must_save); i++) {
+            bool did;
+            assert_true(fworld_pump(&fw, &did));
+            fake_clock_advance_ms(&fw.w.clock, did ? 0 : 100);
+        }
+        assert_int_equal(fw.f->moved.phase, FLUSH_LEARNED);
+        assert_true(fw.f->moved.intent_count > fw.f->moved.intents_done);
+        fake_clock_advance_ms(&fw.w.clock, UINT64_C(29) * 24 * 3600 * 1000);
+        for (int i = 0; i < 4; i++)
+            world_pass(&fw.w, 20000); // the floor moves
+        if (full)
+            fw.w.disk->faults.capacity_bytes = fake_storage_used_bytes(fw.w.disk);
+        for (int i = 0; full && i < 20; i++) {
+            bool did;
+            assert_true(fworld_pump(&fw, &did));
+            fake_clock_advance_ms(&fw.w.clock, 100);
+        }
+        assert_true(!full || fw.w.disk->counts.no_space > 0);
+        fw.w.disk->faults.capacity_bytes = 0;
+        for (int i = 0; i < 100 && fake_storage_exists(fw.w.disk, "moved.hfs"); i++) {
+            assert_true(fworld_run(&fw));
+            fake_clock_advance_ms(&fw.w.clock, 1000);
+        }
+        assert_false(fake_storage_exists(fw.w.disk, "moved.hfs"));
+        fworld_check(&fw);
+        fworld_fini(&fw);
+    }
+}
+
 int main(void)
 {
     hf_log_set_level(getenv("HOLDFAST_SEED") ? HF_LOG_DEBUG : HF_LOG_ERROR + 1);
@@ -561,6 +623,7 @@ int main(void)
         cmocka_unit_test(power_fails_at_every_call_while_it_is_learned),
         cmocka_unit_test(a_move_may_be_interrupted_by_another),
         EACH(an_older_folder_is_recognized),
+        EACH(it_goes_on_posting_after_the_move),
         EACH(the_original_stops_once_its_copy_has_taken_over),
         EACH(a_new_folder_does_not_take_the_old_ones_documents_for_its_own),
         EACH(while_it_is_learned_no_letter_is_discarded),
@@ -571,6 +634,7 @@ int main(void)
         EACH(movements_of_two_days_by_another_zone_hold),
         EACH(a_lost_line_that_cannot_be_placed_holds_nothing),
         cmocka_unit_test(a_line_that_somebody_changed_in_odoo_holds),
+        cmocka_unit_test(what_was_learned_is_applied_when_its_ids_are_too_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,65 @@ static void a_letter_is_durable_before_its_discard(void **state)
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
+// The record's id was too old after weeks, and the disk too full to note another: that was used all
+// the same, and after a crash a third, so that what was discarded once was booked twice.
+static void a_discard_s_new_id_is_durable_before_it_is_used(void **state)
+{
+    struct flush_world *fw = *state;
+    struct flush_dead_letter d;
+    fault(fw, "{\"kind\":\"user_error\",\"method\":\"button_validate\",\"count\":-1}");
+    fworld_sell(fw, 0, 3, false);
+    fworld_sell(fw, 0, 4, false);
+    assert_true(fworld_run(fw));
+    assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+    struct flush_discarding k = discarding(fw, d.id);
+    assert_int_equal(flush_dead_discard(fw->f, &k, core_now(fw->w.core)), HF_OK);
+    fworld_close(fw); // before anything is appended
+    fake_storage_kill(fw->w.disk);
+    fake_clock_advance_ms(&fw->w.clock, 29 * DAY_MS);
+    fworld_open(fw);
+    for (int i = 0; i < 4; i++)
+        world_pass(&fw->w, 20000); // the floor moves
+    for (int i = 0; i < 100 && fw->f->must_save; i++)
+        pump_for(fw, 1, 0);
+    fw->w.disk->faults.capacity_bytes = fake_storage_used_bytes(fw->w.disk);
+    uint64_t refused = fw->w.disk->counts.no_space;
+    pump_for(fw, 20, 100);
+    assert_true(fw->w.disk->counts.no_space > refused);
+    fw->w.disk->faults.capacity_bytes = 0;
+    fworld_restart(fw); // power is lost
+    assert_true(fworld_run(fw));
+    assert_int_equal(world_read(&fw->w, fw->cells[0]).on_hand, START - 7);
+    assert_int_equal(world_read(&fw->w, fw->cells[0]).committed, 0);
+}
+
+// More than there is room for at first.
+static void many_discards_are_kept(void **state)
+{
+    struct flush_world *fw = *state;
+    struct flush_discarded list[64];
+    struct flush_dead_letter d;
+    fault(fw, "{\"kind\":\"user_error\",\"method\":\"button_validate\",\"count\":-1}");
+    for (int64_t i = 1; i <= 40; i++) {
+        fworld_sell(fw, 0, i, false);
+        assert_true(fworld_run(fw));
+        assert_int_equal(flush_dead_list(fw->f, 0, &d, 1), 1);
+        struct flush_discarding k = discarding(fw, d.id);
+        assert_int_equal(flush_dead_discard(fw->f, &k, core_now(fw->w.core)), HF_OK);
+        assert_true(fworld_run(fw));
+    }
+    for (int starts = 0; starts < 2; starts++) {
+        assert_int_equal(flush_discard_list(fw->f, 0, list, 64), 40);
+        for (int64_t i = 0; i < 40; i++) {
+            assert_int_equal(list[i].letter.quantity, i + 1);
+            assert_true(list[i].booked);
+        }
+        reopen(fw);
+        assert_true(fworld_run(fw));
+    }
+    assert_int_equal(world_read(&fw->w, fw->cells[0]).on_hand, START - 820);
+}
+
 static void until(struct flush_world *fw, uint64_t ms)
 {
     // A process that slept for hours ends itself.
@@ -420,6 +479,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(a_batch_is_divided_when_its_location_has_left_the_options),
         EACH(a_letter_is_durable_before_its_discard),
+        EACH(a_discard_s_new_id_is_durable_before_it_is_used),
+        EACH(many_discards_are_kept),
         EACH(a_letter_of_before_its_location_had_a_zone_is_posted),
         EACH(a_batch_on_a_wrong_day_holds_up_its_own_product_only),
         EACH(a_window_of_more_batches_than_there_may_be_is_closed_in_parts),
