@@ -52,6 +52,11 @@ struct sim_odoo {
     struct prng prng;    // its own, so that stories without it stay what they are
 };
 
+struct sim_moved {
+    struct fake_storage *backup; // owned; NULL: none was taken
+    struct prng prng;            // its own
+};
+
 struct sim_request { // a request that stays
     struct core_request r;
     struct core_line *lines; // owned
@@ -66,6 +71,7 @@ struct sim_stats {
     uint64_t no_space_opens, recalls, recalls_failed, admin, checks, journal_records_checked;
     uint64_t checkpoints, compared, archived_lsn;
     uint64_t odoo_calls, odoo_posted, odoo_mishaps, odoo_acks, odoo_dead, odoo_agreed, years;
+    uint64_t moved, originals;
     uint64_t packet_frames, packet_replies, packet_dropped, packet_replayed, packet_damaged;
     uint64_t packet_busy, packet_resent, packet_other_door, packet_sessions, packet_told;
     uint64_t packet_drops[32]; // by enum ingest_drop
@@ -91,6 +97,7 @@ struct sim {
     bool exact;            // one crash at one I/O, no other faults
     bool calm;             // liveness: no faults, nothing may be refused for long
     struct sim_odoo odoo;
+    struct sim_moved moved;
     struct sim_packets *packets; // NULL: none in this story
     struct sim_request history[SIM_HISTORY];
     uint64_t history_count;
@@ -141,6 +148,14 @@ void sim_odoo_mishap(struct sim *s);
 void sim_odoo_calm(struct sim *s);
 // Posts everything, and holds Odoo's stock against the engine's.
 bool sim_odoo_settle(struct sim *s);
+bool sim_odoo_idle(const struct sim *s);
+// Operators ask for what was given up once more: *count of them.
+bool sim_odoo_dead_retry(struct sim *s, uint32_t *count);
+
+// Folders that are restored or copied (sim_moved.c).
+void sim_moved_backup(struct sim *s); // perhaps; the engine is closed
+bool sim_moved_trial(struct sim *s);  // at the very end; closes the engine
+void sim_moved_fini(struct sim *s);
 
 // Packets (sim_packets.h); only with plan.packets, but for init, close and fini.
 void sim_packets_plan(struct sim *s);

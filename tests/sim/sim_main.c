@@ -92,7 +92,7 @@ static void print_totals(const struct totals *t, double seconds)
     SHOW(stats, archived_lsn), SHOW(stats, journal_records_checked);
     SHOW(stats, years), SHOW(stats, odoo_calls), SHOW(stats, odoo_mishaps);
     SHOW(stats, odoo_posted), SHOW(stats, odoo_acks), SHOW(stats, odoo_dead);
-    SHOW(stats, odoo_agreed);
+    SHOW(stats, odoo_agreed), SHOW(stats, moved), SHOW(stats, originals);
     SHOW(stats, packet_frames), SHOW(stats, packet_replies), SHOW(stats, packet_dropped);
     SHOW(stats, packet_replayed), SHOW(stats, packet_damaged), SHOW(stats, packet_busy);
     SHOW(stats, packet_resent), SHOW(stats, packet_other_door), SHOW(stats, packet_sessions);

@@ -213,7 +213,7 @@ enum hf_status sim_odoo_step(struct sim *s)
 
 // ------------------------------------------------------------------------------- the end
 
-static bool idle(const struct sim *s)
+bool sim_odoo_idle(const struct sim *s)
 {
     struct flush_metrics m;
     flush_metrics(s->odoo.flush, &m);
@@ -229,8 +229,7 @@ static bool full_of_dead(const struct sim *s)
     return m.pause == FLUSH_PAUSE_DEAD_LETTERS;
 }
 
-// Operators ask for what was given up once more.
-static bool dead_letters_retry(struct sim *s, uint32_t *count)
+bool sim_odoo_dead_retry(struct sim *s, uint32_t *count)
 {
     struct flush_dead_letter d[100];
     *count = flush_dead_list(s->odoo.flush, 0, d, 100);
@@ -262,16 +261,16 @@ static bool everything_is_posted(struct sim *s)
         uint32_t dead = 0;
         if (!sim_pump(s, 1) || s->stopped || !housekeeping(s) || s->stopped)
             return sim_ok(s);
-        if (!idle(s) && !full_of_dead(s)) {
+        if (!sim_odoo_idle(s) && !full_of_dead(s)) {
             // A clock that was set back by a quarter of an hour has to come to where it was: ids of
             // acknowledgements wait for that.
             fake_clock_advance_ms(&s->clock, flush_wait_ms(s->odoo.flush, sim_now(s), 500) +
                                                  (tries > 500 ? 2000 : 0));
             continue;
         }
-        if (!dead_letters_retry(s, &dead))
+        if (!sim_odoo_dead_retry(s, &dead))
             return false;
-        if (dead == 0 && idle(s))
+        if (dead == 0 && sim_odoo_idle(s))
             return true;
     }
     struct flush_metrics m;

@@ -99,6 +99,7 @@ void sim_plan_make(struct sim *s, enum sim_parts parts)
     engine_limits(o, &s->plan, &p);
     journal_limits(&o->journal, &p);
     s->odoo.prng.state = hf_mix64(s->seed ^ UINT64_C(0x0d00));
+    s->moved.prng.state = hf_mix64(s->seed ^ UINT64_C(0x0e00));
     if (parts != SIM_PARTS_NONE)
         odoo(s);
     if (parts == SIM_PARTS_ALL)

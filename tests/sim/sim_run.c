@@ -101,6 +101,7 @@ static bool crash_and_return(struct sim *s)
         s->stats.crashes++, fake_storage_restart(s->fs);
     else
         s->stats.kills++, fake_storage_kill(s->fs);
+    sim_moved_backup(s);
     if (!sim_open(s))
         return false;
     if (!s->plan.damage || !prng_chance(&s->fault, 1, 2) || s->calm)
@@ -307,6 +308,7 @@ bool sim_run(struct sim *s, uint64_t seed, uint64_t crash_at, enum sim_parts par
     bool fine = safety(s) && sim_liveness(s);
     if (s->core)
         s->stats.archived_lsn += core_archive(s->core) ? archive_lsn(core_archive(s->core)) : 0;
+    fine = fine && sim_moved_trial(s);
     return fine && sim_ok(s);
 }
 
@@ -318,6 +320,7 @@ void sim_fini(struct sim *s)
     for (uint32_t i = 0; i < SIM_BATCH_MAX; i++)
         sim_request_free(&s->kept[i]);
     sim_odoo_fini(s);
+    sim_moved_fini(s);
     sim_packets_fini(s);
     auditor_fini(&s->audit);
     storage_destroy(&s->fs->base);
