@@ -7,6 +7,7 @@
 #include <rte_config.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 #include <stdio.h>
@@ -19,17 +20,16 @@
 #define IN_FLIGHT   64 // frames that go round: as few as keep the loop's bursts full
 
 struct packets_device {
-    struct ingest_port port; // receive feeds, the rest is the device's
     enum packets_kind kind;
     char name[64], capture[64]; // the capture's file
-    struct ingest_port *inner;
     struct ingest_dpdk *device;
     struct feed *feed;
     struct feed_result result;
-    struct rte_ring *to, *from;
-    struct rte_mempool *pool;
+    bool bare;                  // what is sent are no answers
+    struct rte_ring *to, *from; // of the neighbour
+    struct rte_mempool *pool;   // its frames
     uint16_t id;
-    uint32_t flying, flying_max;
+    const struct rte_eth_rxtx_callback *receives, *sends;
     uint8_t head[NET_HEADERS_BYTES];
 };
 
@@ -59,21 +59,33 @@ static void head_make(struct packets_device *r)
     udp[5] = (uint8_t)all;
 }
 
-static void neighbour_send(struct packets_device *r, struct rte_mbuf **m, uint32_t count)
+static void orders_make(struct packets_device *r, struct rte_mbuf **m, uint32_t count)
 {
-    uint16_t bytes = (uint16_t)(NET_HEADERS_BYTES + r->feed->bytes);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *at = rte_pktmbuf_mtod(m[i], uint8_t *);
         memcpy(at, r->head, sizeof r->head);
         feed_make(r->feed, at + NET_HEADERS_BYTES);
-        m[i]->data_len = bytes;
-        m[i]->pkt_len = bytes;
-        m[i]->ol_flags = 0;
     }
-    HF_ASSERT(rte_ring_enqueue_bulk(r->to, (void **)m, count, NULL) == count);
 }
 
-// What the capture's driver has received becomes the next orders.
+// One turn of the neighbour: what came back goes out again as new orders, and so does what was
+// dropped.
+static void neighbour_step(struct packets_device *r)
+{
+    struct rte_mbuf *m[BURST_MAX];
+    uint32_t got = rte_ring_dequeue_burst(r->from, (void **)m, BURST_MAX, NULL);
+    while (got < BURST_MAX && (m[got] = rte_pktmbuf_alloc(r->pool)) != NULL)
+        got++;
+    orders_make(r, m, got);
+    for (uint32_t i = 0; i < got; i++) {
+        m[i]->data_len = (uint16_t)(NET_HEADERS_BYTES + r->feed->bytes);
+        m[i]->pkt_len = m[i]->data_len;
+        m[i]->ol_flags = 0;
+    }
+    HF_ASSERT(rte_ring_enqueue_bulk(r->to, (void **)m, got, NULL) == got);
+}
+
+// After each burst that was received, an empty one too.
 static uint16_t received(uint16_t id, uint16_t queue, struct rte_mbuf **m, uint16_t count,
                          uint16_t max, void *ctx)
 {
@@ -81,74 +93,28 @@ static uint16_t received(uint16_t id, uint16_t queue, struct rte_mbuf **m, uint1
     (void)id;
     (void)queue;
     (void)max;
-    for (uint16_t i = 0; i < count; i++) {
-        uint8_t *at = rte_pktmbuf_mtod(m[i], uint8_t *);
-        memcpy(at, r->head, sizeof r->head);
-        feed_make(r->feed, at + NET_HEADERS_BYTES);
-    }
+    if (r->kind == PACKETS_RING)
+        neighbour_step(r);
+    else
+        orders_make(r, m, count);
     return count;
 }
 
-// One turn of the neighbour.
-static void neighbour_step(struct packets_device *r, bool answered)
+// Before a burst is sent.
+static uint16_t sending(uint16_t id, uint16_t queue, struct rte_mbuf **m, uint16_t count, void *ctx)
 {
-    struct rte_mbuf *m[BURST_MAX];
-    uint32_t got = rte_ring_dequeue_burst(r->from, (void **)m, BURST_MAX, NULL);
-    for (uint32_t i = 0; i < got && answered; i++)
+    struct packets_device *r = ctx;
+    (void)id;
+    (void)queue;
+    for (uint16_t i = 0; i < count && !r->bare; i++)
         feed_count(r->feed, rte_pktmbuf_mtod(m[i], uint8_t *) + NET_HEADERS_BYTES, &r->result);
-    while (got < BURST_MAX && r->flying < r->flying_max &&
-           (m[got] = rte_pktmbuf_alloc(r->pool)) != NULL) {
-        r->flying++;
-        got++;
-    }
-    neighbour_send(r, m, got);
-}
-
-static uint32_t port_receive(struct ingest_port *port, struct ingest_frame *frames, uint32_t max)
-{
-    struct packets_device *r = (struct packets_device *)port;
-    if (r->kind == PACKETS_RING)
-        neighbour_step(r, true);
-    return r->inner->ops->receive(r->inner, frames, max);
-}
-
-static void port_answer(struct ingest_port *port, const struct ingest_frame *frames, uint32_t count)
-{
-    struct packets_device *r = (struct packets_device *)port;
-    for (uint32_t i = 0; i < count && r->kind == PACKETS_CAPTURE; i++)
-        feed_count(r->feed, frames[i].payload, &r->result);
-    r->inner->ops->answer(r->inner, frames, count);
-}
-
-static void port_drop(struct ingest_port *port, const struct ingest_frame *frames, uint32_t count)
-{
-    struct packets_device *r = (struct packets_device *)port;
-    r->flying -= count;
-    r->inner->ops->drop(r->inner, frames, count);
-}
-
-static void port_wait(struct ingest_port *port, uint32_t timeout_ms)
-{
-    struct packets_device *r = (struct packets_device *)port;
-    r->inner->ops->wait(r->inner, timeout_ms);
-}
-
-static void port_ring(struct ingest_port *port)
-{
-    struct packets_device *r = (struct packets_device *)port;
-    r->inner->ops->ring(r->inner);
-}
-
-static void port_destroy(struct ingest_port *port)
-{
-    (void)port;
+    return count;
 }
 
 uint32_t packets_device_macswap(struct packets_device *r)
 {
     struct rte_mbuf *m[BURST_MAX];
-    if (r->kind == PACKETS_RING)
-        neighbour_step(r, false);
+    r->bare = true;
     uint16_t got = rte_eth_rx_burst(r->id, 0, m, 32);
     for (uint16_t i = 0; i < got; i++) {
         uint8_t *at = rte_pktmbuf_mtod(m[i], uint8_t *), mac[6];
@@ -158,6 +124,7 @@ uint32_t packets_device_macswap(struct packets_device *r)
     }
     uint16_t sent = rte_eth_tx_burst(r->id, 0, m, got);
     HF_ASSERT(sent == got); // a ring takes more than there are, and nothing takes all
+    r->bare = false;
     return got;
 }
 
@@ -185,7 +152,7 @@ static bool rings_make(struct packets_device *r, int life)
     snprintf(text, sizeof text, "from%d", life);
     r->from = rte_ring_create(text, RING_FRAMES, -1, RING_F_SP_ENQ | RING_F_SC_DEQ);
     snprintf(text, sizeof text, "neighbour%d", life);
-    r->pool = rte_pktmbuf_pool_create(text, 2047, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, -1);
+    r->pool = rte_pktmbuf_pool_create(text, IN_FLIGHT, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, -1);
     snprintf(text, sizeof text, "bench%d", life);
     snprintf(r->name, sizeof r->name, "net_ring_%s", text);
     return r->to && r->from && r->pool && rte_eth_from_rings(text, &r->to, 1, &r->from, 1, 0) >= 0;
@@ -223,12 +190,6 @@ static bool capture_make(struct packets_device *r, int life)
 enum hf_status packets_device_create(enum packets_kind kind, struct feed *f, uint32_t outstanding,
                                      uint32_t burst, struct packets_device **out)
 {
-    static const struct ingest_port_ops ops = {.receive = port_receive,
-                                               .answer = port_answer,
-                                               .drop = port_drop,
-                                               .wait = port_wait,
-                                               .ring = port_ring,
-                                               .destroy = port_destroy};
     static int life;
     char why[200] = "no such device";
     struct ingest_dpdk_options o = {.host = "10.0.0.2",
@@ -248,7 +209,6 @@ enum hf_status packets_device_create(enum packets_kind kind, struct feed *f, uin
     *out = r;
     r->kind = kind;
     r->feed = f;
-    r->flying_max = IN_FLIGHT;
     o.device = r->name;
     s = make(r, ++life) ? ingest_dpdk_open(&o, &r->device, why) : HF_NO_MEMORY;
     if (s != HF_OK) {
@@ -258,11 +218,9 @@ enum hf_status packets_device_create(enum packets_kind kind, struct feed *f, uin
     }
     (void)!rte_eth_dev_get_port_by_name(r->name, &r->id);
     head_make(r);
-    if (kind == PACKETS_CAPTURE && !rte_eth_add_rx_callback(r->id, 0, received, r))
-        return HF_NO_MEMORY;
-    r->inner = ingest_dpdk_port(r->device, 0);
-    r->port = (struct ingest_port){.ops = &ops, .frames_max = r->inner->frames_max};
-    return HF_OK;
+    r->receives = rte_eth_add_rx_callback(r->id, 0, received, r);
+    r->sends = rte_eth_add_tx_callback(r->id, 0, sending, r);
+    return r->receives && r->sends ? HF_OK : HF_NO_MEMORY;
 }
 
 void packets_device_destroy(struct packets_device *r)
@@ -270,12 +228,19 @@ void packets_device_destroy(struct packets_device *r)
     struct rte_mbuf *m;
     if (!r)
         return;
+    // They would outlive the device, and be those of the next one with its number.
+    if (r->receives)
+        HF_ASSERT(rte_eth_remove_rx_callback(r->id, 0, r->receives) == 0);
+    if (r->sends)
+        HF_ASSERT(rte_eth_remove_tx_callback(r->id, 0, r->sends) == 0);
     while (r->to && rte_ring_dequeue(r->to, (void **)&m) == 0)
         rte_pktmbuf_free(m);
     while (r->from && rte_ring_dequeue(r->from, (void **)&m) == 0)
         rte_pktmbuf_free(m);
     if (r->device)
         HF_ASSERT(ingest_dpdk_close(r->device) == 0);
+    rte_free((void *)(uintptr_t)r->receives);
+    rte_free((void *)(uintptr_t)r->sends);
     HF_ASSERT(!r->pool || rte_mempool_in_use_count(r->pool) == 0);
     rte_mempool_free(r->pool);
     rte_ring_free(r->to);
@@ -287,7 +252,7 @@ void packets_device_destroy(struct packets_device *r)
 
 struct ingest_port *packets_device_port(struct packets_device *r)
 {
-    return &r->port;
+    return ingest_dpdk_port(r->device, 0);
 }
 
 struct feed_result packets_device_result(const struct packets_device *r)
