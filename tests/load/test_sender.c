@@ -39,7 +39,7 @@ static struct sender_options options(struct world *w)
 {
     struct sender_options o = {.batch_max = 16,
                                .window = 4,
-                               .deadline_ms = 400,
+                               .deadline_ms = 60000, // on a slow machine nothing is asked twice
                                .give_up_ms = 5000,
                                .wait_ms_min = 2,
                                .wait_ms_max = 20,
@@ -170,7 +170,7 @@ static void test_unknown_when_nobody_tells(void **state)
     struct world *w = world_make();
     struct sender_options o = options(w);
     (void)state;
-    o.give_up_ms = 100;
+    o.give_up_ms = 1000; // several times what four tries wait
     sender_start(w, &o);
     mood(w, FAKE_FAIL, 100000, RPC_ABORTED, 0);
     struct op *op = op_make(w, 0);
@@ -234,7 +234,6 @@ static void test_streams_carry_batches(void **state)
     struct sender_options o = options(w);
     (void)state;
     o.stream = true;
-    o.deadline_ms = 60000; // on a slow machine nothing is asked twice
     sender_start(w, &o);
     stream_all(w, OPS);
     assert_int_equal(fake_counts(&w->fake).asked, OPS);
@@ -268,6 +267,7 @@ static void test_a_mute_stream_is_given_up(void **state)
     struct sender_options o = options(w);
     (void)state;
     o.stream = true;
+    o.deadline_ms = 400;
     sender_start(w, &o);
     mood(w, FAKE_MUTE, 1, RPC_OK, 0);
     stream_all(w, 40);
