@@ -413,6 +413,17 @@ static void chunk_execute(struct core_worker *w, uint32_t count)
     worker_flush(w);
 }
 
+// What the next chunk looks at first: fetched while this one is decided. Nothing is checked yet.
+static void chunk_fetch(const struct core *c, const struct core_request *requests, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct core_request *r = &requests[i];
+        hf_prefetch_write(stock_bucket(&c->stock.slots, stock_hash(&c->stock.slots, &r->id)));
+        if (r->line_count && r->lines)
+            hf_prefetch_write(&c->stock.cells.cells[r->lines[0].handle]);
+    }
+}
+
 void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_request *requests,
                   struct core_answer *answers, uint32_t count)
 {
@@ -422,6 +433,8 @@ void core_execute(struct core_worker *w, uint64_t now_ms, const struct core_requ
         w->requests = requests + done;
         w->answers = answers + done;
         if (HF_LIKELY(core_status(w->core) == HF_OK)) {
+            uint32_t left = count - done - n;
+            chunk_fetch(w->core, requests + done + n, left < CORE_CHUNK ? left : CORE_CHUNK);
             chunk_execute(w, n);
             count_answers(w, n);
         } else {

@@ -11,7 +11,8 @@ static_assert(sizeof(struct core_record) + sizeof(struct core_record_line) == RE
 
 struct narrow {
     struct core_worker *w;
-    uint32_t count, rest;
+    uint32_t count;
+    uint32_t rest, taken; // a bit each: for the general way; whose stock is taken
     uint32_t buckets[CORE_CHUNK]; // position in the index
     uint32_t slots[CORE_CHUNK];   // claimed; 0: none
     uint64_t bodies[CORE_CHUNK];
@@ -60,6 +61,8 @@ static bool prepare(struct narrow *n)
         !worker_afford(w, (uint64_t)n->count * RECORD_BYTES, kept) ||
         !stock_cache_ensure(&w->thread.slots, n->count))
         return false;
+    for (uint32_t i = 0; i < n->count; i++)
+        hf_prefetch_write(w->producer->cursor + i * RECORD_BYTES);
     const uint32_t *cache = &w->thread.slots.index[w->thread.slots.count];
     for (uint32_t i = 0; i < n->count; i++)
         hf_prefetch_write(&c->stock.slots.slots[cache[-1 - (int32_t)i]]);
@@ -180,7 +183,7 @@ static void decide_group(struct narrow *n, const uint8_t *members, uint32_t coun
     for (uint32_t k = 0; k < count; k++) {
         n->left[members[k]] = left;
         if (wishes[k].given)
-            encode(n, members[k]);
+            n->taken |= 1u << members[k];
         else
             give_up(n, members[k]); // found short only now: the general way refuses
     }
@@ -211,11 +214,14 @@ static void decide(struct narrow *n)
             decide_group(n, members, count);
         } else if (stock_take_one(&w->thread.taker, cell, w->requests[i].lines->quantity, false,
                                   &n->left[i])) {
-            encode(n, i);
+            n->taken |= 1u << i;
         } else {
             give_up(n, i);
         }
     }
+    // Apart from the swaps: a locked instruction waits for all that was stored before it.
+    for (uint32_t left = n->taken; left; left &= left - 1)
+        encode(n, (uint32_t)__builtin_ctz(left));
 }
 
 // Appended: publish, finish the slots, answer. Returns when the slot comes up next.
