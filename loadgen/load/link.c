@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONNECT_MS        5000 // an attempt gets so long, or as long as the pause after it
 #define RECONNECT_MS_MIN  50
 #define RECONNECT_MS_MAX  1000
 #define MESSAGE_BYTES_MAX (64 << 20)
@@ -329,7 +330,7 @@ static grpc_channel *channel_make(const struct link_options *o, grpc_channel_cre
                    {GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0},
                    {GRPC_ARG_ENABLE_RETRIES, 0}, // every try is counted, see sender.h
                    {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MS_MIN},
-                   {GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_MS_MIN},
+                   {GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS},
                    {GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MS_MAX}};
     grpc_arg args[sizeof numbers / sizeof *numbers + 1];
     size_t count = sizeof numbers / sizeof *numbers;

@@ -124,7 +124,9 @@ static inline void fake_opened(void *ctx, void *local, struct rpc_call *call)
 {
     struct fake *f = ctx;
     (void)local;
+    pthread_mutex_lock(&f->mutex);
     f->counts.streams++;
+    pthread_mutex_unlock(&f->mutex);
     rpc_receive(call);
 }
 

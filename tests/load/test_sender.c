@@ -5,10 +5,15 @@
 #include "load/sender.h"
 #include "sys/clock.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define OPS 200
@@ -320,6 +325,71 @@ static void test_a_server_that_comes_back(void **state)
     world_free(w);
 }
 
+struct slow_way {
+    int listener;
+    uint16_t to;
+};
+
+// Two ends of one way, until one of them closes it.
+static void carry(int a, int b)
+{
+    struct pollfd p[2] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
+    char bytes[4096];
+    for (ssize_t n = 1; n > 0;) {
+        if (poll(p, 2, 10000) <= 0)
+            return;
+        int from = p[0].revents ? 0 : 1;
+        n = read(p[from].fd, bytes, sizeof bytes);
+        if (n > 0)
+            n = write(p[1 - from].fd, bytes, (size_t)n);
+    }
+}
+
+// One connection, of which nothing is heard for a while.
+static void *slow_way(void *ctx)
+{
+    const struct slow_way *w = ctx;
+    const struct timespec quiet = {.tv_nsec = 600000000};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->to)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int a = accept(w->listener, NULL, NULL), b = socket(AF_INET, SOCK_STREAM, 0);
+    nanosleep(&quiet, NULL);
+    if (a >= 0 && b >= 0 && connect(b, (struct sockaddr *)&to, sizeof to) == 0)
+        carry(a, b);
+    close(a);
+    close(b);
+    return NULL;
+}
+
+// Found: an attempt to connect was given up after 100 ms, so that a server far away, or a busy one,
+// was UNAVAILABLE again and again.
+static void test_a_slow_way_is_waited_for(void **state)
+{
+    struct world *w = world_make();
+    struct sender_options o = options(w);
+    struct slow_way way = {.listener = socket(AF_INET, SOCK_STREAM, 0), .to = w->port};
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t bytes = sizeof at;
+    pthread_t thread;
+    (void)state;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(way.listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(way.listener, 4), 0);
+    assert_int_equal(getsockname(way.listener, (struct sockaddr *)&at, &bytes), 0);
+    assert_int_equal(pthread_create(&thread, NULL, slow_way, &way), 0);
+    snprintf(w->address, sizeof w->address, "127.0.0.1:%u", ntohs(at.sin_port));
+    o.link.connections = 1;
+    sender_start(w, &o);
+    struct op *op = op_make(w, 0);
+    sender_submit(w->sender, op);
+    run(w, 1);
+    assert_int_equal(op->result.outcome, OP_OUT_DONE);
+    assert_int_equal(op->tries, 1);
+    world_free(w);
+    pthread_join(thread, NULL);
+    close(way.listener);
+}
+
 static void test_clear_stays_on_this_machine(void **state)
 {
     struct world *w = world_make();
@@ -363,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_a_mute_stream_is_given_up),
         cmocka_unit_test(test_adjustments_go_beside_the_stream),
         cmocka_unit_test(test_a_server_that_comes_back),
+        cmocka_unit_test(test_a_slow_way_is_waited_for),
         cmocka_unit_test(test_clear_stays_on_this_machine),
         cmocka_unit_test(test_due_in_order),
     };
