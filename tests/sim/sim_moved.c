@@ -13,6 +13,8 @@
 #define TRIES_MAX 5000
 #define GROUP_MS  20 // longer than the engine's groups wait
 
+// After a power loss: what it has is on the disk. (What the page cache alone had, and the original
+// then lost, would be another history; it rightly waits for somebody.)
 void sim_moved_backup(struct sim *s)
 {
     HF_ASSERT(!s->core);
@@ -200,6 +202,10 @@ bool sim_moved_trial(struct sim *s)
     sim_close(s);
     sim_log(s, "the backup takes over");
     s->odoo.options.settle_ms = 1000;
+    // Without an archive the journal keeps what is to be posted. A full one has no room for what is
+    // to be acknowledged before it learns: somebody has to make some.
+    s->options.journal.segments_max += s->options.archive ? 0 : 16;
+    s->odoo.options.dead_max = 100; // a letter's end waits until it has learned, too
     folder_use(s, s->moved.backup);
     bool good = folder_open(s, true);
     bool goes = good && same_cells(s);

@@ -97,11 +97,12 @@ static bool crash_and_return(struct sim *s)
 {
     sim_log(s, "ends: %s", s->fs->crashed ? "power loss" : "process");
     sim_close(s);
-    if (s->fs->crashed || prng_chance(&s->fault, 1, 2))
+    if (s->fs->crashed || prng_chance(&s->fault, 1, 2)) {
         s->stats.crashes++, fake_storage_restart(s->fs);
-    else
+        sim_moved_backup(s);
+    } else {
         s->stats.kills++, fake_storage_kill(s->fs);
-    sim_moved_backup(s);
+    }
     if (!sim_open(s))
         return false;
     if (!s->plan.damage || !prng_chance(&s->fault, 1, 2) || s->calm)
