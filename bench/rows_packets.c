@@ -19,7 +19,9 @@
 #include "ingest/udp.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -356,6 +358,17 @@ static enum hf_status loop(struct packets_row *r, double seconds, uint64_t *spen
     return rig_failed(&r->rig) ? HF_STOPPED : HF_OK;
 }
 
+// A row that tells more than the engine has done is none.
+static bool counts_agree(const struct packets_row *r)
+{
+    struct core_metrics m;
+    uint64_t answers = answered(r).done;
+    core_metrics(r->rig.core, &m);
+    if (answers > m.done)
+        fprintf(stderr, "%" PRIu64 " orders are told of, %" PRIu64 " were done\n", answers, m.done);
+    return answers <= m.done;
+}
+
 static enum hf_status measure(void *ctx, struct ratio_sample *out)
 {
     struct packets_row *r = ctx;
@@ -367,6 +380,8 @@ static enum hf_status measure(void *ctx, struct ratio_sample *out)
     struct rig_cpu cpu_from, cpu_to;
     rig_cpu(&r->rig, &cpu_from);
     s = loop(r, r->seconds, &spent);
+    if (s == HF_OK && !counts_agree(r))
+        s = HF_DAMAGED;
     rig_cpu(&r->rig, &cpu_to);
     struct feed_result to = answered(r);
     double frames = (double)(to.frames - from.frames);
