@@ -165,6 +165,18 @@ static inline bool poll(struct inbound_world *t)
     return false;
 }
 
+// Two polls, while power fails at the storage call `at`; then it is back. False: it failed.
+static inline bool poll_through(struct inbound_world *t, uint64_t at)
+{
+    t->fw.w.disk->faults.crash_in = at;
+    bool through = poll(t) && poll(t);
+    t->fw.w.disk->faults.crash_in = 0;
+    if (!through)
+        inbound_world_restart(t);
+    assert_true(poll(t));
+    return through;
+}
+
 static inline struct core_cell cell(struct inbound_world *t, uint32_t i)
 {
     return world_read(&t->fw.w, t->fw.cells[i]);

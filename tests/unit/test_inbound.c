@@ -65,14 +65,8 @@ static void power_fails_at_every_storage_call_and_moves_count_once(void **state)
         assert_true(poll(t));
         move(t, "tea", VENDORS, "WH/Stock", 40, true);
         move(t, "tea", "WH/Stock", "SHOP/Stock", 15, true);
-        t->fw.w.disk->faults.crash_in = at;
-        through = poll(t) && poll(t);
-        t->fw.w.disk->faults.crash_in = 0;
-        if (!through) {
-            crashes++;
-            inbound_world_restart(t);
-        }
-        assert_true(poll(t));
+        through = poll_through(t, at);
+        crashes += !through;
         move(t, "oil", VENDORS, "WH/Stock", 1, true);
         assert_true(poll(t));
         inbound_world_restart(t);

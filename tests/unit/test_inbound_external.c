@@ -121,14 +121,8 @@ static void power_fails_at_every_storage_call_and_orders_count_once(void **state
         sell_as(t, CORE_ORDER, 0, "SO-1", 6);
         move_for(t, "SO-1", "tea", "WH/Stock", CUSTOMERS, 6, true);
         move_for(t, "SO-2", "oil", "WH/Stock", CUSTOMERS, 4, true);
-        t->fw.w.disk->faults.crash_in = at;
-        through = poll(t) && poll(t);
-        t->fw.w.disk->faults.crash_in = 0;
-        if (!through) {
-            crashes++;
-            inbound_world_restart(t);
-        }
-        assert_true(poll(t));
+        through = poll_through(t, at);
+        crashes += !through;
         sell_as(t, CORE_RECORD, 2, "SO-2", 5);
         poll_on(t);
         inbound_world_restart(t);
