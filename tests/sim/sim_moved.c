@@ -1,5 +1,5 @@
 // A folder that is restored from a backup, or was copied, in a story with an Odoo. A backup is
-// taken between two lives of the engine. At the end, when all that was ever sold is in Odoo, it is
+// taken after a power loss. At the end, when all that was ever sold is in Odoo, it is
 // opened in the place of what there was: P7, P8: it learns what Odoo has, and both sides are equal
 // to the unit again, whatever was lost with the folder. Then the original is started once more, as
 // if it had been copied and not lost: it must notice, and post nothing.
